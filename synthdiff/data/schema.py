@@ -1,0 +1,145 @@
+"""The typed schema of a table, kept as JSON beside every run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from synthdiff._validate import InputError, input_error
+
+VERSION = 1
+NUMERIC_KINDS = ("continuous", "integer", "datetime")
+CATEGORICAL_KINDS = ("categorical", "ordinal", "boolean")
+KINDS = (*NUMERIC_KINDS, *CATEGORICAL_KINDS, "code_set", "entity")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the table.
+
+    kind: continuous, integer, datetime | categorical, ordinal, boolean | code_set | entity.
+    dtype: the pandas dtype that synthetic data gives back.
+    categories: vocabulary (in order for ordinal); empty means "learn it from training rows".
+      For a code_set it is the code vocabulary.
+    lower, upper: bounds; for datetime, days since 1970-01-01. None means "learn them".
+    step: smallest difference between values (1 for whole dollars); None means "learn it".
+    delimiter: between the codes of a code_set cell, such as "E11.9;I10".
+    public: categories, bounds and step are public knowledge and were not read from the data.
+    """
+
+    name: str
+    kind: str
+    dtype: str = "object"
+    categories: tuple = ()
+    lower: float | None = None
+    upper: float | None = None
+    step: float | None = None
+    delimiter: str = ";"
+    public: bool = False
+
+    def __post_init__(self) -> None:
+        where = f"schema column {self.name!r}"
+        if self.kind not in KINDS:
+            raise input_error(
+                where, f"unknown kind {self.kind!r}", f"use one of {', '.join(KINDS)}"
+            )
+        if self.kind == "ordinal" and not self.categories:
+            raise input_error(where, "ordinal without categories", "list the categories in order")
+        if None not in (self.lower, self.upper) and self.lower > self.upper:
+            raise input_error(where, f"lower {self.lower} > upper {self.upper}", "swap the bounds")
+        if len(set(self.categories)) != len(self.categories):
+            raise input_error(where, "categories repeat", "list each category once")
+
+    @property
+    def is_numeric(self) -> bool:
+        return self.kind in NUMERIC_KINDS
+
+    @property
+    def is_categorical(self) -> bool:
+        return self.kind in CATEGORICAL_KINDS
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns in table order, with the roles the pipeline needs.
+
+    target: column that utility tests predict. sensitive: columns that subgroup reports use.
+    """
+
+    columns: tuple[Column, ...]
+    target: str | None = None
+    sensitive: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [column.name for column in self.columns]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise input_error(f"schema column {repeated[0]!r}", "appears twice", "rename one")
+        if sum(column.kind == "entity" for column in self.columns) > 1:
+            raise input_error("schema", "more than one entity column", "keep one entity column")
+        if not self.features:
+            raise input_error("schema", "no column to model", "keep at least one non-entity column")
+        for role in filter(None, (self.target, *self.sensitive)):
+            if role not in names:
+                raise input_error("schema", f"no column named {role!r}", f"use one of {names}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def entity(self) -> str | None:
+        """Name of the column that says whose record a row is, if there is one."""
+        return next((column.name for column in self.columns if column.kind == "entity"), None)
+
+    @property
+    def features(self) -> tuple[Column, ...]:
+        """The modelled columns: all but the entity."""
+        return tuple(column for column in self.columns if column.kind != "entity")
+
+    def __getitem__(self, name: str) -> Column:
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise input_error("schema", f"no column named {name!r}", f"use one of {list(self.names)}")
+
+    def edit(self, name: str, **changes: object) -> Schema:
+        """A copy in which one column is changed, for example `edit("sex", kind="boolean")`."""
+        edited = replace(self[name], **changes)
+        columns = tuple(edited if column.name == name else column for column in self.columns)
+        return replace(self, columns=columns)
+
+    def to_json(self) -> dict:
+        return {"version": VERSION, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, data: dict) -> Schema:
+        """Inverse of `to_json`; raises InputError on another version or unknown fields."""
+        if data.get("version") != VERSION:
+            raise input_error(
+                "schema", f"version {data.get('version')!r}", f"use version {VERSION}"
+            )
+        try:
+            columns = tuple(
+                Column(**{**fields, "categories": tuple(fields.get("categories", ()))})
+                for fields in data["columns"]
+            )
+            return cls(columns, data.get("target"), tuple(data.get("sensitive", ())))
+        except (TypeError, KeyError) as error:
+            raise InputError(
+                f"schema: {error}. Fix: see Column for the fields it takes."
+            ) from error
+
+    def save(self, path: str | Path) -> None:
+        Path(path).write_text(json.dumps(self.to_json(), indent=1))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Schema:
+        """Reads a schema file; raises InputError where it is not valid JSON."""
+        try:
+            return cls.from_json(json.loads(Path(path).read_text()))
+        except json.JSONDecodeError as error:
+            raise InputError(
+                f"{path}: not JSON ({error}). Fix: write it with Schema.save."
+            ) from error

@@ -1,0 +1,99 @@
+"""The static shape of an encoded record: the one contract between data, diffusion and models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+
+class Records(NamedTuple):
+    """Encoded records, or one batch of them: the pytree every stage passes on.
+
+    continuous: float32 [n, num_continuous], roughly standard normal.
+    categorical: integers [n, num_categorical]; part j holds 0..K_j-1, and K_j means "masked".
+    """
+
+    continuous: Any
+    categorical: Any
+
+
+class Bucket(NamedTuple):
+    """Categorical parts start..stop-1, all padded to `width` categories."""
+
+    start: int
+    stop: int
+    width: int
+
+
+def bucket_width(cardinality: int) -> int:
+    """The padded width of a part: 2, 4, 8, 16, ... so that few shapes serve all columns."""
+    return max(2, 1 << (cardinality - 1).bit_length())
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which parts a record has, and which column (token) each part belongs to.
+
+    tokens: one name per token; a table column is one token, a code of a code set is one token.
+    continuous_token: the token of each continuous part.
+    categorical_token: the token of each categorical part.
+    cardinalities: K_j of each categorical part; parts are ordered by `bucket_width(K_j)`.
+    gate: for each continuous part, the categorical part of which category 0 means "the value is
+      in the continuous part" (any other category replaces it), or -1 where it always holds.
+    """
+
+    tokens: tuple[str, ...]
+    continuous_token: tuple[int, ...]
+    categorical_token: tuple[int, ...]
+    cardinalities: tuple[int, ...]
+    gate: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        widths = [bucket_width(k) for k in self.cardinalities]
+        if widths != sorted(widths):
+            raise ValueError("Layout: categorical parts must be ordered by bucket_width.")
+        if len(self.gate) != len(self.continuous_token):
+            raise ValueError("Layout: gate needs one entry per continuous part.")
+        if len(self.cardinalities) != len(self.categorical_token):
+            raise ValueError("Layout: cardinalities needs one entry per categorical part.")
+
+    @property
+    def num_continuous(self) -> int:
+        return len(self.continuous_token)
+
+    @property
+    def num_categorical(self) -> int:
+        return len(self.categorical_token)
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """Token name of every part, continuous parts first: what a NaN guard prints."""
+        return tuple(self.tokens[i] for i in self.continuous_token + self.categorical_token)
+
+    @cached_property
+    def buckets(self) -> tuple[Bucket, ...]:
+        """Runs of categorical parts with the same padded width, in order."""
+        found: list[Bucket] = []
+        for j, cardinality in enumerate(self.cardinalities):
+            width = bucket_width(cardinality)
+            if found and found[-1].width == width:
+                found[-1] = found[-1]._replace(stop=j + 1)
+            else:
+                found.append(Bucket(j, j + 1, width))
+        return tuple(found)
+
+    def to_json(self) -> dict[str, list]:
+        """Plain lists, for a run's config."""
+        return {
+            "tokens": list(self.tokens),
+            "continuous_token": list(self.continuous_token),
+            "categorical_token": list(self.categorical_token),
+            "cardinalities": list(self.cardinalities),
+            "gate": list(self.gate),
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, list]) -> Layout:
+        """Inverse of `to_json`."""
+        return cls(**{name: tuple(values) for name, values in data.items()})
