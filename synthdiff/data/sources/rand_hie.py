@@ -1,0 +1,102 @@
+"""RAND Health Insurance Experiment: the default data set, carried by the statsmodels wheel.
+
+20,190 person-years of 5,912 people (`zper`) who were randomised to insurance plans in six US sites
+between 1974 and 1982. Public domain. See `randdesc.txt` beside the file and Cameron and Trivedi,
+Microeconometrics (2005), section 20.3.
+
+Kept, unrenamed: 30 of the 45 published columns, and `health` built from three of them.
+
+Left out, because other columns give them exactly (to the file's 7 digits):
+  lfam, lnum = log(num); linc = log(income + 1); lpi = log(max(1, pioff)); lnmeddol = log(meddol);
+  binexp = meddol > 0; child = xage < 18; fchild = child * female; logc, a function of plan;
+  fmde, a function of plan and mdeoff; xghindx = ghindx with imputed values for the missing ones;
+  meddol = outpdol + drugdol + suppdol + inpdol (not so in 2 of the 20,190 rows);
+  hlthg, hlthf, hlthp, which become `health`.
+
+Good to know:
+  * `plan` determines `coins` and `idp`; a faithful synthetic table keeps that rule. `mdeoff` is
+    not determined by plan. Everything but year, xage, time, num, inpmis, and the spending and visit
+    columns is constant over a person's years.
+  * `black` and `physlm` hold 0 or 1 and, for 81 and 433 people, an imputed mean such as 0.5112414.
+    Such a value was not observed: here it is missing.
+  * `mhi`, `disea` and `educdec` also hold imputed means (6, 4 and 6 distinct values, on 3,729,
+    8,001 and 227 rows). They stay as published: nothing marks them but their odd decimals.
+  * `ghindx` (general health index) is really missing in 5,223 rows.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from synthdiff._validate import input_error
+from synthdiff.data.schema import Column, Schema
+from synthdiff.data.sources.fetch import count_column, public_column, verify, with_schema
+
+SHA256 = "fe64f3c8e987779daa6052dd756d9ce277e025330f5549126c7c2f6a3c9c5541"
+HEALTH = ("poor", "fair", "good", "excellent")
+IMPUTED_BOOLEANS = ("black", "physlm")
+
+
+def _amount(name: str) -> Column:
+    return Column(name, "continuous", lower=0)
+
+
+COLUMNS = (
+    Column("zper", "entity"),
+    public_column("site", "categorical", range(1, 7)),
+    public_column("plan", "categorical", (*range(1, 12), *range(13, 20))),
+    public_column("coins", "ordinal", (0, 25, 50, 95, 100)),
+    public_column("idp", "boolean", (0, 1)),
+    public_column("mdeoff", "continuous", (0, 1000)),
+    _amount("pioff"),
+    public_column("tookphys", "boolean", (0, 1)),
+    public_column("year", "ordinal", range(1, 6)),
+    public_column("time", "continuous", (0, 1)),
+    _amount("xage"),
+    public_column("female", "boolean", (0, 1)),
+    public_column("black", "boolean", (False, True)),
+    _amount("income"),
+    _amount("educdec"),
+    Column("num", "integer", lower=1, step=1),
+    public_column("health", "ordinal", HEALTH),
+    public_column("mhi", "continuous", (0, 100)),
+    public_column("ghindx", "continuous", (0, 100)),
+    _amount("disea"),
+    public_column("physlm", "boolean", (False, True)),
+    *map(_amount, ("outpdol", "drugdol", "suppdol", "mentdol", "inpdol")),
+    *map(count_column, ("totadm", "mdvis", "notmdvis", "mentvis")),
+    public_column("inpmis", "boolean", (0, 1)),
+)
+
+
+def load_rand_hie() -> tuple[pd.DataFrame, Schema]:
+    """Loads the 20,190 person-years; needs no download.
+
+    The target is `health` (self-rated, asked at the start), the outcome that the study is known
+    for: the other columns predict it for unseen people (boosted trees: macro AUROC about 0.80), but
+    none gives it away. It is constant over a person's years, so a split by rows would leak it:
+    split by `zper`.
+
+    Raises:
+      InputError: statsmodels is missing or carries another file.
+    """
+    df = pd.read_csv(_installed_file())
+    answers = df[["hlthg", "hlthf", "hlthp"]].to_numpy(bool).T
+    df["health"] = np.select(list(answers), ["good", "fair", "poor"], default="excellent")
+    for name in IMPUTED_BOOLEANS:
+        df[name] = df[name].where(df[name].isin([0, 1])).astype("boolean")
+    return with_schema(df, COLUMNS, target="health", sensitive=("black", "female"))
+
+
+def _installed_file() -> Path:
+    """The file in the installed wheel, found without importing statsmodels."""
+    spec = find_spec("statsmodels")
+    if spec is None or not spec.submodule_search_locations:
+        raise input_error("rand_hie", "statsmodels is not installed", "pip install statsmodels")
+    path = Path(spec.submodule_search_locations[0]) / "datasets/randhie/src/randhie.csv"
+    verify(path, SHA256)
+    return path

@@ -1,0 +1,205 @@
+"""Tables on disk: CSV, TSV and Parquet, without guesses that lose codes or empty sets."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+
+from synthdiff._validate import InputError, input_error
+
+MISSING = ("NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "<NA>")
+TEXT_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt")
+PARQUET_SUFFIXES = (".parquet", ".pq")
+# Stands for "" while pandas writes, which would leave "" and missing alike.
+_EMPTY = "\ue000"
+
+
+def read_table(
+    path: str | Path, *, missing: Sequence[str] = MISSING, encoding: str = "utf-8"
+) -> pd.DataFrame:
+    """Reads .csv, .tsv (also .gz) or .parquet into a DataFrame.
+
+    In text files cells are trimmed, and a cell is missing if it is empty or one of `missing`; a
+    quoted empty cell ("") stays an empty string, which a code set reads as "no codes" and every
+    other column as missing. Columns become numbers or booleans only where that loses nothing:
+    whole numbers with a leading zero ("0389", "02139") are codes and stay text, and so do dates.
+    "None" is not in the default `missing` because it often means "not measured".
+
+    Args:
+      path: the file; the delimiter (comma, semicolon, tab or |) is read off its header.
+      missing: cells that mean "missing".
+      encoding: of a text file.
+
+    Raises:
+      InputError: no such file, unknown suffix, empty, ragged, badly encoded or repeated header.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise input_error(str(path), "no such file", "check the path")
+    if path.name.lower().endswith(PARQUET_SUFFIXES):
+        try:
+            return pd.read_parquet(path)
+        except (pa.ArrowException, OSError) as error:
+            fix = "save the table again as Parquet or CSV"
+            raise input_error(str(path), f"not a readable Parquet file ({error})", fix) from error
+    if not path.name.lower().endswith(TEXT_SUFFIXES):
+        raise _unknown_suffix(path)
+    try:
+        cells = _read_cells(path, encoding)
+    except (pa.ArrowException, UnicodeError, EOFError, OSError, LookupError) as error:
+        raise _explain(path, error) from error
+    typed = {name: _typed(cells[name], missing) for name in cells.column_names}
+    return pd.DataFrame(typed)
+
+
+def write_table(df: pd.DataFrame, path: str | Path) -> None:
+    """Writes .csv, .tsv (also .gz) or .parquet; `read_table` gives the same values back.
+
+    An empty string is written as "" and a missing value as nothing. Text that a spreadsheet would
+    run as a formula (=, +, - or @ first) is written as it is. The same table gives the same bytes.
+    """
+    path = Path(path)
+    name = path.name.lower()
+    if not name.endswith(TEXT_SUFFIXES + PARQUET_SUFFIXES):
+        raise _unknown_suffix(path)
+    if name.endswith(PARQUET_SUFFIXES):
+        try:
+            df.to_parquet(path, index=False)
+        except (pa.ArrowException, TypeError, ValueError) as error:
+            fix = "give each column one type (see conform)"
+            raise input_error(str(path), f"cannot store the table ({error})", fix) from error
+        return
+    text = df.copy(deep=False)
+    for column in text.columns[(text == "").any()]:
+        text[column] = text[column].astype(object).replace("", _EMPTY)
+    delimiter = "\t" if ".tsv" in name else ","
+    data = text.to_csv(None, index=False, sep=delimiter, lineterminator="\n")
+    data = data.replace(_EMPTY, '""').encode()
+    # Without the usual time stamp, so that equal tables give equal files.
+    path.write_bytes(gzip.compress(data, mtime=0) if name.endswith(".gz") else data)
+
+
+def codes_from_long(long: pd.DataFrame, entity: str, code: str, delimiter: str = ";") -> pd.Series:
+    """Turns one-row-per-code into one code set per entity.
+
+    Args:
+      long: e.g. a diagnosis table, one row per (patient, code).
+      entity, code: its columns.
+      delimiter: put between the codes of a set.
+
+    Returns:
+      Strings of sorted unique codes, named `code`, indexed by entity in sorted order; "" where all
+      of an entity's codes are missing. Entities that are not in `long` are not in the result:
+      after joining to a patient table, `.fillna("")` says that they have no codes.
+    """
+    for name in (entity, code):
+        if name not in long.columns:
+            fix = f"use one of {list(long.columns)}"
+            raise input_error("long table", f"no column named {name!r}", fix)
+    if long[entity].isna().any():
+        row = long.index[long[entity].isna()][0]
+        raise input_error(f"column {entity!r}", f"missing at row {row}", "drop or fill those rows")
+    codes = as_text(long[code])
+    clash = codes[codes.str.contains(delimiter, regex=False, na=False)]
+    if len(clash):
+        problem = f"code {clash.iloc[0]!r} contains the delimiter {delimiter!r}"
+        raise input_error(f"column {code!r}", problem, "pass another delimiter")
+    found = codes[codes.notna() & (codes != "")].groupby(long[entity])
+    sets = found.agg(lambda group: delimiter.join(sorted(set(group))))
+    everyone = pd.Index(np.sort(long[entity].unique()), name=entity)
+    return sets.reindex(everyone, fill_value="").rename(code)
+
+
+def as_text(values: pd.Series) -> pd.Series:
+    """Cells as trimmed strings (dtype object): 250.0 becomes "250"; missing is NaN."""
+
+    def text(cell: object) -> str:
+        if isinstance(cell, float) and cell.is_integer():
+            return str(int(cell))
+        return str(cell).strip()
+
+    if isinstance(values.dtype, pd.StringDtype):
+        return values.str.strip().astype(object)
+    cells = values.astype(object).map(text, na_action="ignore").astype(object)
+    return cells.mask(values.isna(), np.nan)
+
+
+def _unknown_suffix(path: Path) -> InputError:
+    known = ", ".join(TEXT_SUFFIXES + PARQUET_SUFFIXES)
+    return input_error(str(path), f"unknown file type {path.suffix!r}", f"use one of {known}")
+
+
+def _read_cells(path: Path, encoding: str) -> pa.Table:
+    """All cells as text; only unquoted empty cells are null."""
+    with pa.input_stream(path, compression="detect") as stream:
+        start = stream.read(1 << 20).decode(encoding, errors="ignore").lstrip("\ufeff")
+    header = start.lstrip("\r\n").partition("\n")[0]
+    delimiter = max(",;\t|", key=header.count)
+    parse = pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    # Only a single thread counts rows for its error messages.
+    read = pa_csv.ReadOptions(encoding=encoding, use_threads=False)
+    with pa_csv.open_csv(path, read_options=read, parse_options=parse) as reader:
+        names = reader.schema.names
+    for name in names:
+        if not name.strip():
+            fix = "name it, or save the table without its row index"
+            raise input_error(str(path), "a column has no name", fix)
+        if names.count(name) > 1:
+            raise input_error(str(path), f"column {name!r} appears twice", "rename one")
+    convert = pa_csv.ConvertOptions(
+        column_types={name: pa.string() for name in names},
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+    )
+    cells = pa_csv.read_csv(path, read_options=read, parse_options=parse, convert_options=convert)
+    return cells.rename_columns([name.strip() for name in names])
+
+
+def _typed(cells: pa.ChunkedArray, missing: Sequence[str]) -> pd.Series:
+    """Numbers or booleans if every cell is one, else text."""
+    cells = pc.utf8_trim_whitespace(cells)
+    marked = pc.is_in(cells, value_set=pa.array(missing, pa.string()))
+    cells = pc.if_else(marked, pa.scalar(None, pa.string()), cells)
+    values = pc.if_else(pc.equal(cells, ""), pa.scalar(None, pa.string()), cells)
+    known = values.drop_null()
+    if len(known) == 0:
+        # All "" is a column of empty sets; all missing is a column of nothing.
+        return _text(cells) if cells.null_count < len(cells) else pd.Series([np.nan] * len(cells))
+    if pc.all(pc.is_in(pc.utf8_lower(known), value_set=pa.array(["true", "false"]))).as_py():
+        found = pc.cast(pc.utf8_lower(values), pa.bool_()).to_pandas()
+        return found.astype("boolean" if values.null_count else "bool")
+    if pc.any(pc.match_substring_regex(known, r"^[-+]?0[0-9]")).as_py():
+        return _text(cells)
+    for kind in (pa.int64(), pa.float64()):
+        try:
+            return pc.cast(values, kind).to_pandas()
+        except pa.ArrowInvalid:
+            continue
+    return _text(cells)
+
+
+def _text(cells: pa.ChunkedArray) -> pd.Series:
+    return pd.Series(cells.to_pylist(), dtype=pd.Series([""]).dtype)
+
+
+def _explain(path: Path, error: Exception) -> InputError:
+    """What went wrong while parsing, in words that say what to do."""
+    text = str(error)
+    if isinstance(error, UnicodeError) or "UTF8" in text or "UTF-8" in text:
+        problem, fix = "not UTF-8 text", 'save it as UTF-8 or pass encoding="latin-1"'
+    elif "Empty CSV" in text:
+        problem, fix = "the file is empty", "give a header line and at least one row"
+    elif "Expected" in text and "columns" in text:
+        problem = f"rows differ in length ({text.splitlines()[0]})"
+        fix = "quote cells that contain the delimiter"
+    else:
+        problem, fix = f"cannot be parsed ({text})", "save the table again as CSV or Parquet"
+    return input_error(str(path), problem, fix)

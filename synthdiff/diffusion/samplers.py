@@ -1,0 +1,216 @@
+"""Samplers: from noise to records with nothing but a denoise function and a grid of times.
+
+A sampler is a rule that moves the continuous parts from time t to s < t. Categorical parts follow
+one exact rule beside every sampler: a masked category becomes visible with the chance that the
+schedule gives, drawn from the predicted distribution. The last step returns the clean estimate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from synthdiff._validate import InputError, in_range, one_of
+from synthdiff.diffusion.denoiser import Prediction
+from synthdiff.diffusion.process import (
+    compute_sigma,
+    mask_codes,
+    posterior,
+    remask_chance,
+    unmask_chance,
+)
+from synthdiff.diffusion.schedules import Levels
+from synthdiff.layout import Layout, Records
+
+DenoiseFn = Callable[[Records, jax.Array], Prediction]  # (z, scalar time) -> clean estimate
+LevelsFn = Callable[[jax.Array], Levels]  # scalar time -> log-SNR of every part
+
+
+class Step(NamedTuple):
+    """What a rule may use to go from t to s: noise levels, the estimate at t, the last estimate."""
+
+    sigma_t: jax.Array
+    sigma_s: jax.Array
+    sigma_before: jax.Array
+    x0: jax.Array
+    x0_before: jax.Array
+    is_first: jax.Array
+    eps: jax.Array
+    x0_at_s: Callable[[jax.Array], jax.Array]
+
+
+def step_ancestral(z: jax.Array, step: Step) -> jax.Array:
+    """Draws z_s from the posterior given x0_hat (Ho et al. 2020, arXiv 2006.11239 eq. 6)."""
+    mean, std = posterior(z, step.x0, step.sigma_t, step.sigma_s)
+    return mean + std * step.eps
+
+
+def step_ddim(z: jax.Array, step: Step) -> jax.Array:
+    """Deterministic first-order step (Song et al. 2021, arXiv 2010.02502 eq. 12)."""
+    return step.x0 + step.sigma_s / step.sigma_t * (z - step.x0)
+
+
+def step_heun(z: jax.Array, step: Step) -> jax.Array:
+    """Second-order step with a second evaluation at s (Karras et al. 2022, algorithm 1)."""
+    slope = (z - step.x0) / step.sigma_t
+    guess = z + (step.sigma_s - step.sigma_t) * slope
+    slope_s = (guess - step.x0_at_s(guess)) / step.sigma_s
+    return z + (step.sigma_s - step.sigma_t) * 0.5 * (slope + slope_s)
+
+
+def step_dpmpp_2m(z: jax.Array, step: Step) -> jax.Array:
+    """Second-order multistep, one evaluation (Lu et al. 2022, arXiv 2211.01095 algorithm 2)."""
+    h = jnp.log(step.sigma_t / step.sigma_s)
+    h_before = jnp.log(step.sigma_before / step.sigma_t)
+    lead = jnp.where(step.is_first, 0.0, 0.5 * h / jnp.where(step.is_first, 1.0, h_before))
+    x0 = (1.0 + lead) * step.x0 - lead * step.x0_before
+    ratio = step.sigma_s / step.sigma_t
+    return ratio * z + (1.0 - ratio) * x0
+
+
+class Rule(NamedTuple):
+    """A sampler: its step, evaluations per step, and whether it re-noises before each step."""
+
+    step: Callable[[jax.Array, Step], jax.Array]
+    evaluations: int
+    churns: bool = False
+
+
+SAMPLERS = {
+    "ancestral": Rule(step_ancestral, 1),
+    "ddim": Rule(step_ddim, 1),
+    "heun": Rule(step_heun, 2),
+    "dpmpp_2m": Rule(step_dpmpp_2m, 1),
+    "churn": Rule(step_heun, 2, churns=True),  # Karras et al. 2022, algorithm 2
+}
+
+
+@dataclass(frozen=True)
+class SamplerConfig:
+    """Which sampler, how many steps, and for "churn" how much noise is put back per step.
+
+    churn: sigma grows by the factor 1 + churn before each step, and categories are masked again
+    accordingly, so that early mistakes can be taken back (TabDiff, arXiv 2410.20626, section 3.4).
+    """
+
+    name: str = "ancestral"
+    num_steps: int = 50
+    churn: float = 0.1
+
+    def __post_init__(self) -> None:
+        one_of(SAMPLERS, sampler=self.name)
+        in_range(0.0, 1.0, churn=self.churn)
+        if self.num_steps < 2:
+            raise InputError(f"Expected num_steps >= 2, got {self.num_steps}.")
+
+    @property
+    def nfe(self) -> int:
+        """Network evaluations per record, without guidance."""
+        return SAMPLERS[self.name].evaluations * (self.num_steps - 1) + 1
+
+
+class Noise(NamedTuple):
+    """The randomness of one step for each record."""
+
+    eps: jax.Array
+    unmask: jax.Array
+    category: jax.Array
+    churn_eps: jax.Array
+    remask: jax.Array
+
+
+def draw_step_noise(keys: jax.Array, index: jax.Array, layout: Layout) -> Noise:
+    """Noise of step `index`, from each record's own key: independent of batch and device."""
+
+    def draw(key: jax.Array) -> Noise:
+        normal, uniform = jax.random.split(jax.random.fold_in(key, index))
+        eps = jax.random.normal(normal, (2, layout.num_continuous))
+        u = jax.random.uniform(uniform, (3, layout.num_categorical))
+        return Noise(eps[0], u[0], u[1], eps[1], u[2])
+
+    return jax.vmap(draw)(keys)
+
+
+def draw_categories(prediction: Prediction, uniform: jax.Array, layout: Layout) -> jax.Array:
+    """Draws each part from its predicted distribution by inverting the CDF; int32 [batch, K]."""
+    drawn = []
+    for bucket, logits in zip(layout.buckets, prediction.logits, strict=True):
+        cdf = jnp.cumsum(jax.nn.softmax(logits.astype(jnp.float32)), axis=-1)
+        u = uniform[:, bucket.start : bucket.stop, None] * cdf[..., -1:]
+        drawn.append(jnp.sum(cdf <= u, axis=-1, dtype=jnp.int32))
+    if not drawn:
+        return jnp.zeros(uniform.shape, jnp.int32)
+    return jnp.minimum(jnp.concatenate(drawn, axis=1), mask_codes(layout) - 1)
+
+
+def add_churn(
+    z: Records, t: jax.Array, t_hat: jax.Array, levels_fn: LevelsFn, noise: Noise, layout: Layout
+) -> Records:
+    """Moves the state back from time t to the noisier t_hat."""
+    now, hat = levels_fn(t), levels_fn(t_hat)
+    variance = compute_sigma(hat.continuous) ** 2 - compute_sigma(now.continuous) ** 2
+    remask = noise.remask < remask_chance(now.categorical, hat.categorical)
+    return Records(
+        z.continuous + jnp.sqrt(jnp.maximum(variance, 0.0)) * noise.churn_eps,
+        jnp.where(remask, mask_codes(layout), z.categorical),
+    )
+
+
+def sample(
+    config: SamplerConfig,
+    denoise_fn: DenoiseFn,
+    levels_fn: LevelsFn,
+    layout: Layout,
+    keys: jax.Array,
+    churn_time: Callable[[jax.Array], jax.Array] | None = None,
+) -> Records:
+    """Draws one record per key [batch]; times run evenly from 1 to 0, then to the clean estimate.
+
+    churn_time: t -> the time at which sigma is (1 + churn) times larger; needed by "churn" only.
+    """
+    rule, masked = SAMPLERS[config.name], mask_codes(layout)
+    times = jnp.linspace(1.0, 0.0, config.num_steps)
+    first = draw_step_noise(keys, jnp.int32(config.num_steps), layout)
+    start = compute_sigma(levels_fn(times[0]).continuous)
+    z = Records(
+        jnp.sqrt(1.0 + start**2) * first.eps,
+        jnp.broadcast_to(masked, first.unmask.shape),
+    )
+
+    def body(carry: tuple, i: jax.Array) -> tuple:
+        z, x0_before, sigma_before = carry
+        t, s = times[i], times[i + 1]
+        noise = draw_step_noise(keys, i, layout)
+        if rule.churns:
+            t_hat = churn_time(t)
+            z, t = add_churn(z, t, t_hat, levels_fn, noise, layout), t_hat
+        now, later = levels_fn(t), levels_fn(s)
+        prediction = denoise_fn(z, t)
+        shown = (z.categorical == masked) & (
+            noise.unmask < unmask_chance(now.categorical, later.categorical)
+        )
+        drawn = draw_categories(prediction, noise.category, layout)
+        categorical = jnp.where(shown, drawn, z.categorical)
+        step = Step(
+            sigma_t=compute_sigma(now.continuous),
+            sigma_s=compute_sigma(later.continuous),
+            sigma_before=sigma_before,
+            x0=prediction.x0,
+            x0_before=x0_before,
+            is_first=i == 0,
+            eps=noise.eps,
+            x0_at_s=lambda guess: denoise_fn(Records(guess, categorical), s).x0,
+        )
+        z = Records(rule.step(z.continuous, step), categorical)
+        return (z, prediction.x0, step.sigma_t), None
+
+    carry = (z, jnp.zeros_like(z.continuous), start)
+    (z, _, _), _ = jax.lax.scan(body, carry, jnp.arange(config.num_steps - 1))
+    last = denoise_fn(z, times[-1])
+    noise = draw_step_noise(keys, jnp.int32(config.num_steps - 1), layout)
+    drawn = draw_categories(last, noise.category, layout)
+    return Records(last.x0, jnp.where(z.categorical == masked, drawn, z.categorical))

@@ -1,0 +1,190 @@
+"""Tables as matrices: what distances, trees and linear models read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from synthdiff._validate import input_error, one_of
+from synthdiff.data.schema import Column, Schema
+
+STYLES = ("distance", "tree", "linear")
+_MAX_LEVELS = 50
+_MAX_CODES = 500
+_MAX_TREE_CODES = 100
+_MAX_DEVIATION = 10.0
+
+
+def check_table(df: pd.DataFrame, schema: Schema, where: str) -> None:
+    """Raises InputError unless `df` has rows and every modelled column."""
+    if not len(df):
+        raise input_error(where, "no rows", "give a table with rows")
+    for column in schema.features:
+        if column.name not in df:
+            raise input_error(where, f"no column {column.name!r}", "add it or edit the schema")
+
+
+def numeric_values(series: pd.Series, column: Column) -> np.ndarray:
+    """float64 [n] with NaN for missing; datetimes become days since 1970-01-01."""
+    try:
+        if column.kind == "datetime":
+            days = pd.to_datetime(series) - pd.Timestamp(0)
+            return (days / pd.Timedelta(days=1)).to_numpy(float, na_value=np.nan)
+        values = pd.to_numeric(series.where(series.notna(), None))
+        values = values.to_numpy(float, na_value=np.nan)
+    except (ValueError, TypeError) as error:
+        raise input_error(
+            f"column {column.name!r}", str(error), f"make every value {column.kind}"
+        ) from error
+    if np.isinf(values).any():
+        raise input_error(f"column {column.name!r}", "infinite value", "set it to missing")
+    return values
+
+
+def _key(value: object) -> str:
+    if isinstance(value, (bool, np.bool_)) or (
+        isinstance(value, (float, np.floating)) and float(value).is_integer()
+    ):
+        return str(int(value))
+    return str(value)
+
+
+def category_keys(series: pd.Series) -> np.ndarray:
+    """object [n] of strings, None for missing; 1, 1.0 and True are one and the same level."""
+    codes, values = pd.factorize(series)
+    keys = np.array([_key(value) for value in values] + [None], dtype=object)
+    return keys[codes]
+
+
+def code_rows(series: pd.Series, column: Column) -> tuple[np.ndarray, np.ndarray]:
+    """The cells of a code set in long form: row numbers [c] and codes [c]. Missing gives none."""
+    lists = series.reset_index(drop=True).dropna().astype(str).str.split(column.delimiter)
+    long = lists.explode()
+    long = long[long != ""]
+    return long.index.to_numpy(np.int64), long.to_numpy(object)
+
+
+@dataclass(frozen=True)
+class _Numeric:
+    column: Column
+    knots: np.ndarray
+    ranks: np.ndarray
+    mean: float
+    scale: float
+
+    @classmethod
+    def fit(cls, series: pd.Series, column: Column) -> _Numeric:
+        values = numeric_values(series, column)
+        values = values[~np.isnan(values)]
+        if not len(values):
+            return cls(column, np.zeros(1), np.full(1, 0.5), 0.0, 1.0)
+        knots, counts = np.unique(values, return_counts=True)
+        ranks = (np.cumsum(counts) - counts / 2) / len(values)
+        return cls(column, knots, ranks, float(values.mean()), float(values.std()) or 1.0)
+
+    def encode(self, series: pd.Series, style: str) -> np.ndarray:
+        values = numeric_values(series, self.column)
+        if style == "tree":
+            return values[:, None]
+        missing = np.isnan(values)
+        if style == "distance":
+            scaled = np.interp(values, self.knots, self.ranks)
+        else:
+            scaled = np.clip((values - self.mean) / self.scale, -_MAX_DEVIATION, _MAX_DEVIATION)
+        middle = 0.5 if style == "distance" else 0.0
+        return np.stack([np.where(missing, middle, scaled), missing], axis=1)
+
+
+@dataclass(frozen=True)
+class _Category:
+    column: Column
+    levels: tuple[str, ...]
+
+    @classmethod
+    def fit(cls, series: pd.Series, column: Column) -> _Category:
+        keys = pd.Series(category_keys(series), dtype=object)
+        levels = list(keys.value_counts().sort_index().sort_values(ascending=False).index)
+        if column.kind == "ordinal":
+            known = [_key(value) for value in column.categories]
+            levels = [*known, *(level for level in levels if level not in known)]
+        return cls(column, tuple(levels[:_MAX_LEVELS]))
+
+    def encode(self, series: pd.Series, style: str) -> np.ndarray:
+        keys = category_keys(series)
+        codes = pd.Index(self.levels, dtype=object).get_indexer(keys)
+        missing = pd.isna(keys)
+        other = (codes < 0) & ~missing
+        if style == "tree":
+            codes = np.where(other, len(self.levels), codes).astype(float)
+            return np.where(missing, np.nan, codes)[:, None]
+        slots = np.where(missing, len(self.levels) + 1, np.where(other, len(self.levels), codes))
+        one_hot = np.eye(len(self.levels) + 2, dtype=np.float32)[slots]
+        # Two levels that differ are at squared distance 1, as in Gower's distance.
+        return one_hot * np.float32(np.sqrt(0.5)) if style == "distance" else one_hot
+
+
+@dataclass(frozen=True)
+class _Codes:
+    column: Column
+    codes: tuple[str, ...]
+    mean_size: float
+
+    @classmethod
+    def fit(cls, series: pd.Series, column: Column) -> _Codes:
+        rows, codes = code_rows(series, column)
+        counts = pd.Series(codes, dtype=object).value_counts().sort_index()
+        top = counts.sort_values(ascending=False, kind="stable").index[:_MAX_CODES]
+        return cls(column, tuple(top), max(1.0, len(rows) / max(1, series.notna().sum())))
+
+    def encode(self, series: pd.Series, style: str) -> np.ndarray:
+        rows, codes = code_rows(series, self.column)
+        missing = series.isna().to_numpy()
+        kept = self.codes[:_MAX_TREE_CODES] if style == "tree" else self.codes
+        slots = pd.Index(kept, dtype=object).get_indexer(codes)
+        hot = np.zeros((len(series), len(kept)), np.float32)
+        hot[rows[slots >= 0], slots[slots >= 0]] = 1
+        if style == "tree":
+            size = np.bincount(rows, minlength=len(series)).astype(float)
+            return np.where(missing[:, None], np.nan, np.column_stack([hot, size]))
+        if style == "distance":  # two disjoint sets of mean size are at squared distance 1
+            hot /= np.float32(np.sqrt(2 * self.mean_size))
+        return np.column_stack([hot, missing])
+
+
+@dataclass(frozen=True)
+class Featurizer:
+    """Turns rows into features with ranks, levels and codes learnt from a reference table only.
+
+    distance: numbers as mid-ranks of the reference in 0..1, categories one-hot, code sets
+      multi-hot, each with an indicator of missing.
+    linear: the same with standardised numbers (clipped at 10 deviations).
+    tree: one column per number or category (level code), NaN where missing.
+    """
+
+    parts: tuple[_Numeric | _Category | _Codes, ...]
+
+    @classmethod
+    def fit(
+        cls, reference: pd.DataFrame, schema: Schema, *, exclude: Sequence[str] = ()
+    ) -> Featurizer:
+        """Learns from `reference`; the entity and the `exclude` columns are never features."""
+        check_table(reference, schema, "reference table")
+        parts = []
+        for column in schema.features:
+            if column.name in exclude:
+                continue
+            part = _Numeric if column.is_numeric else _Category
+            part = _Codes if column.kind == "code_set" else part
+            parts.append(part.fit(reference[column.name], column))
+        if not parts:
+            raise input_error("schema", "no feature column left", "exclude fewer columns")
+        return cls(tuple(parts))
+
+    def transform(self, df: pd.DataFrame, style: str = "distance") -> np.ndarray:
+        """float32 [n, d]; the same d for every table."""
+        one_of(STYLES, style=style)
+        blocks = [part.encode(df[part.column.name], style) for part in self.parts]
+        return np.hstack(blocks).astype(np.float32)

@@ -1,0 +1,83 @@
+"""One config for both denoisers, and the pair of functions the rest of the code sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from synthdiff._validate import one_of, positive
+from synthdiff.diffusion.schedules import Levels
+from synthdiff.layout import Layout, Records
+from synthdiff.models.mlp import Mlp
+from synthdiff.models.unet import UNet
+
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Size of the denoiser. name: "unet" or "mlp". width: channels of a column token.
+
+    max_width, coarsest, attention_tokens are the U-Net's; hidden is the MLP's.
+    """
+
+    name: str = "unet"
+    width: int = 64
+    max_width: int = 256
+    depth: int = 1
+    coarsest: int = 8
+    attention_tokens: int = 64
+    hidden: int = 512
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        one_of(("unet", "mlp"), model=self.name)
+        one_of(DTYPES, dtype=self.dtype)
+        positive(width=self.width, depth=self.depth, hidden=self.hidden, coarsest=self.coarsest)
+
+
+def make_network(
+    config: ModelConfig, layout: Layout, *, learnable_schedule: bool = False
+) -> tuple[Callable, Callable]:
+    """Builds `init_fn(key) -> params` and `apply_fn(network_params, visible, log_snr, known)`.
+
+    params["network"] is the Flax tree; params["schedule"], where the schedule is learnable, holds
+    the log exponents of `part_log_snr`.
+    """
+    dtype = DTYPES[config.dtype]
+    if config.name == "unet":
+        module = UNet(
+            layout,
+            config.width,
+            config.max_width,
+            config.depth,
+            config.coarsest,
+            config.attention_tokens,
+            dtype,
+        )
+    else:
+        module = Mlp(layout, config.width, config.hidden, config.depth, dtype)
+
+    def init_fn(key: jax.Array) -> dict:
+        blank = Records(
+            jnp.zeros((1, layout.num_continuous)), jnp.zeros((1, layout.num_categorical), jnp.int32)
+        )
+        known = Records(*(jnp.zeros(part.shape, bool) for part in blank))
+        params = {"network": module.init(key, blank, jnp.zeros(1), known)["params"]}
+        if learnable_schedule:
+            parts = Levels(jnp.zeros(layout.num_continuous), jnp.zeros(layout.num_categorical))
+            params["schedule"] = parts._asdict()
+        return params
+
+    def apply_fn(params: dict, visible: Records, log_snr: jax.Array, known: Records):
+        return module.apply({"params": params}, visible, log_snr, known)
+
+    return init_fn, apply_fn
+
+
+def count_params(params: dict) -> int:
+    """Number of trainable values."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))

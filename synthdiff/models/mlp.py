@@ -1,0 +1,32 @@
+"""The baseline without structure: one wide vector per record, as in TabDDPM (arXiv 2209.15421)."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from synthdiff.layout import Layout, Records
+from synthdiff.models.layers import ResidualMlp, TimeEmbedding
+from synthdiff.models.records import RecordCoder
+
+
+class Mlp(nn.Module):
+    """All tokens side by side through `depth` residual layers of `hidden` units."""
+
+    layout: Layout
+    width: int = 16
+    hidden: int = 512
+    depth: int = 4
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, visible: Records, log_snr: jax.Array, known: Records):
+        coder = RecordCoder(self.layout, self.width, self.dtype, name="coder")
+        condition = TimeEmbedding(128, self.dtype)(log_snr)
+        tokens = coder.encode(visible, known)
+        h = nn.Dense(self.hidden, dtype=self.dtype)(tokens.reshape(tokens.shape[0], 1, -1))
+        for _ in range(self.depth):
+            h = ResidualMlp(expansion=1, dtype=self.dtype)(h, condition)
+        h = nn.Dense(tokens.shape[1] * self.width, dtype=self.dtype)(h)
+        return coder.decode(tokens + h.reshape(tokens.shape))

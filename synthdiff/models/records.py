@@ -1,0 +1,99 @@
+"""The two ends that every denoiser shares: records to column tokens, and tokens to predictions."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from synthdiff.layout import Layout, Records
+
+GATHER_WIDTH = 64  # above this a table look-up beats a one-hot product
+FREQUENCIES = 2.0 ** np.arange(-1, 4)  # a normal score is told apart to about 1/8 of its spread
+EMBED_INIT = nn.initializers.normal(0.1)
+
+
+def embed_values(x: jax.Array) -> jax.Array:
+    """Features [..., 1 + 2F] of each number: itself, sines and cosines (arXiv 2203.05556)."""
+    angle = x[..., None] * jnp.asarray(FREQUENCIES, x.dtype)
+    return jnp.concatenate([x[..., None], jnp.sin(angle), jnp.cos(angle)], axis=-1)
+
+
+def token_sources(layout: Layout) -> np.ndarray:
+    """int [2, tokens]: the parts that make up each token, num_parts where there is none."""
+    owners = np.array(layout.continuous_token + layout.categorical_token, int)
+    sources = np.full((2, len(layout.tokens)), len(owners))
+    for part, token in enumerate(owners):
+        sources[0 if sources[0, token] == len(owners) else 1, token] = part
+    return sources
+
+
+class RecordCoder(nn.Module):
+    """Owns the embedding of every column; `encode` to tokens, `decode` to (v, logits).
+
+    Category tables are shared by both ends: the logit of a category is the product of the token
+    with the embedding that the category has as an input.
+    """
+
+    layout: Layout
+    width: int
+    dtype: jnp.dtype = jnp.float32
+
+    def setup(self) -> None:
+        layout, width = self.layout, self.width
+        features, numbers = 1 + 2 * len(FREQUENCIES), layout.num_continuous
+        self.identity = self.param("identity", EMBED_INIT, (len(layout.tokens), width))
+        self.given = self.param("given", EMBED_INIT, (len(layout.tokens), width))
+        self.value = self.param("value", nn.initializers.normal(0.3), (numbers, features, width))
+        self.tables = [
+            self.param(f"table{b.width}", EMBED_INIT, (b.stop - b.start, b.width + 1, width))
+            for b in layout.buckets
+        ]
+        self.biases = [
+            self.param(f"bias{b.width}", nn.initializers.zeros, (b.stop - b.start, b.width))
+            for b in layout.buckets
+        ]
+        self.head = self.param("head", nn.initializers.zeros, (numbers, width))
+        self.last = nn.Dense(width, dtype=self.dtype)
+        self.norm = nn.LayerNorm(dtype=self.dtype)
+
+    def encode(self, visible: Records, known: Records) -> jax.Array:
+        """Tokens [batch, tokens, width] of noisy records; `known` marks columns given clean."""
+        features = embed_values(visible.continuous).astype(self.dtype)
+        parts = [jnp.einsum("bpf,pfd->bpd", features, self.value.astype(self.dtype))]
+        for bucket, table in zip(self.layout.buckets, self.tables, strict=True):
+            codes = visible.categorical[:, bucket.start : bucket.stop]
+            parts.append(self._look_up(codes, table.astype(self.dtype), bucket))
+        batch = visible.continuous.shape[0]
+        parts = jnp.concatenate([*parts, jnp.zeros((batch, 1, self.width), self.dtype)], axis=1)
+        first, second = token_sources(self.layout)
+        tokens = parts[:, first] + (parts[:, second] if np.any(second < parts.shape[1] - 1) else 0)
+        flags = jnp.concatenate([known.continuous, known.categorical], axis=1)[:, first]
+        identity = self.identity + flags[..., None] * self.given
+        return tokens + identity.astype(self.dtype)
+
+    def _look_up(self, codes: jax.Array, table: jax.Array, bucket) -> jax.Array:
+        masked = np.asarray(self.layout.cardinalities[bucket.start : bucket.stop])
+        slot = jnp.where(codes == masked, bucket.width, codes)  # the mask has the last row
+        if bucket.width > GATHER_WIDTH:
+            return table[jnp.arange(table.shape[0]), slot]
+        return jnp.einsum(
+            "bpk,pkd->bpd", jax.nn.one_hot(slot, bucket.width + 1, dtype=self.dtype), table
+        )
+
+    def decode(self, tokens: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        """v [batch, num_continuous] and, per bucket, logits [batch, parts, width]; float32."""
+        layout = self.layout
+        tokens = nn.gelu(self.last(self.norm(tokens)))
+        owner = np.array(layout.continuous_token, int)
+        v = jnp.einsum("bpd,pd->bp", tokens[:, owner], self.head.astype(self.dtype))
+        logits = []
+        for bucket, table, bias in zip(layout.buckets, self.tables, self.biases, strict=True):
+            parts = slice(bucket.start, bucket.stop)
+            owner = np.array(layout.categorical_token[parts], int)
+            scores = jnp.einsum("bpd,pkd->bpk", tokens[:, owner], table[:, :-1].astype(self.dtype))
+            sizes = np.array(layout.cardinalities[parts])
+            padding = np.where(np.arange(bucket.width) < sizes[:, None], 0.0, -1e9)
+            logits.append(scores.astype(jnp.float32) + bias + padding)
+        return v.astype(jnp.float32), tuple(logits)
