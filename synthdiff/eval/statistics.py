@@ -161,7 +161,11 @@ def _null_count(n_members: int | np.ndarray, n_nonmembers: int, fpr: float):
 def tpr_p_value(members: np.ndarray, nonmembers: np.ndarray, fpr: float = 0.01) -> float:
     """Exact one-sided p-value of the TPR at `fpr` < 1 (conservative where scores tie)."""
     count = _count_above(np.asarray(members), np.asarray(nonmembers), fpr)
-    return float(_null_count(len(members), len(nonmembers), fpr).sf(count - 1))
+    if count == 0:
+        return 1.0
+    # Summed from the tail: 1 - cdf would lose small p-values to rounding.
+    tail = _null_count(len(members), len(nonmembers), fpr).pmf(np.arange(count, len(members) + 1))
+    return min(1.0, float(tail.sum()))
 
 
 def membership_p_value(members: np.ndarray, nonmembers: np.ndarray) -> float:

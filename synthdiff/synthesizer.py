@@ -1,0 +1,260 @@
+"""The three-line API: fit a table, sample a table, save and load without pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from synthdiff._validate import InputError, input_error, positive
+from synthdiff.data.batches import batch_indices
+from synthdiff.data.codec import Codec
+from synthdiff.data.conform import conform
+from synthdiff.data.doctor import require_healthy
+from synthdiff.data.infer import infer_schema
+from synthdiff.data.schema import Schema
+from synthdiff.diffusion.denoiser import denoise, get_power, known_parts
+from synthdiff.diffusion.guidance import guide
+from synthdiff.diffusion.keys import purpose_key, record_keys
+from synthdiff.diffusion.losses import make_loss_fn
+from synthdiff.diffusion.samplers import SamplerConfig, sample
+from synthdiff.diffusion.schedules import Schedule, part_log_snr
+from synthdiff.layout import Layout, Records
+from synthdiff.models.config import ModelConfig, make_network
+from synthdiff.train.loop import fit as fit_loop
+from synthdiff.train.metrics import write_json
+from synthdiff.train.optim import TrainConfig, make_optimizer
+from synthdiff.train.parallel import make_parallel_map, make_parallel_train, to_devices
+from synthdiff.train.state import create_state
+from synthdiff.train.step import make_train_step
+
+VERSION = 1
+BLOCK = 512  # records per device and program: fixed, so that a row never depends on the batch
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides a run, beside the table.
+
+    min_patients: a category, spike or quantile that fewer patients share is not learnt as such.
+    """
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    schedule: Schedule = field(default_factory=Schedule)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    min_patients: int = 5
+
+    def to_json(self) -> dict:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict) -> Config:
+        """Inverse of `to_json`."""
+        return cls(
+            ModelConfig(**data["model"]),
+            Schedule(**data["schedule"]),
+            TrainConfig(**data["train"]),
+            SamplerConfig(**data["sampler"]),
+            data["min_patients"],
+        )
+
+
+@dataclass(frozen=True)
+class Synthesizer:
+    """A trained model: codec, config and the averaged weights; holds no training record."""
+
+    codec: Codec
+    config: Config
+    params: dict
+
+    def sample(
+        self,
+        num_rows: int,
+        *,
+        seed: int = 0,
+        where: Mapping[str, object] | None = None,
+        guidance: float = 0.0,
+        sampler: SamplerConfig | None = None,
+    ) -> pd.DataFrame:
+        """Draws `num_rows` synthetic records with the table's columns and dtypes.
+
+        The same seed gives the same rows for any device count; row i does not depend on num_rows.
+        where: fixed column values, such as {"sex": "F"}; guidance > 0 sharpens the condition at
+        twice the cost.
+        """
+        positive(num_rows=num_rows)
+        given = pd.DataFrame({k: [v] * num_rows for k, v in (where or {}).items()})
+        table = self._draw(num_rows, given, seed, guidance, sampler)
+        return table.assign(**{k: pd.Series([v] * num_rows) for k, v in (where or {}).items()})
+
+    def impute(self, df: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+        """Fills whole missing columns: draws the columns that `df` lacks given those it has."""
+        return self._draw(len(df), df, seed, 0.0, None).assign(
+            **{name: df[name].to_numpy() for name in df.columns}
+        )
+
+    def _draw(self, num_rows, given, seed, guidance, sampler) -> pd.DataFrame:
+        rng = np.random.default_rng([seed, 1])
+        values, known = self.codec.encode_given(given, num_rows, rng)
+        draw = make_sample_fn(self.config, self.codec.layout, sampler, seed, guidance, known)
+        run = make_parallel_map(draw)
+        records = run(self.params, values, 0, num_rows, BLOCK)
+        return self.codec.decode(records, np.random.default_rng([seed, 2]))
+
+    def save(self, folder: str | Path) -> None:
+        """Writes config.json, codec.json and weights.msgpack into the folder."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "config.json", {"version": VERSION, **self.config.to_json()})
+        write_json(folder / "codec.json", self.codec.to_json())
+        weights = flax.serialization.to_bytes(jax.tree.map(np.asarray, self.params))
+        (folder / "weights.msgpack").write_bytes(weights)
+
+
+def load(folder: str | Path) -> Synthesizer:
+    """Reads what `Synthesizer.save` or a training run wrote; executes no code from the files."""
+    folder = Path(folder)
+    try:
+        data = json.loads((folder / "config.json").read_text())
+        codec = Codec.from_json(json.loads((folder / "codec.json").read_text()))
+        weights = (folder / "weights.msgpack").read_bytes()
+    except FileNotFoundError as error:
+        raise input_error(
+            str(folder), f"no {Path(error.filename).name}", "name a folder with a finished run"
+        ) from error
+    if data.pop("version", None) != VERSION:
+        raise input_error(str(folder), "written by another version", f"use version {VERSION}")
+    config = Config.from_json(data)
+    template = jax.eval_shape(_make_functions(config, codec.layout)[0], jax.random.key(0))
+    try:
+        return Synthesizer(codec, config, flax.serialization.from_bytes(template, weights))
+    except (ValueError, KeyError) as error:
+        raise input_error(
+            str(folder / "weights.msgpack"), f"does not fit config.json ({error})", "train again"
+        ) from error
+
+
+def fit(
+    df: pd.DataFrame,
+    schema: Schema | None = None,
+    *,
+    config: Config | None = None,
+    folder: str | Path | None = None,
+    seed: int | None = None,
+    progress: bool = True,
+) -> Synthesizer:
+    """Trains a model on a table (training rows only: split by patient before).
+
+    schema: inferred where absent. folder: where checkpoints, metrics and the model are kept; a
+    second call with the same folder resumes. Raises InputError that lists what the table lacks.
+    """
+    config = config or Config()
+    if seed is not None:
+        config = replace(config, train=replace(config.train, seed=seed))
+    schema = schema or infer_schema(df)
+    require_healthy(df, schema)
+    df = conform(df, schema)
+    patients = df[schema.entity].to_numpy() if schema.entity else None
+    codec = Codec.fit(df, schema, entity_ids=patients, min_patients=config.min_patients)
+    folder = Path(folder) if folder else None
+    if folder:
+        _claim(folder, config, codec)
+    state = train(codec, df, patients, config, folder, progress)
+    model = Synthesizer(codec, config, jax.tree.map(np.asarray, state.ema_params))
+    if folder:
+        model.save(folder)
+    return model
+
+
+def train(codec: Codec, df, patients, config: Config, folder: Path | None, progress: bool):
+    """Encodes the table, puts it on the devices and runs the training loop."""
+    seed, layout = config.train.seed, codec.layout
+    init_fn, apply_fn = _make_functions(config, layout)
+    tx = make_optimizer(config.train)
+    rate = config.train.condition_rate
+    loss_fn = make_loss_fn(apply_fn, layout, config.schedule, condition_rate=rate)
+    run = make_parallel_train(make_train_step(loss_fn, tx, config.train))
+    data = to_devices(Records(*codec.encode(df, np.random.default_rng([seed, 0]))))
+    state = to_devices(create_state(init_fn(purpose_key(seed, "init")), tx))
+    return fit_loop(
+        state,
+        lambda state, rows: run(state, data, rows),
+        partial(batch_indices, patients, len(df), config.train.batch_size, seed),
+        config.train,
+        layout.part_names,
+        folder=folder,
+        progress=progress,
+    )
+
+
+def make_sample_fn(
+    config: Config,
+    layout: Layout,
+    sampler: SamplerConfig | None,
+    seed: int,
+    guidance: float,
+    known: np.ndarray,
+):
+    """Builds `fn(params, given: Records [b], index [b]) -> Records [b]` for one device."""
+    sampler, schedule = sampler or config.sampler, config.schedule
+    _, apply_fn = _make_functions(config, layout)
+    key = purpose_key(seed, "sample")
+
+    def churn_time(t):
+        grid = jnp.linspace(0.0, 1.0, 1024)
+        target = schedule.log_snr(t) - 2.0 * jnp.log1p(sampler.churn)
+        return jnp.interp(-target, -schedule.log_snr(grid), grid)
+
+    def draw(params: dict, given: Records, index: jax.Array) -> Records:
+        parts = known_parts(jnp.broadcast_to(known, (len(index), len(layout.tokens))), layout)
+        given = Records(given.continuous, given.categorical.astype(jnp.int32))
+
+        def denoise_given(parts, z, t):
+            times = jnp.full(len(index), t)
+            return denoise(apply_fn, params, layout, schedule, z, times, given, parts)
+
+        denoise_fn = partial(denoise_given, parts)
+        if guidance:
+            free = jax.tree.map(jnp.zeros_like, parts)
+            denoise_fn = guide(denoise_fn, partial(denoise_given, free), guidance)
+        drawn = sample(
+            sampler,
+            denoise_fn,
+            lambda t: part_log_snr(schedule, t, get_power(params, layout)),
+            layout,
+            record_keys(key, index),
+            churn_time,
+        )
+        return jax.tree.map(jnp.where, parts, given, drawn)
+
+    return draw
+
+
+def _make_functions(config: Config, layout: Layout):
+    return make_network(config.model, layout, learnable_schedule=config.schedule.learnable)
+
+
+def _claim(folder: Path, config: Config, codec: Codec) -> None:
+    """Makes the run folder, or checks that what it holds was begun with the same settings."""
+    folder.mkdir(parents=True, exist_ok=True)
+    begun = folder / "config.json"
+    wanted = {"version": VERSION, **config.to_json()}
+    if begun.exists():
+        same = json.loads(begun.read_text()) == wanted
+        same = same and json.loads((folder / "codec.json").read_text()) == codec.to_json()
+        if not same:
+            raise InputError(
+                f"{folder}: holds a run with another table or settings. "
+                "Fix: name an empty folder, or repeat the same flags to resume."
+            )
+    write_json(folder / "codec.json", codec.to_json())
+    write_json(begun, wanted)

@@ -1,0 +1,86 @@
+"""The training loop: dispatch k steps, look at the numbers, save, go on."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from synthdiff.train.checkpoint import Checkpoints
+from synthdiff.train.metrics import append_metrics, drop_after
+from synthdiff.train.optim import TrainConfig
+from synthdiff.train.state import TrainState
+
+
+class TrainingDiverged(FloatingPointError):
+    """The loss stopped being a number; the message names the step and the columns."""
+
+
+def check_finite(first_step: int, metrics: dict, part_names: tuple[str, ...]) -> None:
+    """Raises TrainingDiverged at the first step of a chunk whose loss or gradient is not finite."""
+    bad = ~(np.isfinite(metrics["loss"]) & np.isfinite(metrics["grad_norm"]))
+    if not bad.any():
+        return
+    i = int(np.argmax(bad))
+    terms = metrics["per_part"][i]
+    culprits = [part_names[j] for j in np.flatnonzero(~np.isfinite(terms))]
+    if not culprits:
+        culprits = [part_names[int(np.argmax(terms))] + " (largest term)"]
+    raise TrainingDiverged(
+        f"Loss {metrics['loss'][i]} at step {first_step + i}; columns: "
+        f"{', '.join(dict.fromkeys(culprits))}. Fix: look at these columns, or lower learning_rate."
+    )
+
+
+def fit(
+    state: TrainState,
+    run_steps: Callable[[TrainState, np.ndarray], tuple[TrainState, dict]],
+    rows_of: Callable[[int, int], np.ndarray],
+    config: TrainConfig,
+    part_names: tuple[str, ...],
+    *,
+    folder: Path | None = None,
+    progress: bool = True,
+) -> TrainState:
+    """Trains to `config.num_steps`, from the newest checkpoint in `folder` if there is one.
+
+    run_steps(state, rows [k, batch]) advances k steps; rows_of(first_step, k) gives their rows.
+    Chunks start at multiples of steps_per_call, so a resumed run repeats the same programs and
+    ends bit-equal. Without a folder nothing is written.
+    """
+    checkpoints = Checkpoints(folder / "checkpoints") if folder else None
+    log = folder / "metrics.jsonl" if folder else None
+    if checkpoints:
+        state = checkpoints.restore_latest(state) or state
+        drop_after(log, int(state.step))
+    step, started, first = int(state.step), time.monotonic(), int(state.step)
+    bar = tqdm(
+        total=config.num_steps,
+        initial=step,
+        unit="step",
+        disable=not progress,
+        mininterval=0.5 if sys.stderr.isatty() else 15.0,
+    )
+    while step < config.num_steps:
+        count = min(config.steps_per_call, config.num_steps - step)
+        state, metrics = run_steps(state, rows_of(step, count))
+        metrics = {name: np.asarray(value) for name, value in metrics.items()}
+        check_finite(step, metrics, part_names)
+        step += count
+        rate = (step - first) / (time.monotonic() - started)
+        row = {"step": step, "loss": float(metrics["loss"].mean()), "rate": round(rate, 3)}
+        bar.update(count)
+        bar.set_postfix(loss=f"{row['loss']:.4f}")
+        if checkpoints:
+            append_metrics(log, row | {"grad_norm": float(metrics["grad_norm"].mean())})
+            done = step == config.num_steps
+            if done or step // config.checkpoint_every > (step - count) // config.checkpoint_every:
+                checkpoints.save(state)
+    bar.close()
+    if checkpoints:
+        checkpoints.close()
+    return state

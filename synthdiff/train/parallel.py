@@ -1,0 +1,88 @@
+"""All devices of this process: the only file that names pmap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from synthdiff._validate import InputError
+from synthdiff.train.step import AXIS
+
+
+def make_parallel_train(step: Callable, devices: Sequence[jax.Device] | None = None) -> Callable:
+    """Builds `run(state, data, rows [k, batch]) -> (state, metrics [k, ...])`.
+
+    k steps are one dispatch, each batch cut evenly over the devices. State and data are broadcast
+    (in_axes None), so neither ever has a device axis.
+    """
+    devices = list(devices or jax.local_devices())
+
+    def many(state, data, rows, position):
+        def body(state, rows_of_step):
+            return step(state, data, rows_of_step, position)
+
+        return jax.lax.scan(body, state, rows)
+
+    mapped = jax.pmap(
+        many, AXIS, in_axes=(None, None, 1, 0), out_axes=(None, None), devices=devices
+    )
+
+    def run(state, data, rows: np.ndarray):
+        num_steps, batch_size = rows.shape
+        if batch_size % len(devices):
+            raise InputError(
+                f"batch_size {batch_size} does not divide over {len(devices)} devices. "
+                f"Fix: use a multiple of {len(devices)}."
+            )
+        position = np.arange(batch_size, dtype=np.int32).reshape(len(devices), -1)
+        return mapped(state, data, rows.reshape(num_steps, len(devices), -1), position)
+
+    return run
+
+
+def make_parallel_map(fn: Callable, devices: Sequence[jax.Device] | None = None) -> Callable:
+    """Builds `run(params, extra [n, ...], first, block) -> host pytree [n, ...]` for sampling.
+
+    fn(params, extra [block, ...], index [block]) is always compiled for one block per device, and
+    index counts records globally from `first`, so the rows do not depend on the device count.
+    The tail is padded and cut off.
+    """
+    devices = list(devices or jax.local_devices())
+    mapped = jax.pmap(fn, in_axes=(None, 0, 0), devices=devices)
+
+    def run(params, extra, first: int, count: int, block: int):
+        stride = block * len(devices)
+        chunks = []
+        for start in range(0, count, stride):
+            grid = (len(devices), block)
+            index = first + start + np.arange(stride, dtype=np.int32).reshape(grid)
+            piece = jax.tree.map(lambda x, s=start, g=grid: _take_padded(x, s, g), extra)
+            chunks.append(jax.tree.map(np.asarray, mapped(params, piece, index)))
+        joined = jax.tree.map(lambda *parts: np.concatenate([_merge(p) for p in parts]), *chunks)
+        return jax.tree.map(lambda x: x[:count], joined)
+
+    return run
+
+
+def _take_padded(array: np.ndarray, start: int, shape: tuple[int, int]) -> np.ndarray:
+    rows = np.minimum(start + np.arange(shape[0] * shape[1]), len(array) - 1)
+    return np.asarray(array)[rows].reshape(*shape, *array.shape[1:])
+
+
+def _merge(array: np.ndarray) -> np.ndarray:
+    return array.reshape(-1, *array.shape[2:])
+
+
+def to_devices(tree, devices: Sequence[jax.Device] | None = None):
+    """Copies a pytree once to every device, so that later calls move nothing."""
+    devices = list(devices or jax.local_devices())
+    copy = jax.pmap(
+        lambda _, tree: jax.tree.map(jnp.asarray, tree),
+        in_axes=(0, None),
+        out_axes=None,
+        devices=devices,
+    )
+    return copy(np.zeros(len(devices)), tree)

@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from synthdiff.eval import statistics
+from synthdiff.eval.attacks import ATTACKS, distance
+
+N = 600
+
+
+def _draw(rng, rows, discrete=False):
+    values = rng.normal(size=(rows, 4)).astype(np.float32)
+    return (
+        np.eye(3, dtype=np.float32)[np.digitize(values, [-0.5, 0.5])].reshape(rows, -1)
+        if (discrete)
+        else values
+    )
+
+
+def _leak(rng, train, rows, share, discrete=False):
+    """Each row is a copy of a random training row with probability `share`, else a fresh draw."""
+    copied = train[rng.integers(len(train), size=rows)]
+    return np.where(rng.random((rows, 1)) < share, copied, _draw(rng, rows, discrete))
+
+
+def _scores(attack, share, seed=0, discrete=False):
+    rng = np.random.default_rng(seed)
+    train, others, reference = (_draw(rng, N, discrete) for _ in range(3))
+    synthetic = train if share == 1 else _leak(rng, train, N, share, discrete)
+    scores = attack(np.concatenate([train, others]), synthetic, reference)
+    assert scores.shape == (2 * N,) and np.isfinite(scores).all()
+    return scores[:N], scores[N:]
+
+
+def _null_error():
+    return np.sqrt((2 * N + 1) / (12 * N * N))
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_every_attack_finds_a_copied_table(name):
+    assert statistics.rank_p_value(*_scores(ATTACKS[name], 1)) < 1e-3
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_no_attack_finds_an_independent_sample(name):
+    assert abs(statistics.auc(*_scores(ATTACKS[name], 0)) - 0.5) < 3.5 * _null_error()
+
+
+@pytest.mark.parametrize("name", ["neighbourhood", "density_ratio", "classifier"])
+def test_copy_of_a_table_with_few_distinct_rows_is_found(name):
+    """All 81 rows occur everywhere, so closeness says nothing; their frequencies do."""
+    assert statistics.rank_p_value(*_scores(ATTACKS[name], 1, discrete=True)) < 1e-3
+    assert statistics.auc(*_scores(distance, 1, discrete=True)) < 0.52
+
+
+def test_ties_do_not_favour_members():
+    for name, attack in ATTACKS.items():
+        found = statistics.auc(*_scores(attack, 0, discrete=True))
+        assert abs(found - 0.5) < 3.5 * _null_error(), name
+
+
+@pytest.mark.parametrize(
+    ("share", "n", "m"), [(0.1, 1000, 1000), (1.0, 1000, 1000), (0.0, 500, 500)]
+)
+def test_calibrated_leak_has_its_closed_form(share, n, m):
+    """q = 1 - (1 - p/n)^m of the members are copied: TPR at 0 FPR is q, AUC is 0.5 + q/2."""
+    rng = np.random.default_rng(1)
+    q = 1 - (1 - share / n) ** m
+    train, others = _draw(rng, n), _draw(rng, n)
+    synthetic = _leak(rng, train, m, share)
+    members, nonmembers = (distance(side, synthetic, others) for side in (train, others))
+    assert statistics.tpr_at_fpr(members, nonmembers, 0.0) == pytest.approx(
+        q, abs=4 * np.sqrt(q * (1 - q) / n) + 0.003
+    )
+    assert statistics.auc(members, nonmembers) == pytest.approx(0.5 + q / 2, abs=0.05)
+
+
+def test_p_values_of_an_attack_are_uniform_without_a_leak_only():
+    def p_values(share):
+        found = []
+        for seed in range(100):
+            rng = np.random.default_rng(seed)
+            train, others = _draw(rng, 200), _draw(rng, 200)
+            synthetic = _leak(rng, train, 200, share)
+            sides = (distance(side, synthetic, others) for side in (train, others))
+            found.append(statistics.rank_p_value(*sides))
+        return stats.kstest(found, "uniform").pvalue
+
+    assert p_values(0.0) > 0.01
+    assert p_values(0.3) < 1e-6
+
+
+def test_density_ratio_is_the_true_ratio_for_gaussians():
+    """log N(x; 1, 1) - log N(x; 0, 1) = x - 1/2, smoothed by the kernel."""
+    rng = np.random.default_rng(0)
+    targets = np.linspace(-1, 2, 50)[:, None].astype(np.float32)
+    synthetic = rng.normal(1, 1, (5000, 1)).astype(np.float32)
+    reference = rng.normal(0, 1, (5000, 1)).astype(np.float32)
+    found = ATTACKS["density_ratio"](targets, synthetic, reference)
+    slope, intercept = np.polyfit(targets[:, 0], found, 1)
+    assert slope == pytest.approx(1, abs=0.12)
+    assert intercept == pytest.approx(-0.5, abs=0.1)

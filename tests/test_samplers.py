@@ -1,0 +1,138 @@
+"""Every sampler against oracles: the closed-form denoiser of a Gaussian, and of a joint table."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from synthdiff._validate import InputError
+from synthdiff.diffusion.denoiser import Prediction
+from synthdiff.diffusion.guidance import guide
+from synthdiff.diffusion.keys import purpose_key, record_keys
+from synthdiff.diffusion.process import compute_sigma
+from synthdiff.diffusion.samplers import SAMPLERS, SamplerConfig, draw_step_noise, sample
+from synthdiff.diffusion.schedules import Schedule, part_log_snr, unit_power
+from synthdiff.layout import Layout
+
+MEAN, STD = 0.6, 0.5
+SCHEDULE = Schedule("cosine", -8.0, 9.0)
+NUMBERS = Layout(("x",), (0,), (), (), (-1,))
+PAIR = Layout(("a", "b"), (), (0, 1), (2, 4), ())
+JOINT = np.array([[0.30, 0.05, 0.05, 0.00], [0.02, 0.08, 0.20, 0.30]])
+RECORDS = 20_000
+
+
+def levels_of(layout):
+    power = unit_power(layout.num_continuous, layout.num_categorical)
+    return lambda t: part_log_snr(SCHEDULE, t, power)
+
+
+def gaussian_denoiser(mean=MEAN, std=STD):
+    def denoise_fn(z, t):
+        sigma = compute_sigma(SCHEDULE.log_snr(t))
+        return Prediction(
+            (std**2 * z.continuous + sigma**2 * mean) / (std**2 + sigma**2), logits=()
+        )
+
+    return denoise_fn
+
+
+def joint_denoiser(z, t):
+    """log P(b | a) or log P(b) where a is masked, and the other way round."""
+    table = jnp.asarray(JOINT)
+    a, b = z.categorical[:, 0], z.categorical[:, 1]
+    of_b = jnp.where((a == 2)[:, None], table.sum(0), table[jnp.minimum(a, 1)])
+    of_a = jnp.where((b == 4)[:, None], table.sum(1), table[:, jnp.minimum(b, 3)].T)
+    logits = tuple(jnp.log(p + 1e-12)[:, None, :] for p in (of_a, of_b))
+    return Prediction(jnp.zeros((len(a), 0)), logits)
+
+
+def run(name, num_steps, layout, denoise_fn, count=RECORDS, **options):
+    config = SamplerConfig(name, num_steps, **options)
+    keys = record_keys(purpose_key(0, "sample"), jnp.arange(count))
+
+    def churn_time(t):
+        grid = jnp.linspace(0.0, 1.0, 2048)
+        target = SCHEDULE.log_snr(t) - 2 * jnp.log1p(config.churn)
+        return jnp.interp(-target, -SCHEDULE.log_snr(grid), grid)
+
+    draw = jax.jit(lambda k: sample(config, denoise_fn, levels_of(layout), layout, k, churn_time))
+    return draw(keys)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_reaches_the_gaussian(name):
+    x = np.asarray(run(name, 100, NUMBERS, gaussian_denoiser()).continuous[:, 0])
+    assert stats.kstest(x, "norm", args=(MEAN, STD)).pvalue > 1e-3
+    # power: the same test must notice a spread that is 10 % off
+    assert stats.kstest(x, "norm", args=(MEAN, 1.1 * STD)).pvalue < 1e-3
+
+
+def endpoint_error(name, num_steps):
+    """Distance of a deterministic sampler's end from the exact flow: z - mean scales with std."""
+    keys = record_keys(purpose_key(0, "sample"), jnp.arange(512))
+    start = float(compute_sigma(SCHEDULE.log_snr(jnp.float32(1.0))))
+    end = float(compute_sigma(SCHEDULE.log_snr(jnp.float32(0.0))))
+    got = run(name, num_steps, NUMBERS, gaussian_denoiser(), count=512).continuous[:, 0]
+    eps = draw_step_noise(keys, jnp.int32(num_steps), NUMBERS).eps[:, 0]
+    z1 = np.sqrt(1 + start**2) * eps
+    z0 = MEAN + (z1 - MEAN) * np.sqrt((STD**2 + end**2) / (STD**2 + start**2))
+    exact = (STD**2 * z0 + end**2 * MEAN) / (STD**2 + end**2)
+    return float(np.abs(got - exact).mean())
+
+
+@pytest.mark.parametrize("name, order", [("ddim", 1), ("heun", 2), ("dpmpp_2m", 2)])
+def test_solver_order(name, order):
+    coarse, fine = endpoint_error(name, 33), endpoint_error(name, 65)
+    measured = np.log2(coarse / fine)
+    assert measured == pytest.approx(order, abs=0.35)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_reaches_the_joint_table(name):
+    codes = np.asarray(run(name, 60, PAIR, joint_denoiser).categorical)
+    counts = np.zeros_like(JOINT)
+    np.add.at(counts, (codes[:, 0], codes[:, 1]), 1)
+    assert counts[0, 3] < 0.01 * RECORDS  # the impossible pair: see the next test
+    support = JOINT > 0
+    expected = JOINT[support] * RECORDS
+    # two categories of one record may appear in one step, drawn independently: about 1 % here
+    assert np.abs(counts[support] / RECORDS - JOINT[support]).max() < 0.02
+    independent = np.outer(JOINT.sum(1), JOINT.sum(0))[support] * RECORDS
+    assert stats.chisquare(independent, expected * independent.sum() / expected.sum()).pvalue < 1e-9
+
+
+def test_more_steps_undo_simultaneous_unmasking():
+    """Categories that appear in one step are drawn independently; that error falls as 1/steps."""
+
+    def impossible(num_steps):
+        codes = np.asarray(run("ancestral", num_steps, PAIR, joint_denoiser).categorical)
+        return int(np.sum((codes[:, 0] == 0) & (codes[:, 1] == 3)))
+
+    assert impossible(120) < 0.5 * impossible(15)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_rows_do_not_depend_on_the_batch(name):
+    whole = run(name, 10, NUMBERS, gaussian_denoiser(), count=64).continuous
+    half = run(name, 10, NUMBERS, gaussian_denoiser(), count=32).continuous
+    np.testing.assert_array_equal(whole[:32], half)
+
+
+@pytest.mark.parametrize("name, nfe", [("ancestral", 20), ("heun", 39), ("churn", 39)])
+def test_nfe_counts_the_calls(name, nfe):
+    assert SamplerConfig(name, 20).nfe == nfe
+
+
+def test_guidance_of_two_gaussians_extrapolates():
+    guided = guide(gaussian_denoiser(1.0), gaussian_denoiser(0.0), weight=1.0)
+    x = run("ddim", 60, NUMBERS, guided).continuous
+    assert float(x.mean()) == pytest.approx(2.0, abs=0.05)  # 2 * 1 - 0
+
+
+def test_bad_config_is_refused():
+    with pytest.raises(InputError, match="ancestral"):
+        SamplerConfig("euler")
+    with pytest.raises(InputError, match="num_steps"):
+        SamplerConfig("ddim", 1)
