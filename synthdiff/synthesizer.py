@@ -21,6 +21,7 @@ from synthdiff.data.conform import conform
 from synthdiff.data.doctor import require_healthy
 from synthdiff.data.infer import infer_schema
 from synthdiff.data.schema import Schema
+from synthdiff.data.table import write_json
 from synthdiff.diffusion.denoiser import denoise, get_power, known_parts
 from synthdiff.diffusion.guidance import guide
 from synthdiff.diffusion.keys import purpose_key, record_keys
@@ -30,7 +31,6 @@ from synthdiff.diffusion.schedules import Schedule, part_log_snr
 from synthdiff.layout import Layout, Records
 from synthdiff.models.config import ModelConfig, make_network
 from synthdiff.train.loop import fit as fit_loop
-from synthdiff.train.metrics import write_json
 from synthdiff.train.optim import TrainConfig, make_optimizer
 from synthdiff.train.parallel import make_parallel_map, make_parallel_train, to_devices
 from synthdiff.train.state import create_state

@@ -5,7 +5,7 @@ from scipy import stats
 from synthdiff.eval import statistics
 from synthdiff.eval.attacks import ATTACKS, distance
 
-N = 600
+N = 1000  # the weakest attack (plagiarism index) then expects z = 4.9 on a copied table
 
 
 def _draw(rng, rows, discrete=False):

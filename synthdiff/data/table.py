@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -203,3 +205,11 @@ def _explain(path: Path, error: Exception) -> InputError:
     else:
         problem, fix = f"cannot be parsed ({text})", "save the table again as CSV or Parquet"
     return input_error(str(path), problem, fix)
+
+
+def write_json(path: str | Path, content: object) -> None:
+    """Writes JSON so that a reader sees the old file or the whole new one."""
+    path = Path(path)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(content, indent=1, sort_keys=False) + "\n")
+    os.replace(temporary, path)

@@ -25,11 +25,11 @@ class ModelConfig:
     """
 
     name: str = "unet"
-    width: int = 64
+    width: int = 16
     max_width: int = 256
     depth: int = 1
-    coarsest: int = 8
-    attention_tokens: int = 64
+    coarsest: int = 2
+    attention_tokens: int = 8
     hidden: int = 512
     dtype: str = "float32"
 

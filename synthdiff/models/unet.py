@@ -1,9 +1,10 @@
 """A U-Net over column tokens.
 
-Columns are tokens in table order. Each level down joins neighbouring tokens in pairs and widens
-them up to `max_width`; each level up splits them again and adds the skip. Attention mixes tokens
-only on levels with at most `attention_tokens` of them, so cost grows almost linearly with columns
-while a table of up to 64 columns gets attention everywhere.
+Columns are tokens in table order. Each level down joins neighbouring tokens in pairs and doubles
+their width up to `max_width`; each level up splits them again and adds the skip. By the bottom two
+tokens hold the whole record. Attention mixes tokens on levels with at most `attention_tokens` of
+them. Once `max_width` is reached a level costs half of the one above, so the cost of a table is
+linear in its columns, thousands of codes included.
 """
 
 from __future__ import annotations
@@ -44,11 +45,11 @@ class UNet(nn.Module):
     """
 
     layout: Layout
-    width: int = 64
+    width: int = 16
     max_width: int = 256
     depth: int = 1
-    coarsest: int = 8
-    attention_tokens: int = 64
+    coarsest: int = 2
+    attention_tokens: int = 8
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact

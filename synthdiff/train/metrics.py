@@ -7,14 +7,6 @@ import os
 from pathlib import Path
 
 
-def write_json(path: str | Path, content: object) -> None:
-    """Writes JSON so that a reader sees the old file or the whole new one."""
-    path = Path(path)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(content, indent=1, sort_keys=False) + "\n")
-    os.replace(temporary, path)
-
-
 def read_metrics(path: str | Path) -> list[dict]:
     """All whole rows of a metrics file; a line cut short by a kill is left out."""
     rows = []

@@ -1,0 +1,115 @@
+"""What the experiment scripts share: flags from the config dataclasses, data, the run folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import pandas as pd
+from absl import flags
+
+from synthdiff._validate import input_error
+from synthdiff.data import sources
+from synthdiff.data.conform import conform
+from synthdiff.data.doctor import format_findings, require_healthy
+from synthdiff.data.infer import infer_schema
+from synthdiff.data.schema import Schema
+from synthdiff.data.split import split_by_entity
+from synthdiff.data.table import read_table
+
+FLAGS = flags.FLAGS
+SPLIT = {"train": 0.6, "test": 0.2, "reference": 0.2}
+DEFINE = {"int": flags.DEFINE_integer, "float": flags.DEFINE_float, "str": flags.DEFINE_string,
+          "bool": flags.DEFINE_bool}  # fmt: skip
+
+
+def define_run_flags() -> None:
+    """The run folder, which every stage needs."""
+    flags.DEFINE_string("run_dir", "runs/quickstart", "folder of the run; repeat it to resume")
+
+
+def define_data_flags() -> None:
+    """Which table, and what its columns are."""
+    flags.DEFINE_string("data", "rand_hie", f"{', '.join(sources.DATASETS)}, or a CSV/Parquet file")
+    flags.DEFINE_string("data_dir", None, "folder with the data sets; default $SYNTHDIFF_DATA")
+    flags.DEFINE_string("schema", None, "schema.json for your own table; inferred where absent")
+    flags.DEFINE_string("entity", None, "column that names the patient of a row (own table)")
+    flags.DEFINE_string("target", None, "column that utility tests predict (own table)")
+    flags.DEFINE_list("sensitive", [], "columns for subgroup reports (own table)")
+    flags.DEFINE_list("code_sets", [], "columns of delimited codes, as name or name=delimiter")
+    flags.DEFINE_integer("split_seed", 0, "seed of the split into train, test and reference")
+
+
+def define_config_flags(prefix: str, config: type) -> None:
+    """One flag --prefix.field per field of a config dataclass, with the dataclass default."""
+    about = " ".join((config.__doc__ or "").split())
+    for field in fields(config):
+        DEFINE[field.type](f"{prefix}.{field.name}", field.default, about)
+
+
+def read_config(prefix: str, config: type):
+    """The config dataclass that the flags describe."""
+    return config(**{f.name: FLAGS[f"{prefix}.{f.name}"].value for f in fields(config)})
+
+
+def describe_data() -> dict:
+    """The data flags as a plain dict: with it, any stage finds the same rows again."""
+    names = ("data", "data_dir", "schema", "entity", "target", "sensitive", "code_sets")
+    return {name: FLAGS[name].value for name in names} | {"split_seed": FLAGS.split_seed}
+
+
+def read_data(spec: dict) -> tuple[pd.DataFrame, Schema]:
+    """The conformed table and its schema; prints the doctor's warnings, raises its errors."""
+    if spec["data"] in sources.DATASETS:
+        df, schema = sources.load(spec["data"], data_dir=spec["data_dir"])
+    elif Path(spec["data"]).exists():
+        df = read_table(spec["data"])
+        schema = Schema.load(spec["schema"]) if spec["schema"] else infer_from_flags(df, spec)
+    else:
+        raise input_error(
+            f"--data={spec['data']}",
+            "is neither a known data set nor a file",
+            f"use one of {', '.join(sources.DATASETS)}, or an existing CSV or Parquet file",
+        )
+    warnings = require_healthy(df, schema)
+    if warnings:
+        print(format_findings(warnings))
+    return conform(df, schema), schema
+
+
+def infer_from_flags(df: pd.DataFrame, spec: dict) -> Schema:
+    """Infers the schema of a user's table from its values and the role flags."""
+    pairs = [item.partition("=") for item in spec["code_sets"]]
+    return infer_schema(
+        df,
+        entity=spec["entity"],
+        target=spec["target"],
+        sensitive=tuple(spec["sensitive"]),
+        code_sets={name: delimiter or ";" for name, _, delimiter in pairs},
+    )
+
+
+def split_table(df: pd.DataFrame, schema: Schema, seed: int) -> dict[str, pd.DataFrame]:
+    """Train, test and reference tables with disjoint patients."""
+    patients = df[schema.entity].to_numpy() if schema.entity else None
+    parts = split_by_entity(patients, len(df), SPLIT, seed)
+    return {name: df.iloc[rows].reset_index(drop=True) for name, rows in parts.items()}
+
+
+def read_manifest(run_dir: Path) -> dict:
+    """The run's manifest, or an error that says to train first."""
+    path = run_dir / "manifest.json"
+    if not path.exists():
+        raise input_error(f"--run_dir={run_dir}", "no manifest.json", "run experiments/train.py")
+    return json.loads(path.read_text())
+
+
+def read_run(run_dir: Path) -> tuple[dict[str, pd.DataFrame], Schema]:
+    """The tables that a finished run trained on and held out, with the synthetic one."""
+    df, schema = read_data(read_manifest(run_dir)["data"])
+    parts = split_table(df, schema, read_manifest(run_dir)["data"]["split_seed"])
+    path = run_dir / "synthetic.csv"
+    if not path.exists():
+        raise input_error(str(run_dir), "no synthetic.csv", "run experiments/sample.py")
+    return parts | {"synthetic": conform(read_table(path), schema)}, schema

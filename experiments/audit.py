@@ -1,0 +1,42 @@
+"""Attacks a synthetic table to see whether it tells who was in the training data.
+
+    python experiments/audit.py --run_dir=runs/quickstart
+
+Any other generator's table: name --train_csv, --test_csv, --reference_csv and --synthetic_csv.
+"""
+
+from pathlib import Path
+
+from _common import FLAGS, define_data_flags, define_run_flags
+from absl import app
+from evaluate import define_flags, read_tables
+
+from synthdiff._validate import InputError
+from synthdiff.data.table import write_json
+from synthdiff.eval.audit import audit
+
+
+def run_audit(run_dir: Path) -> None:
+    parts = ("train", "test", "reference", "synthetic")
+    tables, schema = read_tables(run_dir, parts)
+    result = audit(*(tables[part] for part in parts), schema)
+    write_json(run_dir / "audit.json", result)
+    print(f"{result['verdict']} ({result['members']} {result['unit']}s a side)")
+    for name, attack in result["attacks"].items():
+        auc = attack["auc"]
+        print(f"  {name}: AUC {auc['value']:.3f} [{auc['lower']:.3f}, {auc['upper']:.3f}]")
+    print("\n".join(f"  {reason}" for reason in result["reasons"]))
+
+
+def main(argv: list[str]) -> None:
+    try:
+        run_audit(Path(FLAGS.run_dir))
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+if __name__ == "__main__":
+    define_run_flags()
+    define_data_flags()
+    define_flags()
+    app.run(main)

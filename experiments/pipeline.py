@@ -1,0 +1,67 @@
+"""The whole product in one command: train -> sample -> evaluate -> audit -> report.
+
+    python experiments/pipeline.py --run_dir=runs/quickstart
+
+Stages whose output is already in the run folder are done again except training, which resumes.
+"""
+
+import json
+import time
+from pathlib import Path
+
+import evaluate
+import sample
+import train
+from _common import FLAGS, define_run_flags, read_manifest
+from absl import app
+from audit import run_audit
+
+from synthdiff._validate import InputError
+from synthdiff.data.schema import Schema
+from synthdiff.data.table import write_json
+from synthdiff.eval.report import write_report
+from synthdiff.train.metrics import read_metrics
+
+
+def report(run_dir: Path) -> None:
+    """Writes report.html from what the stages left in the run folder."""
+    write_report(
+        run_dir / "report.html",
+        manifest=read_manifest(run_dir),
+        schema=Schema.load(run_dir / "schema.json"),
+        evaluation=json.loads((run_dir / "evaluation.json").read_text()),
+        audit=json.loads((run_dir / "audit.json").read_text()),
+        training=read_metrics(run_dir / "metrics.jsonl"),
+    )
+    print(f"report: {run_dir / 'report.html'}")
+
+
+STAGES = {
+    "train": train.train,
+    "sample": sample.sample,
+    "evaluate": evaluate.run_evaluation,
+    "audit": run_audit,
+    "report": report,
+}
+
+
+def main(argv: list[str]) -> None:
+    run_dir, seconds = Path(FLAGS.run_dir), {}
+    try:
+        for name, stage in STAGES.items():
+            print(f"== {name}")
+            started = time.perf_counter()
+            stage(run_dir)
+            seconds[name] = round(time.perf_counter() - started, 1)
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None
+    write_json(run_dir / "timings.json", seconds)
+    print("seconds:", ", ".join(f"{name} {spent}" for name, spent in seconds.items()))
+
+
+if __name__ == "__main__":
+    define_run_flags()
+    train.define_flags()
+    sample.define_flags()
+    evaluate.define_flags()
+    app.run(main)
