@@ -45,23 +45,32 @@ STAGES = {
 }
 
 
-def main(argv: list[str]) -> None:
-    run_dir, seconds = Path(FLAGS.run_dir), {}
-    try:
-        for name, stage in STAGES.items():
-            print(f"== {name}")
-            started = time.perf_counter()
-            stage(run_dir)
-            seconds[name] = round(time.perf_counter() - started, 1)
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+def run_pipeline(run_dir: Path) -> None:
+    """Runs every stage and writes how long each took."""
+    seconds = {}
+    for name, stage in STAGES.items():
+        print(f"== {name}")
+        started = time.perf_counter()
+        stage(run_dir)
+        seconds[name] = round(time.perf_counter() - started, 1)
     write_json(run_dir / "timings.json", seconds)
     print("seconds:", ", ".join(f"{name} {spent}" for name, spent in seconds.items()))
 
 
-if __name__ == "__main__":
-    define_run_flags()
+def define_flags() -> None:
     train.define_flags()
     sample.define_flags()
     evaluate.define_flags()
+
+
+def main(argv: list[str]) -> None:
+    try:
+        run_pipeline(Path(FLAGS.run_dir))
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+if __name__ == "__main__":
+    define_run_flags()
+    define_flags()
     app.run(main)

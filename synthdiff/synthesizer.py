@@ -17,8 +17,9 @@ import pandas as pd
 from synthdiff._validate import InputError, input_error, positive
 from synthdiff.data.batches import batch_indices
 from synthdiff.data.codec import Codec
-from synthdiff.data.conform import conform
+from synthdiff.data.conform import coerce, conform
 from synthdiff.data.doctor import require_healthy
+from synthdiff.data.dtypes import to_dtype, to_values
 from synthdiff.data.infer import infer_schema
 from synthdiff.data.schema import Schema
 from synthdiff.data.table import write_json
@@ -93,14 +94,25 @@ class Synthesizer:
         """
         positive(num_rows=num_rows)
         given = pd.DataFrame({k: [v] * num_rows for k, v in (where or {}).items()})
+        schema = self.codec.schema
+        if schema.entity in given.columns:
+            where_is = f"where={{{schema.entity!r}: ...}}"
+            fix = "leave it out: synthetic records get fresh ids"
+            raise input_error(where_is, "names the patient, which is not modelled", fix)
         table = self._draw(num_rows, given, seed, guidance, sampler)
-        return table.assign(**{k: pd.Series([v] * num_rows) for k, v in (where or {}).items()})
+        for name in given.columns:
+            column = schema[name]
+            table[name] = to_dtype(to_values(coerce(given[name], column)[0], column), column)
+        return table
 
     def impute(self, df: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
-        """Fills whole missing columns: draws the columns that `df` lacks given those it has."""
-        return self._draw(len(df), df, seed, 0.0, None).assign(
-            **{name: df[name].to_numpy() for name in df.columns}
-        )
+        """Fills whole missing columns: draws the columns that `df` lacks given those it has.
+
+        The cells and the index of `df` come back as they are, missing cells included.
+        """
+        positive(num_rows=len(df))
+        table = self._draw(len(df), df, seed, 0.0, None).set_axis(df.index)
+        return table.assign(**{name: df[name] for name in df.columns})
 
     def _draw(self, num_rows, given, seed, guidance, sampler) -> pd.DataFrame:
         rng = np.random.default_rng([seed, 1])
@@ -131,12 +143,17 @@ def load(folder: str | Path) -> Synthesizer:
         raise input_error(
             str(folder), f"no {Path(error.filename).name}", "name a folder with a finished run"
         ) from error
+    except json.JSONDecodeError as error:
+        raise input_error(str(folder), f"config or codec not JSON ({error})", "train again") from error
     if data.pop("version", None) != VERSION:
         raise input_error(str(folder), "written by another version", f"use version {VERSION}")
     config = Config.from_json(data)
     template = jax.eval_shape(_make_functions(config, codec.layout)[0], jax.random.key(0))
     try:
-        return Synthesizer(codec, config, flax.serialization.from_bytes(template, weights))
+        params = flax.serialization.from_bytes(template, weights)
+        if jax.tree.map(np.shape, params) != jax.tree.map(np.shape, template):
+            raise ValueError("other shapes")
+        return Synthesizer(codec, config, params)
     except (ValueError, KeyError) as error:
         raise input_error(
             str(folder / "weights.msgpack"), f"does not fit config.json ({error})", "train again"
@@ -184,7 +201,7 @@ def train(codec: Codec, df, patients, config: Config, folder: Path | None, progr
     loss_fn = make_loss_fn(apply_fn, layout, config.schedule, condition_rate=rate)
     run = make_parallel_train(make_train_step(loss_fn, tx, config.train))
     data = to_devices(Records(*codec.encode(df, np.random.default_rng([seed, 0]))))
-    state = to_devices(create_state(init_fn(purpose_key(seed, "init")), tx))
+    state = to_devices(create_state(jax.jit(init_fn)(purpose_key(seed, "init")), tx))
     return fit_loop(
         state,
         lambda state, rows: run(state, data, rows),
@@ -250,7 +267,8 @@ def _claim(folder: Path, config: Config, codec: Codec) -> None:
     wanted = {"version": VERSION, **config.to_json()}
     if begun.exists():
         same = json.loads(begun.read_text()) == wanted
-        same = same and json.loads((folder / "codec.json").read_text()) == codec.to_json()
+        table = json.loads(json.dumps(codec.to_json()))  # tuples read back as lists
+        same = same and json.loads((folder / "codec.json").read_text()) == table
         if not same:
             raise InputError(
                 f"{folder}: holds a run with another table or settings. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -9,6 +10,12 @@ import pandas as pd
 
 from synthdiff._validate import input_error
 from synthdiff.data.schema import Column
+
+
+def find_codes(values: pd.Series, levels: Sequence) -> np.ndarray:
+    """The place of each value among the levels: int32 [rows], -1 where it is none of them."""
+    index = pd.Index(list(levels), dtype=object)
+    return index.get_indexer(values.astype(object)).astype(np.int32)
 
 
 def count_patients(codes: np.ndarray, num_codes: int, patients: np.ndarray) -> np.ndarray:
@@ -39,21 +46,21 @@ class CategoryCoder:
         if len(present) == 0:
             raise input_error(f"column {column.name!r}", "all missing in training", "drop it")
         levels = list(column.categories) or sorted(present.unique().tolist(), key=_sort_key)
-        codes = pd.Categorical(values, categories=levels).codes
+        codes = find_codes(values, levels)
         counts = np.bincount(codes[codes >= 0], minlength=len(levels))
-        keep = count_patients(codes, len(levels), patients) >= min_patients
-        if column.public:
-            keep[:] = True
-        if not keep.any():
+        keep = count_patients(codes, len(levels), patients) >= (
+            0 if column.public else min_patients
+        )
+        if not counts[keep].any():
             raise input_error(
                 f"column {column.name!r}",
                 f"no value is shared by {min_patients} patients",
                 "drop the column, group its values, or lower min_patients",
             )
         kept = np.flatnonzero(keep)
-        num_rare = int(np.sum(~keep & (counts > 0)))
-        shares = counts[kept] / max(1, counts[kept].sum())
         retained = tuple(_plain(levels[i]) for i in kept)
+        shares = counts[kept] / counts[kept].sum()
+        num_rare = len(set(present) - set(retained))
         return cls(
             column.name, retained, tuple(shares.tolist()), num_rare, bool(values.isna().any())
         )
@@ -64,7 +71,7 @@ class CategoryCoder:
 
     def encode(self, values: pd.Series, rng: np.random.Generator) -> np.ndarray:
         """Codes [rows]. A value unseen in training counts as rare, else as the commonest level."""
-        codes = pd.Categorical(values, categories=list(self.levels)).codes.astype(np.int32)
+        codes = find_codes(values, self.levels)
         fallback = len(self.levels) if self.num_rare else int(np.argmax(self.shares))
         missing = self.cardinality - 1 if self.has_missing else fallback
         return np.where(codes >= 0, codes, np.where(values.isna(), missing, fallback))
@@ -100,7 +107,7 @@ class CodeSetCoder:
         """Learns the codes that at least `min_patients` patients have, or the public ones."""
         long = explode_codes(values, column.delimiter)
         known = list(column.categories) or sorted(long["code"].unique())
-        numbers = pd.Categorical(long["code"], categories=known).codes
+        numbers = find_codes(long["code"], known)
         counts = count_patients(numbers, len(known), patients[long["row"].to_numpy()])
         keep = [c for c, n in zip(known, counts, strict=True) if column.public or n >= min_patients]
         if not keep:
@@ -109,14 +116,15 @@ class CodeSetCoder:
                 f"no code is shared by {min_patients} patients",
                 "drop the column, use coarser codes, or lower min_patients",
             )
+        num_rare = len(set(long["code"]) - set(keep))
         missing = bool(values.isna().any())
-        return cls(column.name, tuple(keep), column.delimiter, len(known) - len(keep), missing)
+        return cls(column.name, tuple(keep), column.delimiter, num_rare, missing)
 
     def encode(self, values: pd.Series, rng: np.random.Generator) -> np.ndarray:
         """0/1 [rows, codes (+ 1)]; rare codes are left out."""
         matrix = np.zeros((len(values), len(self.codes) + self.has_missing), np.int8)
         long = explode_codes(values, self.delimiter)
-        number = pd.Categorical(long["code"], categories=list(self.codes)).codes
+        number = find_codes(long["code"], self.codes)
         known = number >= 0
         matrix[long["row"].to_numpy()[known], number[known]] = 1
         if self.has_missing:

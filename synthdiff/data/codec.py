@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from synthdiff._validate import InputError, input_error
-from synthdiff.data.categories import CategoryCoder, CodeSetCoder
+from synthdiff._validate import input_error
+from synthdiff.data.categories import CategoryCoder, CodeSetCoder, explode_codes
+from synthdiff.data.conform import coerce, plain
+from synthdiff.data.dtypes import fresh_ids, to_dtype, to_values
 from synthdiff.data.numeric import NumericCoder
 from synthdiff.data.schema import Column, Schema
 from synthdiff.layout import Layout, Records, bucket_width
@@ -17,7 +19,6 @@ from synthdiff.layout import Layout, Records, bucket_width
 VERSION = 1
 CODERS = {"numeric": NumericCoder, "category": CategoryCoder, "code_set": CodeSetCoder}
 MASKED_LABEL = "(missing)"
-SECONDS_PER_DAY = 86400.0
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,24 @@ class Codec:
         entity_ids: np.ndarray | None = None,
         min_patients: int = 5,
     ) -> Codec:
-        """Learns every coder from training rows; rows without entity ids are one patient each.
+        """Learns every coder from training rows of a conformed table.
 
-        Raises InputError naming a column that cannot be learnt.
+        entity_ids: whose each row is; where absent the schema's entity column, or else each row is
+        one patient. The codec's schema keeps only the learnt part of a vocabulary that is not
+        public. Raises InputError naming a column that cannot be learnt.
         """
-        patients = np.arange(len(df)) if entity_ids is None else pd.factorize(entity_ids)[0]
+        if entity_ids is None and schema.entity in df.columns:
+            entity_ids = df[schema.entity]
+        patients = np.arange(len(df))
+        if entity_ids is not None:  # sorted, so that the order of rows does not matter
+            patients = pd.factorize(np.asarray(entity_ids).astype(str), sort=True)[0]
         coders = tuple(
-            _coder_of(c).fit(_to_values(df[c.name], c), c, patients, min_patients)
+            _coder_of(c).fit(to_values(df[c.name], c), c, patients, min_patients)
             for c in schema.features
         )
-        return cls(schema, coders, min_patients)
+        learnt = {coder.name: _learnt(schema[coder.name], coder) for coder in coders}
+        columns = tuple(learnt.get(column.name, column) for column in schema.columns)
+        return cls(replace(schema, columns=columns), coders, min_patients)
 
     @cached_property
     def _parts(self) -> tuple[list, list, list[str]]:
@@ -82,24 +91,30 @@ class Codec:
 
     def encode(self, df: pd.DataFrame, rng: np.random.Generator) -> Records:
         """Records of a conformed table; rng spreads granular values over their step."""
-        return self.encode_given(df, len(df), rng)[0]
+        return self._encode(df, len(df), rng)[0]
 
     def encode_given(
         self, df: pd.DataFrame, num_rows: int, rng: np.random.Generator
     ) -> tuple[Records, np.ndarray]:
         """Records of a table that may lack columns, and which tokens it gives: bool [tokens].
 
-        Values are checked: a category the model does not know is an InputError here only where a
-        condition rests on it, that is where `df` holds a single value.
+        Cells become what the schema says, as `conform` does. A column with one value throughout
+        is a condition: InputError where the model can never generate it.
         """
-        for name in df.columns:
-            self.schema[name]
+        given = {name: _conform_given(df[name], self.schema[name]) for name in df.columns}
+        for coder in self.coders:
+            if coder.name in given and given[coder.name].nunique(dropna=False) == 1:
+                _check_condition(given[coder.name], coder, self.schema[coder.name])
+        return self._encode(pd.DataFrame(given), num_rows, rng)
+
+    def _encode(
+        self, df: pd.DataFrame, num_rows: int, rng: np.random.Generator
+    ) -> tuple[Records, np.ndarray]:
         continuous_parts, categorical_parts, tokens = self._parts
-        encoded = {}
+        encoded, rngs = {}, rng.spawn(len(self.coders))
         for i, (coder, column) in enumerate(zip(self.coders, self.schema.features, strict=True)):
             if column.name in df.columns:
-                _check_condition(df[column.name], coder)
-                encoded[i] = coder.encode(_to_values(df[column.name], column), rng)
+                encoded[i] = coder.encode(to_values(df[column.name], column), rngs[i])
         widest = max(self.layout.cardinalities, default=1)
         categorical = np.zeros((num_rows, len(categorical_parts)), np.min_scalar_type(-widest - 1))
         continuous = np.zeros((num_rows, len(continuous_parts)), np.float32)
@@ -107,9 +122,7 @@ class Codec:
         for j, (i, code, _, token) in enumerate(categorical_parts):
             if i in encoded:
                 known[token] = True
-                part = encoded[i]
-                if isinstance(part, tuple):
-                    part = part[0]
+                part = encoded[i][0] if isinstance(encoded[i], tuple) else encoded[i]
                 categorical[:, j] = part if part.ndim == 1 else part[:, code]
         for j, (i, token) in enumerate(continuous_parts):
             if i in encoded:
@@ -125,20 +138,20 @@ class Codec:
         codes: dict[int, list] = {}
         for j, (i, code, _, _) in enumerate(categorical_parts):
             codes.setdefault(i, []).append((code, records.categorical[:, j]))
-        columns = {}
+        columns, rngs = {}, rng.spawn(len(self.coders))  # so that a row does not depend on others
         for i, (coder, column) in enumerate(zip(self.coders, self.schema.features, strict=True)):
             parts = [values for _, values in sorted(codes.get(i, []), key=lambda part: part[0])]
             if isinstance(coder, NumericCoder):
                 gate = parts[0] if parts else np.zeros(num_rows, int)
                 values = pd.Series(coder.decode(gate, scores.get(i, np.zeros(num_rows))))
             elif isinstance(coder, CodeSetCoder):
-                values = coder.decode(np.stack(parts, axis=1), rng)
+                values = coder.decode(np.stack(parts, axis=1), rngs[i])
             else:
-                values = coder.decode(parts[0] if parts else np.zeros(num_rows, int), rng)
-            columns[column.name] = _to_dtype(values, column)
+                values = coder.decode(parts[0] if parts else np.zeros(num_rows, int), rngs[i])
+            columns[column.name] = to_dtype(values, column)
         for column in self.schema.columns:
             if column.kind == "entity":
-                columns[column.name] = _fresh_ids(num_rows, column)
+                columns[column.name] = fresh_ids(num_rows, column)
         return pd.DataFrame(columns)[list(self.schema.names)]
 
     def notes(self) -> list[str]:
@@ -151,8 +164,8 @@ class Codec:
                     f"{self.min_patients} patients are never generated."
                 )
         notes.append(
-            f"Quantile knots are means over at least {self.min_patients} patients each; "
-            "no fitted extreme is one person's value."
+            f"Quantile knots are means over at least {self.min_patients} patients each, the lowest "
+            "and highest of each window left out; no fitted extreme is one person's value."
         )
         return notes
 
@@ -186,39 +199,45 @@ def _listed(fields: dict) -> dict:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
 
 
-def _to_values(values: pd.Series, column: Column) -> pd.Series:
-    """Plain numbers for numeric kinds: datetimes become days since 1970-01-01."""
+def _learnt(column: Column, coder: object) -> Column:
+    """The column without categories that the coder left out as too rare to release."""
+    if not column.categories or column.public or isinstance(coder, NumericCoder):
+        return column
+    codes = coder.codes if isinstance(coder, CodeSetCoder) else coder.levels
+    return replace(column, categories=codes)
+
+
+def _conform_given(values: pd.Series, column: Column) -> pd.Series:
+    """The given cells in memory's types; raises InputError on one that cannot be read."""
     values = values.reset_index(drop=True)
-    if column.kind == "datetime":
-        values = pd.to_datetime(values)
-        return (values - pd.Timestamp(0)).dt.total_seconds() / SECONDS_PER_DAY
-    return values
+    found, problems = coerce(values, column)
+    for problem in problems:
+        raise input_error(f"column {column.name!r}", problem.describe(values), problem.fix)
+    return found
 
 
-def _to_dtype(values: pd.Series, column: Column) -> pd.Series:
-    """Gives a decoded column the dtype that the table had, as far as missing values allow."""
-    if column.kind == "datetime":
-        values = pd.Timestamp(0) + pd.to_timedelta(np.round(values * SECONDS_PER_DAY), unit="s")
-        if not column.dtype.startswith("datetime"):
-            midnight = (values.dropna() == values.dropna().dt.normalize()).all()
-            return values.dt.strftime("%Y-%m-%d" if midnight else "%Y-%m-%d %H:%M:%S")
-    if values.isna().any() and column.dtype.startswith(("int", "uint", "bool")):
-        return values.astype("Int64" if "int" in column.dtype else "boolean")
-    return values.astype(column.dtype)
-
-
-def _fresh_ids(num_rows: int, column: Column) -> pd.Series:
-    if "int" in column.dtype.lower() or "float" in column.dtype.lower():
-        return pd.Series(np.arange(num_rows)).astype(column.dtype)
-    return pd.Series([f"S{i:07d}" for i in range(num_rows)]).astype(column.dtype)
-
-
-def _check_condition(values: pd.Series, coder: object) -> None:
-    """Refuses a constant condition on a category that the model cannot generate."""
-    if isinstance(coder, CategoryCoder) and values.nunique() == 1 and len(values) > 0:
-        value = values.dropna().iloc[0]
-        if value not in coder.levels:
-            raise InputError(
-                f"column {coder.name!r}: the model does not know the value {value!r}. "
-                f"Fix: use one of {list(coder.levels)[:20]}."
-            )
+def _check_condition(values: pd.Series, coder: object, column: Column) -> None:
+    """Refuses a value, held by all rows, that the model cannot generate."""
+    where, value = f"column {coder.name!r}", plain(values.iloc[0])
+    if pd.isna(value):
+        if not coder.has_missing:
+            raise input_error(where, "is never missing in the training rows", "give a value")
+        return
+    if isinstance(coder, NumericCoder):
+        number = float(to_values(values, column).iloc[0])
+        low = -np.inf if coder.lower is None else coder.lower
+        high = np.inf if coder.upper is None else coder.upper
+        if not low <= number <= high:
+            problem = f"value {value} is out of bounds"
+            raise input_error(where, problem, f"use one in {low} to {high}")
+        if coder.has_continuous:
+            return
+        wanted, known = [number], coder.spikes
+    elif isinstance(coder, CodeSetCoder):
+        wanted, known = explode_codes(values.head(1), coder.delimiter)["code"], coder.codes
+    else:
+        wanted, known = [value], coder.levels
+    for item in wanted:
+        if item not in known:
+            problem = f"the model does not know the value {item!r}"
+            raise input_error(where, problem, f"use one of {list(known)[:20]}")

@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from synthdiff.data.schema import Schema
-from synthdiff.eval.features import Featurizer
+from synthdiff.eval.features import Featurizer, fill_empty_columns
 from synthdiff.eval.statistics import auc_interval
 
 MODEL = "HistGradientBoostingClassifier, 5-fold out-of-fold"
@@ -47,7 +47,7 @@ def cross_fitted_scores(
         model = HistGradientBoostingClassifier(
             max_iter=max_iter, early_stopping=False, random_state=0
         )
-        model.fit(features[~held_out], labels[~held_out])
+        model.fit(fill_empty_columns(features[~held_out]), labels[~held_out])
         scores[held_out] = model.predict_proba(features[held_out])[:, 1]
     return scores[: len(positives)], scores[len(positives) :]
 

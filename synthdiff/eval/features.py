@@ -81,6 +81,11 @@ def row_keys(df: pd.DataFrame, schema: Schema) -> np.ndarray:
     return pd.util.hash_pandas_object(pd.DataFrame(cells), index=False).to_numpy()
 
 
+def fill_empty_columns(features: np.ndarray) -> np.ndarray:
+    """0 in the columns that are NaN throughout: boosted trees cannot be fitted on those."""
+    return np.where(np.isnan(features).all(axis=0), np.float32(0), features)
+
+
 @dataclass(frozen=True)
 class _Numeric:
     column: Column

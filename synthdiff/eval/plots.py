@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter
 
 # Okabe and Ito's colours, told apart under the common colour vision deficiencies; no yellow,
 # which is too pale for a line on white.
@@ -29,12 +29,8 @@ TABLES = {
 CONTROLS = {
     "null": {"color": GREY, "linestyle": ":"},
     "leak": {"color": BLACK, "linestyle": "--"},
+    "leak_small": {"color": BLACK, "linestyle": "-."},
     "blind": {"color": GREY, "linestyle": "--"},
-}
-LOSSES = {
-    "loss": {"color": BLACK, "linestyle": "-"},
-    "continuous": {"color": BLUE, "linestyle": "--"},
-    "categorical": {"color": VERMILLION, "linestyle": ":"},
 }
 MAX_LABELS = 10
 MAX_NAMED_COLUMNS = 40
@@ -89,12 +85,14 @@ def _draw_densities(axes: Axes, marginal: Mapping, dates: bool) -> None:
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
     else:
         axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_formatter(ScalarFormatter(useOffset=False))
 
 
 def _draw_shares(axes: Axes, marginal: Mapping) -> None:
     shares = {name: np.asarray(marginal[name], float) for name in TABLES if marginal.get(name)}
     most_common = np.argsort(-next(iter(shares.values())), kind="stable")[:MAX_LABELS]
-    shown = np.sort(most_common)  # an ordinal column keeps its order
+    present = np.flatnonzero(np.max(list(shares.values()), axis=0))  # "(other)" is often empty
+    shown = np.intersect1d(most_common, present)  # sorted: an ordinal column keeps its order
     rows = np.arange(len(shown))
     axes.hlines(rows, 0, 1, transform=axes.get_yaxis_transform(), color="#e4e4e4", linewidth=0.8)
     for name, values in shares.items():
@@ -208,28 +206,21 @@ def plot_roc(
 
 @mpl.rc_context(STYLE)
 def plot_training(rows: Sequence[Mapping], max_points: int = 400) -> str:
-    """Training losses by step, thinned to about `max_points`; log axis where they span 30x."""
+    """Training loss by step, thinned to about `max_points`; log axis where it spans 30x."""
     figure = Figure(figsize=(8.6, 3.1), layout="constrained")
     axes = figure.add_subplot()
     thinned = [*rows[:: max(1, -(-len(rows) // max_points))], rows[-1]]
-    drawn = []
-    for name, style in LOSSES.items():
-        points = [(row["step"], row[name]) for row in thinned if row.get(name) is not None]
-        if points:
-            steps, values = np.asarray(points, float).T
-            axes.plot(steps, values, label=name, linewidth=1.4, **style)
-            drawn.append(values[np.isfinite(values)])
-    values = np.concatenate(drawn) if drawn else np.zeros(0)
-    if len(values) and values.min() > 0 and values.max() > 30 * values.min():
+    points = [(row["step"], row["loss"]) for row in thinned if row.get("loss") is not None]
+    steps, values = np.asarray(points, float).reshape(-1, 2).T
+    axes.plot(steps, values, color=BLACK, linewidth=1.4)
+    known = values[np.isfinite(values)]
+    if len(known) and known.min() > 0 and known.max() > 30 * known.min():
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_minor_formatter(lambda *_: "")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.set_xlabel("step")
-    axes.set_ylabel("loss")
+    axes.set(xlabel="step", ylabel="loss")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.grid(axis="y", color="#e4e4e4", linewidth=0.7)
-    if drawn:
-        figure.legend(loc="outside upper left", ncols=len(drawn))
     return _encode(figure)

@@ -14,7 +14,7 @@ from sklearn.ensemble import (
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from synthdiff.data.schema import Schema
-from synthdiff.eval.features import Featurizer, category_keys, numeric_values
+from synthdiff.eval.features import Featurizer, category_keys, fill_empty_columns, numeric_values
 from synthdiff.eval.statistics import auc
 
 _MAX_ROWS = 20_000
@@ -64,7 +64,7 @@ def _score_classes(model: object, features: np.ndarray, target: np.ndarray) -> d
 def _fit(model: object, features: np.ndarray, target: np.ndarray, task: str) -> object:
     if task == "classification" and len(np.unique(target)) < 2:
         model = DummyClassifier(strategy="prior")
-    return model.fit(features, target)
+    return model.fit(fill_empty_columns(features), target)
 
 
 def _gaps(trtr: dict, tstr: dict) -> dict:

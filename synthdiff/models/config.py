@@ -21,14 +21,15 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 class ModelConfig:
     """Size of the denoiser. name: "unet" or "mlp". width: channels of a column token.
 
-    max_width, coarsest, attention_tokens are the U-Net's; hidden is the MLP's.
+    max_width, fan, bottom_depth and attention_tokens are the U-Net's; hidden is the MLP's.
     """
 
     name: str = "unet"
     width: int = 16
-    max_width: int = 256
+    max_width: int = 512
+    fan: int = 4
     depth: int = 1
-    coarsest: int = 2
+    bottom_depth: int = 4
     attention_tokens: int = 8
     hidden: int = 512
     dtype: str = "float32"
@@ -36,7 +37,9 @@ class ModelConfig:
     def __post_init__(self) -> None:
         one_of(("unet", "mlp"), model=self.name)
         one_of(DTYPES, dtype=self.dtype)
-        positive(width=self.width, depth=self.depth, hidden=self.hidden, coarsest=self.coarsest)
+        positive(
+            width=self.width, depth=self.depth, hidden=self.hidden, bottom_depth=self.bottom_depth
+        )
 
 
 def make_network(
@@ -53,8 +56,9 @@ def make_network(
             layout,
             config.width,
             config.max_width,
+            config.fan,
             config.depth,
-            config.coarsest,
+            config.bottom_depth,
             config.attention_tokens,
             dtype,
         )

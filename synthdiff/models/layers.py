@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 MAX_PERIOD = 1e4
+CONDITION_WIDTH = 128
 
 
 def embed_log_snr(log_snr: jax.Array, width: int) -> jax.Array:
@@ -71,6 +72,7 @@ class ResidualAttention(nn.Module):
     def __call__(self, h: jax.Array, condition: jax.Array) -> jax.Array:
         update = nn.MultiHeadDotProductAttention(
             num_heads=self.num_heads,
+            use_bias=False,  # softmax cancels a bias of the keys: it would never learn
             out_kernel_init=nn.initializers.zeros,
             dtype=self.dtype,
         )(Modulated(self.dtype)(h, condition))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from synthdiff.layout import Layout, Records
-from synthdiff.models.layers import ResidualMlp, TimeEmbedding
+from synthdiff.models.layers import CONDITION_WIDTH, ResidualMlp, TimeEmbedding
 from synthdiff.models.records import RecordCoder
 
 
@@ -23,7 +23,7 @@ class Mlp(nn.Module):
     @nn.compact
     def __call__(self, visible: Records, log_snr: jax.Array, known: Records):
         coder = RecordCoder(self.layout, self.width, self.dtype, name="coder")
-        condition = TimeEmbedding(128, self.dtype)(log_snr)
+        condition = TimeEmbedding(CONDITION_WIDTH, self.dtype)(log_snr)
         tokens = coder.encode(visible, known)
         h = nn.Dense(self.hidden, dtype=self.dtype)(tokens.reshape(tokens.shape[0], 1, -1))
         for _ in range(self.depth):

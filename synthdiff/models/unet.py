@@ -14,14 +14,27 @@ import jax
 import jax.numpy as jnp
 
 from synthdiff.layout import Layout, Records
-from synthdiff.models.layers import Modulated, ResidualAttention, ResidualMlp, TimeEmbedding
+from synthdiff.models.layers import (
+    CONDITION_WIDTH,
+    Modulated,
+    ResidualAttention,
+    ResidualMlp,
+    TimeEmbedding,
+)
 from synthdiff.models.records import RecordCoder
 
 HEAD_WIDTH = 32
+EXPANSION = 1
+
+
+def count_heads(width: int) -> int:
+    """About one attention head per HEAD_WIDTH channels, so that they divide evenly."""
+    most = max(1, width // HEAD_WIDTH)
+    return next(heads for heads in range(most, 0, -1) if width % heads == 0)
 
 
 class Level(nn.Module):
-    """`depth` rounds of attention (where tokens are few) and a per-token perceptron."""
+    """`depth` rounds of attention (where tokens are few, but not one) and a per-token perceptron."""
 
     depth: int
     attention_tokens: int
@@ -30,52 +43,53 @@ class Level(nn.Module):
     @nn.compact
     def __call__(self, h: jax.Array, condition: jax.Array) -> jax.Array:
         for _ in range(self.depth):
-            if h.shape[1] <= self.attention_tokens:
-                heads = max(1, h.shape[-1] // HEAD_WIDTH)
-                h = ResidualAttention(heads, self.dtype)(h, condition)
-            h = ResidualMlp(dtype=self.dtype)(h, condition)
+            if 1 < h.shape[1] <= self.attention_tokens:
+                h = ResidualAttention(count_heads(h.shape[-1]), self.dtype)(h, condition)
+            h = ResidualMlp(EXPANSION, dtype=self.dtype)(h, condition)
         return h
 
 
 class UNet(nn.Module):
     """Predicts v and category logits of records from their noisy view.
 
-    width: channels of a column token; doubled per level up to max_width. coarsest: the number of
-    tokens at which the way down ends. depth: rounds per level; the bottom has twice as many.
+    width: channels of a column token, multiplied by `fan` per level up to max_width. depth: rounds
+    per level; bottom_depth: rounds where one token holds the whole record.
     """
 
     layout: Layout
     width: int = 16
-    max_width: int = 256
+    max_width: int = 512
+    fan: int = 4
     depth: int = 1
-    coarsest: int = 2
+    bottom_depth: int = 4
     attention_tokens: int = 8
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, visible: Records, log_snr: jax.Array, known: Records):
         coder = RecordCoder(self.layout, self.width, self.dtype, name="coder")
-        condition = TimeEmbedding(2 * self.width, self.dtype)(log_snr)
+        condition = TimeEmbedding(CONDITION_WIDTH, self.dtype)(log_snr)
         h = coder.encode(visible, known)
         skips = []
-        h = Level(self.depth, self.attention_tokens, self.dtype)(h, condition)
-        while h.shape[1] > self.coarsest:
-            skips.append(h)
-            h = self._join_pairs(h)
+        while h.shape[1] > 1:
             h = Level(self.depth, self.attention_tokens, self.dtype)(h, condition)
-        h = Level(self.depth, self.attention_tokens, self.dtype)(h, condition)
+            skips.append(h)
+            h = self._join(h)
+        h = Level(self.bottom_depth, self.attention_tokens, self.dtype)(h, condition)
         while skips:
-            h = self._split_pairs(h, skips.pop())
+            h = self._split(h, skips.pop())
             h = Level(self.depth, self.attention_tokens, self.dtype)(h, condition)
         return coder.decode(Modulated(self.dtype)(h, condition))
 
-    def _join_pairs(self, h: jax.Array) -> jax.Array:
+    def _join(self, h: jax.Array) -> jax.Array:
         batch, tokens, width = h.shape
-        h = jnp.pad(h, ((0, 0), (0, tokens % 2), (0, 0)))
-        h = h.reshape(batch, -1, 2 * width)
-        return nn.Dense(min(2 * width, self.max_width), dtype=self.dtype)(h)
+        fan = min(self.fan, tokens)
+        h = jnp.pad(h, ((0, 0), (0, -tokens % fan), (0, 0)))
+        h = h.reshape(batch, -1, fan * width)
+        return nn.Dense(min(fan * width, self.max_width), dtype=self.dtype)(h)
 
-    def _split_pairs(self, h: jax.Array, skip: jax.Array) -> jax.Array:
+    def _split(self, h: jax.Array, skip: jax.Array) -> jax.Array:
         batch, tokens, width = skip.shape
-        h = nn.Dense(2 * width, dtype=self.dtype)(h).reshape(batch, -1, width)[:, :tokens]
+        fan = min(self.fan, tokens)
+        h = nn.Dense(fan * width, dtype=self.dtype)(h).reshape(batch, -1, width)[:, :tokens]
         return h + nn.Dense(width, dtype=self.dtype)(skip)

@@ -24,6 +24,10 @@ def hash_tree(tree) -> str:
     return digest.hexdigest()
 
 
+def _place_like(array: np.ndarray, template: jax.Array) -> jax.Array:
+    return jax.device_put(array, template.sharding)
+
+
 class Checkpoints:
     """Training states of one run, newest last.
 
@@ -71,7 +75,7 @@ class Checkpoints:
                 )
                 self._manager.delete(step)
                 continue
-            return found.state
+            return jax.tree.map(_place_like, found.state, template)
         return None
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -65,22 +66,20 @@ def fit(
         disable=not progress,
         mininterval=0.5 if sys.stderr.isatty() else 15.0,
     )
-    while step < config.num_steps:
-        count = min(config.steps_per_call, config.num_steps - step)
-        state, metrics = run_steps(state, rows_of(step, count))
-        metrics = {name: np.asarray(value) for name, value in metrics.items()}
-        check_finite(step, metrics, part_names)
-        step += count
-        rate = (step - first) / (time.monotonic() - started)
-        row = {"step": step, "loss": float(metrics["loss"].mean()), "rate": round(rate, 3)}
-        bar.update(count)
-        bar.set_postfix(loss=f"{row['loss']:.4f}")
-        if checkpoints:
-            append_metrics(log, row | {"grad_norm": float(metrics["grad_norm"].mean())})
-            done = step == config.num_steps
-            if done or step // config.checkpoint_every > (step - count) // config.checkpoint_every:
-                checkpoints.save(state)
-    bar.close()
-    if checkpoints:
-        checkpoints.close()
+    with bar, closing(checkpoints) if checkpoints else nullcontext():
+        while step < config.num_steps:
+            count = min(config.steps_per_call, config.num_steps - step)
+            state, metrics = run_steps(state, rows_of(step, count))
+            metrics = {name: np.asarray(value) for name, value in metrics.items()}
+            check_finite(step, metrics, part_names)
+            step += count
+            rate = (step - first) / (time.monotonic() - started)
+            row = {"step": step, "loss": float(metrics["loss"].mean()), "rate": round(rate, 3)}
+            bar.update(count)
+            bar.set_postfix(loss=f"{row['loss']:.4f}")
+            if checkpoints:
+                append_metrics(log, row | {"grad_norm": float(metrics["grad_norm"].mean())})
+                done = step == config.num_steps
+                if done or step // config.checkpoint_every > (step - count) // config.checkpoint_every:
+                    checkpoints.save(state)
     return state

@@ -47,7 +47,7 @@ class TrainConfig:
 
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     """AdamW with weight decay on matrices only, gradients clipped to a global norm."""
-    warmup = min(config.warmup_steps, max(1, config.num_steps // 10))
+    warmup = min(config.warmup_steps, config.num_steps // 10)
     learning_rate = optax.warmup_cosine_decay_schedule(
         0.0, config.learning_rate, warmup, config.num_steps, 0.02 * config.learning_rate
     )

@@ -81,6 +81,7 @@ def to_devices(tree, devices: Sequence[jax.Device] | None = None):
     devices = list(devices or jax.local_devices())
     copy = jax.pmap(
         lambda _, tree: jax.tree.map(jnp.asarray, tree),
+        AXIS,  # the axis of training: under another name its program would compile twice
         in_axes=(0, None),
         out_axes=None,
         devices=devices,

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from synthdiff._validate import InputError
 from synthdiff.diffusion.keys import purpose_key, record_keys
 from synthdiff.layout import Records
 from synthdiff.train.optim import TrainConfig
@@ -46,8 +47,14 @@ def make_train_step(
     def accumulated(params: dict, *examples):
         if config.accumulate == 1:
             return gradient(params, *examples)
+        count = len(examples[-1])
+        if count % config.accumulate:
+            raise InputError(
+                f"accumulate {config.accumulate} does not divide {count} records per device. "
+                "Fix: use a batch_size that is a multiple of devices times accumulate."
+            )
         split = jax.tree.map(
-            lambda x: x.reshape(config.accumulate, -1, *x.shape[1:]),
+            lambda x: x.reshape(config.accumulate, count // config.accumulate, *x.shape[1:]),
             examples,
         )
         shape = jax.eval_shape(gradient, params, *jax.tree.map(lambda x: x[0], split))

@@ -1,0 +1,101 @@
+"""Repeats the pipeline over training seeds and records mean and spread beside the floor.
+
+    python experiments/repeat.py --run_dir=runs/rand_hie --seeds=0,1,2 \\
+        --record=experiments/results/rand_hie.json
+
+Takes every flag of pipeline.py. Writes the record as JSON, and a Markdown table beside it.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pipeline
+from _common import FLAGS, define_run_flags, read_manifest
+from absl import app, flags
+
+from synthdiff._validate import InputError
+from synthdiff.data.table import write_json
+
+
+def read_scores(run_dir: Path) -> dict[str, float]:
+    """The headline numbers of one finished run, floors beside them."""
+    evaluation = json.loads((run_dir / "evaluation.json").read_text())
+    audit = json.loads((run_dir / "audit.json").read_text())
+    fidelity, floor = evaluation["fidelity"], evaluation["fidelity"]["floor"]
+    scores = {"fidelity rate": fidelity["rate"], "fidelity rate, floor": floor["rate"]}
+    for part in ("shape", "trend"):
+        if not isinstance(fidelity[part], dict):
+            scores |= {part: fidelity[part], f"{part}, floor": floor[part]}
+    if "auc" in evaluation["detection"]:
+        scores["detection AUC"] = evaluation["detection"]["auc"]["value"]
+        scores["detection AUC, floor"] = evaluation["detection"]["floor"]["value"]
+    for source, values in evaluation["utility"].get("mean", {}).items():
+        scores |= {f"utility {source} {name}": value for name, value in values.items()}
+    for name, attack in audit["attacks"].items():
+        scores[f"attack {name} AUC"] = attack["auc"]["value"]
+        scores[f"attack {name} TPR at 1% FPR"] = attack["tpr_at_1pct_fpr"]["value"]
+    timings = json.loads((run_dir / "timings.json").read_text())
+    return scores | {f"seconds {stage}": spent for stage, spent in timings.items()}
+
+
+def summarise(runs: list[dict[str, float]]) -> dict[str, dict]:
+    """Mean, standard deviation over seeds and the single values of each score."""
+    summary = {}
+    for name in runs[0]:
+        values = [run[name] for run in runs]
+        spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+        summary[name] = {"mean": float(np.mean(values)), "std": spread, "values": values}
+    return summary
+
+
+def format_markdown(record: dict) -> str:
+    """The record as a Markdown table with what is needed to repeat it."""
+    lines = [f"# {record['dataset']}, seeds {', '.join(map(str, record['seeds']))}", ""]
+    lines += [f"- {key}: {record[key]}" for key in ("command", "commit", "device", "wall_seconds")]
+    lines += [f"- verdicts of the audit: {', '.join(record['verdicts'])}", ""]
+    lines += ["| score | mean | std over seeds |", "| --- | ---: | ---: |"]
+    for name, score in record["scores"].items():
+        spread = "" if score["std"] is None else f"{score['std']:.4g}"
+        lines.append(f"| {name} | {score['mean']:.4g} | {spread} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(argv: list[str]) -> None:
+    root, started, runs, verdicts = Path(FLAGS.run_dir), time.time(), [], []
+    try:
+        for seed in map(int, FLAGS.seeds):
+            FLAGS["train.seed"].value = FLAGS.sample_seed = seed
+            run_dir = root / f"seed{seed}"
+            pipeline.run_pipeline(run_dir)
+            runs.append(read_scores(run_dir))
+            verdicts.append(json.loads((run_dir / "audit.json").read_text())["verdict"])
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None
+    manifest = read_manifest(run_dir)
+    record = {
+        "dataset": FLAGS.data,
+        "seeds": [int(seed) for seed in FLAGS.seeds],
+        "command": " ".join(word for word in sys.argv if not word.startswith("--run_dir")),
+        "commit": manifest["git_revision"],
+        "device": f"{manifest['device']['count']} x {manifest['device']['kind']}",
+        "versions": manifest["versions"],
+        "parameters": manifest["parameters"],
+        "wall_seconds": round(time.time() - started),
+        "verdicts": verdicts,
+        "scores": summarise(runs),
+    }
+    path = Path(FLAGS.record or root / "record.json")
+    write_json(path, record)
+    path.with_suffix(".md").write_text(format_markdown(record))
+    print(path.with_suffix(".md").read_text())
+
+
+if __name__ == "__main__":
+    define_run_flags()
+    pipeline.define_flags()
+    flags.DEFINE_list("seeds", ["0", "1", "2"], "training seeds")
+    flags.DEFINE_string("record", None, "record file; default record.json in the run folder")
+    app.run(main)

@@ -1,0 +1,61 @@
+"""Columns as the coders see them, and back in the dtypes of the user's table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+
+from synthdiff.data.schema import Column
+
+SECONDS_PER_DAY = 86400.0
+
+
+def to_values(values: pd.Series, column: Column) -> pd.Series:
+    """Plain numbers for numeric kinds: datetimes become days since 1970-01-01."""
+    values = values.reset_index(drop=True)
+    if column.kind == "datetime":
+        values = pd.to_datetime(values)
+        return (values - pd.Timestamp(0)).dt.total_seconds() / SECONDS_PER_DAY
+    return values
+
+
+def to_dtype(values: pd.Series, column: Column) -> pd.Series:
+    """Gives a decoded column the dtype that the table had, as far as missing values allow."""
+    if column.kind == "datetime":
+        return _to_dates(values, column)
+    if column.dtype == "category":
+        levels = list(column.categories) or None
+        return values.astype(pd.CategoricalDtype(levels, ordered=column.kind == "ordinal"))
+    dtype = types.pandas_dtype(column.dtype)
+    if column.is_numeric and not (types.is_numeric_dtype(dtype) and not types.is_bool_dtype(dtype)):
+        dtype = np.dtype("int64" if column.kind == "integer" else "float64")
+    if types.is_integer_dtype(dtype) and column.is_numeric:
+        limits = np.iinfo(getattr(dtype, "numpy_dtype", dtype))
+        values = values.round().clip(limits.min, limits.max)
+    if values.isna().any() and dtype.kind in "iub" and isinstance(dtype, np.dtype):
+        dtype = "boolean" if dtype.kind == "b" else "Int64"
+    return values.astype(dtype)
+
+
+def _to_dates(days: pd.Series, column: Column) -> pd.Series:
+    """Dates from days since 1970-01-01, as text where the table had text."""
+    dates = pd.Timestamp(0) + pd.to_timedelta(np.round(days * SECONDS_PER_DAY), unit="s")
+    dtype = types.pandas_dtype(column.dtype)
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        return dates.dt.tz_localize("UTC").astype(dtype)
+    if types.is_datetime64_dtype(dtype):
+        return dates.astype(dtype)
+    midnight = (dates.dropna() == dates.dropna().dt.normalize()).all()
+    return dates.dt.strftime("%Y-%m-%d" if midnight else "%Y-%m-%d %H:%M:%S").astype(dtype)
+
+
+def fresh_ids(num_rows: int, column: Column) -> pd.Series:
+    """Ids of no real patient: "synthetic-0", or below zero; unsigned numbers can only count up."""
+    dtype = types.pandas_dtype(column.dtype)
+    if not types.is_numeric_dtype(dtype):
+        return pd.Series([f"synthetic-{i}" for i in range(num_rows)]).astype(dtype)
+    ids = np.arange(num_rows)
+    ids = pd.Series(ids if types.is_unsigned_integer_dtype(dtype) else -1 - ids)
+    small = ids.astype(dtype)
+    return small if (small == ids).all() else ids

@@ -1,0 +1,127 @@
+"""The fidelity section: columns, pairs of columns, and all columns at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from synthdiff.data.schema import Schema
+from synthdiff.eval import plots
+from synthdiff.eval.report.formats import number, percent, point, why_absent
+from synthdiff.eval.report.marginals import write_marginals
+from synthdiff.eval.report.markup import Html, image, join, section, table, tag
+
+MAX_PAIR_COLUMNS = 120
+DISTANCES = {
+    "ks": "numeric (1 − KS)",
+    "tvd": "categories (1 − TVD)",
+    "codes": "codes (prevalence)",
+}
+
+
+def _shortfall(column: Mapping) -> float:
+    """How far a score lies below its floor, in points; skipped columns sort last."""
+    score, floor = point(column.get("score")), point(column.get("floor"))
+    return -np.inf if score is None else 100 * ((1.0 if floor is None else floor) - score)
+
+
+def write_fidelity(evaluation: Mapping | None, schema: Schema) -> Html:
+    """The scores per column and per pair, the distributions and detection, each by its floor."""
+    fidelity = (evaluation or {}).get("fidelity")
+    title = "Fidelity: does the synthetic table look like the real one?"
+    reason = why_absent(evaluation) or why_absent(fidelity)
+    if reason:
+        return section("Fidelity", title, tag("p", reason, class_="note"))
+    columns = fidelity.get("columns") or {}
+    order = sorted(columns, key=lambda name: -_shortfall(columns[name]))
+    floor = fidelity.get("floor") or {}
+    rates = table(
+        "Agreement in percent; higher is better. The rate is the mean of shape and trend.",
+        ("", "Synthetic", "Floor (real against real)"),
+        [
+            (label, _fidelity_score(fidelity.get(key)), _fidelity_score(floor.get(key)))
+            for key, label in (
+                ("rate", "Rate"),
+                ("shape", "Shape (each column)"),
+                ("trend", "Trend (pairs of columns)"),
+            )
+        ],
+    )
+    shapes = table(
+        "Each column's agreement with the training rows, largest shortfall first. "
+        "Higher is better; the shortfall is floor minus score, in points (negative: above floor).",
+        ("Column", "Measure", "Score", "Floor", "Shortfall"),
+        [_shape_row(name, columns[name]) for name in order],
+        text=2,
+    )
+    marginals = write_marginals((evaluation or {}).get("marginals"), columns, order, schema)
+    parts = (
+        *(rates, tag("h3", "Columns"), shapes),
+        *(marginals, tag("h3", "Pairs of columns"), _write_pairs(fidelity.get("pairs"))),
+        _write_detection(evaluation.get("detection")),
+    )
+    return section("Fidelity", title, *parts)
+
+
+def _fidelity_score(value: object) -> str:
+    text = number(value, 1)
+    return f"{text}%" if point(value) is not None else text
+
+
+def _shape_row(name: str, column: Mapping) -> tuple:
+    reason = why_absent(column)
+    if reason:
+        return name, reason
+    gap = number(_shortfall(column), 1)
+    measure = DISTANCES.get(column.get("metric"), column.get("metric", ""))
+    return name, measure, percent(column.get("score")), percent(column.get("floor")), gap
+
+
+def _write_pairs(pairs: Mapping | None) -> Html:
+    reason = why_absent(pairs)
+    if reason:
+        return tag("p", reason, class_="note")
+    names = list(pairs["columns"])
+    gap = 100 * (np.array(pairs["score"], float) - np.array(pairs["floor"], float))
+    np.fill_diagonal(gap, np.nan)
+    both = np.where(np.isnan(gap), gap.T, gap)
+    rows, columns = np.triu_indices(len(names), 1)
+    order = [
+        at for at in np.argsort(both[rows, columns]) if np.isfinite(both[rows[at], columns[at]])
+    ]
+    if not order:
+        return tag("p", "Skipped: no pair of columns was scored.", class_="note")
+    worst = table(
+        "The pairs that fall furthest below the floor, in points.",
+        ("First column", "Second column", "Score minus floor"),
+        [
+            (names[rows[at]], names[columns[at]], number(both[rows[at], columns[at]], 1, sign=True))
+            for at in order[:5]
+        ],
+        text=2,
+    )
+    if len(names) > MAX_PAIR_COLUMNS:
+        note = f"No heatmap: {len(names)} columns are more than {MAX_PAIR_COLUMNS}."
+        return join((tag("p", note, class_="note"), worst))
+    caption = (
+        "Score minus floor of each pair, in points. White: as good as a second real sample; "
+        "orange: the relation is weaker or distorted; grey: not scored."
+    )
+    alt = f"Heatmap of pair scores minus floor for {len(names)} columns; worst pairs in the table."
+    return join((image(plots.plot_pair_gap(names, both), alt, caption), worst))
+
+
+def _write_detection(detection: Mapping | None) -> Html:
+    head = tag("h3", "Detection: all columns at once")
+    if why_absent(detection):
+        return join((head, tag("p", why_absent(detection), class_="note")))
+    caption = (
+        f"How well a classifier ({detection.get('model', 'model not given')}) tells the rows from "
+        "real test rows. Lower is better: 0.5 cannot be told apart, 1 always can."
+    )
+    rows = [
+        (label, number(detection.get(key)))
+        for key, label in (("auc", "Synthetic rows"), ("floor", "Floor (real training rows)"))
+    ]
+    return join((head, table(caption, ("", "AUC (95% interval)"), rows)))

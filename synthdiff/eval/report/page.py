@@ -1,0 +1,58 @@
+"""One self-contained HTML page about a synthetic table: fidelity, utility, privacy, provenance.
+
+It is built from aggregate results only: no function here is ever given a record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from synthdiff.data.schema import Schema
+from synthdiff.eval.report.fidelity import write_fidelity
+from synthdiff.eval.report.markup import page, tag
+from synthdiff.eval.report.privacy import write_privacy
+from synthdiff.eval.report.provenance import (
+    find_fact,
+    write_head,
+    write_limits,
+    write_provenance,
+    write_training,
+)
+from synthdiff.eval.report.tiles import draw_tiles
+from synthdiff.eval.report.utility import write_utility
+
+_SECTIONS = ("Limits", "Fidelity", "Utility", "Privacy", "Training", "Provenance")
+
+
+def write_report(
+    path: str | Path,
+    *,
+    manifest: Mapping,
+    schema: Schema,
+    evaluation: Mapping | None,
+    audit: Mapping | None,
+    training: Sequence[Mapping] | None,
+) -> None:
+    """Writes the report as one HTML file that needs no network and no script.
+
+    manifest: as `train.manifest.describe_run` gives it, plus a "dataset" name. "date" (or
+      "created"), "commit" (or "git_revision") and "seed" (or "seeds") go to the head of the
+      page; a "differential_privacy" that is not empty replaces "none was used".
+    evaluation, audit: the result dictionaries; a metric may be {"skipped": reason}.
+    training: rows {"step", "loss", ...} as train.loop writes them.
+    A None section says that it was not run.
+    """
+    body = (
+        write_head(manifest, evaluation),
+        draw_tiles(evaluation, audit),
+        tag("nav", *(tag("a", title, href=f"#{title.lower()}") for title in _SECTIONS)),
+        write_limits(manifest),
+        write_fidelity(evaluation, schema),
+        write_utility(evaluation),
+        write_privacy(audit),
+        write_training(training),
+        write_provenance(manifest, schema),
+    )
+    title = f"Synthetic data report: {find_fact(manifest, 'Data set')}"
+    Path(path).write_text(page(title, body), encoding="utf-8")

@@ -1,0 +1,150 @@
+"""The privacy section: the verdict, the attacks, the controls and the copies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from synthdiff.eval import plots
+from synthdiff.eval.report.formats import (
+    by_auc,
+    number,
+    p_value,
+    percent,
+    point,
+    spaced,
+    why_absent,
+)
+from synthdiff.eval.report.markup import Html, image, join, section, table, tag
+from synthdiff.eval.report.tiles import VERDICTS
+
+CONTROLS = {
+    "null": "chance: fresh real rows stand in for the synthetic table, so there is nothing to find",
+    "leak": "well above chance: member records were copied in on purpose",
+    "leak_small": "as above with fewer members: how small a leak is still found; not required",
+    "blind": "chance: the attacker sees no synthetic row, so a signal means a biased split",
+}
+
+
+def _attack_row(name: object, attack: Mapping | None, *middle: object) -> tuple:
+    if why_absent(attack):
+        return name, *middle, why_absent(attack)
+    cells = (number(attack.get("auc")), percent(attack.get("tpr_at_1pct_fpr")))
+    adjusted = [attack[key] for key in ("p_value_holm", "p_value_adjusted") if key in attack]
+    return name, *middle, *cells, p_value(adjusted[0] if adjusted else attack.get("p_value"))
+
+
+def write_privacy(audit: Mapping | None) -> Html:
+    """The verdict with its reasons, then the evidence."""
+    title = "Privacy: can an attacker tell who was in the training data?"
+    if why_absent(audit):
+        return section("Privacy", title, tag("p", why_absent(audit), class_="note"))
+    unit = audit.get("unit", "row")
+    sizes = [
+        f"{audit[key]:,} {label}"
+        for key, label in (
+            ("members", f"members ({unit}s in training)"),
+            ("nonmembers", f"non-members (held-out {unit}s)"),
+            ("reference_rows", "reference rows that the attacker holds"),
+            ("synthetic_rows", "synthetic rows"),
+        )
+        if audit.get(key) is not None
+    ]
+    reasons = tag("ul", *(tag("li", reason) for reason in audit.get("reasons") or ()))
+    verdict = audit.get("verdict", "no verdict")
+    note = tag(
+        "p", "Verdict: ", tag("strong", verdict), class_=f"note {VERDICTS.get(verdict, 'warn')}"
+    )
+    sensitivity = ""
+    if point(audit.get("minimum_detectable_tpr")) is not None:
+        sensitivity = tag(
+            "p",
+            "A leak would probably be found if it exposed at least "
+            f"{percent(audit['minimum_detectable_tpr'])} of the members; a smaller one could be "
+            "missed by an audit of this size.",
+        )
+    parts = (
+        *(note, reasons, tag("p", f"The test: {'; '.join(sizes)}.")),
+        *(sensitivity, _write_attacks(audit), _write_controls(audit)),
+        *(_write_roc(audit), _write_copies(audit.get("copies"))),
+    )
+    return section("Privacy", title, *parts)
+
+
+def _write_attacks(audit: Mapping) -> Html:
+    caption = (
+        "Lower is better. AUC: chance that a member outscores a non-member; 0.5 is a coin toss. "
+        "TPR at 1% FPR: share of members found when 1% of non-members are wrongly named; 1% is "
+        "chance. Ranges are 95% intervals; p is adjusted for the number of tests (Holm). Distance "
+        "and neighbourhood count only what exceeds their score against real reference rows."
+    )
+    header = ("Attack", "AUC", "TPR at 1% FPR", "Adjusted p")
+    rows = [
+        _attack_row(spaced(name), attack) for name, attack in by_auc(audit.get("attacks") or {})
+    ]
+    return join((tag("h3", "Attacks, strongest first"), table(caption, header, rows)))
+
+
+def _write_controls(audit: Mapping) -> Html:
+    controls = audit.get("controls") or {}
+    rows = []
+    for name in [*CONTROLS, *(name for name in controls if name not in CONTROLS)]:
+        control, expected = controls.get(name), CONTROLS.get(name, "")
+        share = (control or {}).get("planted_share")
+        if share is not None:
+            expected += f" ({percent(share)} of the members)"
+        rows.append(_attack_row(spaced(name), control, expected))
+    caption = (
+        "The audit tested on cases with a known answer. Null or blind off chance makes it invalid; "
+        "a leak that goes unseen makes it inconclusive. AUC ranges are 99% for null and blind, "
+        "else 95%; p of the planted leaks is adjusted."
+    )
+    header = ("Control", "What it should show", "AUC", "TPR at 1% FPR", "p")
+    return join((tag("h3", "Controls"), table(caption, header, rows, text=2)))
+
+
+def _write_roc(audit: Mapping) -> Html:
+    def with_curve(results: Mapping) -> dict:
+        curves = {spaced(name): (result or {}).get("roc") for name, result in by_auc(results)}
+        return {name: roc for name, roc in curves.items() if roc and roc.get("fpr")}
+
+    head = tag("h3", "Operating curves")
+    attacks, controls = (
+        with_curve(audit.get("attacks") or {}),
+        with_curve(audit.get("controls") or {}),
+    )
+    if not attacks and not controls:
+        return join((head, tag("p", "Skipped: no attack gave a curve.", class_="note")))
+    sizes = {key: audit.get(key) or 1000 for key in ("members", "nonmembers")}
+    caption = (
+        "Members found against non-members wrongly named, both axes logarithmic: the left end is "
+        "where an attacker is sure of a few. A curve along the grey band is no better than chance."
+    )
+    alt = "ROC curves of the attacks and controls on log-log axes with the chance line."
+    return join((head, image(plots.plot_roc(attacks, controls, **sizes), alt, caption)))
+
+
+def _write_copies(copies: Mapping | None) -> Html:
+    head = tag("h3", "Copies")
+    if why_absent(copies):
+        return join((head, tag("p", why_absent(copies), class_="note")))
+    closer = "Synthetic rows closer to a training row than to a held-out row (chance: 50%)"
+    rows = [
+        (
+            "Members' training rows that reappear exactly in the synthetic table",
+            percent(copies.get("train_share"), 2),
+        ),
+        (
+            "Held-out rows that reappear exactly in the synthetic table",
+            percent(copies.get("holdout_share"), 2),
+        ),
+        (
+            "Adjusted p (more copies of training than of held-out rows)",
+            p_value(copies.get("p_value_holm", copies.get("p_value"))),
+        ),
+        (closer, percent(copies.get("closer_to_train_share"))),
+    ]
+    caption = (
+        "Chance alone makes some rows equal, so the held-out share is the yardstick. This finds "
+        "plain copying only; the attacks above are the evidence."
+    )
+    return join((head, table(caption, ("", "Result"), rows)))

@@ -1,0 +1,104 @@
+"""What the audit's numbers mean: the verdict and its reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from synthdiff.eval.controls import ALPHA, TESTS
+from synthdiff.eval.game import Game
+from synthdiff.eval.statistics import minimum_detectable_tpr
+
+MIN_POWER_PATIENTS = 1000
+
+
+def smallest_detectable(game: Game) -> float:
+    """Smallest exposed share of members found 4 times in 5, after Holm and both tests."""
+    alpha = ALPHA / (2 * TESTS)
+    return minimum_detectable_tpr(game.patients, game.patients, alpha=alpha)
+
+
+def _check_validity(game: Game, controls: Mapping[str, dict]) -> list[str]:
+    """Reasons why the numbers cannot be read at all."""
+    reasons = []
+    if game.overlap:
+        reasons.append(
+            f"{game.overlap} patients appear in more than one of train, test and reference."
+        )
+    blind = controls["blind"]["auc"]
+    if blind["lower"] > 0.5:
+        reasons.append(
+            "Train and test differ by themselves: a classifier that never saw the synthetic data "
+            f"tells them apart with AUC {blind['value']:.3f} (99% interval {blind['lower']:.3f} "
+            f"to {blind['upper']:.3f})."
+        )
+    null = controls["null"]["auc"]
+    if not null["lower"] <= 0.5 <= null["upper"]:
+        reasons.append(
+            "The attack finds members where nothing was learnt from them (fresh real rows): AUC "
+            f"{null['value']:.3f} (99% interval {null['lower']:.3f} to {null['upper']:.3f})."
+        )
+    return reasons
+
+
+def _check_power(game: Game, controls: Mapping[str, dict]) -> list[str]:
+    """Reasons why finding nothing would mean little."""
+    reasons = []
+    if game.patients < MIN_POWER_PATIENTS:
+        reasons.append(
+            f"Only {game.patients} {game.unit}s on each side; at least {MIN_POWER_PATIENTS} are "
+            "needed to see a leak of a few percent."
+        )
+    if not controls["leak"]["detected"]:
+        reasons.append(
+            f"A planted leak, the copied records of {controls['leak']['planted_share']:.0%} of the "
+            f"members, was not found (adjusted p = {controls['leak']['p_value_adjusted']:.3f})."
+        )
+    return reasons
+
+
+def _format_p(p_value: float) -> str:
+    return f"p = {p_value:.2g}" if p_value >= 1e-12 else "p < 1e-12"
+
+
+def _describe_leaks(attacks: Mapping[str, dict], copies: dict, unit: str) -> list[str]:
+    reasons = []
+    for name, result in attacks.items():
+        if result["p_value_holm"] < ALPHA:
+            tpr = result["tpr_at_1pct_fpr"]
+            reasons.append(
+                f"Attack {name}: AUC {result['auc']['value']:.3f}; finds {tpr['value']:.1%} of the "
+                f"member {unit}s at 1% false alarms (95% interval {tpr['lower']:.1%} to "
+                f"{tpr['upper']:.1%}); adjusted {_format_p(result['p_value_holm'])}."
+            )
+    if copies["p_value_holm"] < ALPHA:
+        reasons.append(
+            f"{copies['train_share']:.1%} of the training rows reappear exactly, against "
+            f"{copies['holdout_share']:.1%} of the held-out rows; adjusted "
+            f"{_format_p(copies['p_value_holm'])}."
+        )
+    return reasons
+
+
+def decide(
+    game: Game, attacks: Mapping[str, dict], controls: Mapping[str, dict], copies: dict
+) -> tuple[str, list[str]]:
+    """The verdict and the reasons for it, in words; attacks and copies are Holm-adjusted."""
+    invalid = _check_validity(game, controls)
+    leaks = _describe_leaks(attacks, copies, game.unit)
+    weak = _check_power(game, controls)
+    if invalid:
+        return "INVALID", invalid
+    if leaks:
+        return "LEAK DETECTED", leaks
+    if weak:
+        return "INCONCLUSIVE", weak
+    smallest = smallest_detectable(game)
+    found = "also found" if controls["leak_small"]["detected"] else "not found"
+    return "NO LEAK DETECTED", [
+        f"No attack tells members from non-members ({game.patients} {game.unit}s on each side, "
+        f"smallest adjusted p = {min(r['p_value_holm'] for r in attacks.values()):.2f}).",
+        f"A planted leak of 10% of the members was found; one of 1% was {found}.",
+        f"Had one attack scored {smallest:.1%} of the members above all others, the audit would "
+        "have found it 4 times in 5.",
+        "Attacks give a lower bound: this does not prove that no other attack succeeds.",
+    ]

@@ -1,0 +1,132 @@
+"""evaluate() and audit() end to end, on small tables whose answer is known."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthdiff._validate import InputError
+from synthdiff.data.schema import Column, Schema
+from synthdiff.eval.attacks import ATTACKS
+from synthdiff.eval.audit import audit
+from synthdiff.eval.controls import ALPHA
+from synthdiff.eval.evaluate import evaluate
+
+SCHEMA = Schema(
+    (
+        Column("patient", "entity"),
+        Column("age", "continuous"),
+        Column("dose", "continuous"),
+        Column("weight", "continuous"),
+        Column("sex", "categorical"),
+    ),
+    target="sex",
+)
+PATIENTS = 1050
+
+
+def _draw(seed, patients=PATIENTS, shift=0.0):
+    """Two visits each of fresh patients, whose ids no other seed shares."""
+    rng = np.random.default_rng(seed)
+    ids = np.repeat(np.arange(patients), 2) + seed * 1_000_000
+    age, dose, weight = rng.normal(size=(3, len(ids))) + shift
+    sex = np.where(age + rng.normal(size=len(ids)) > 0, "F", "M")
+    return pd.DataFrame({"patient": ids, "age": age, "dose": dose, "weight": weight, "sex": sex})
+
+
+def _tables(**changes):
+    names = ("train", "test", "reference", "synthetic")
+    return {name: _draw(seed) for seed, name in enumerate(names)} | changes
+
+
+def _audit(**changes):
+    return audit(**_tables(**changes), schema=SCHEMA)
+
+
+@pytest.fixture(scope="module")
+def clean():
+    return _audit()
+
+
+@pytest.fixture(scope="module")
+def copied():
+    return _audit(synthetic=_draw(0))
+
+
+def test_evaluate_has_every_part_and_is_plain_json():
+    tables = {name: table for name, table in _tables().items() if name != "reference"}
+    tables = {name: table.head(400) for name, table in tables.items()}
+    tables["synthetic"] = tables["synthetic"].assign(dose=np.nan)
+    result = evaluate(**tables, schema=SCHEMA)
+    assert set(result) == {"rows", "fidelity", "detection", "utility", "marginals"}
+    assert result["rows"] == {"train": 400, "test": 400, "synthetic": 400}
+    assert set(result["marginals"]) == {"age", "dose", "weight", "sex"}
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+def test_evaluate_skips_what_cannot_run_and_stays_json():
+    tiny = _draw(0, patients=4)
+    result = evaluate(tiny, tiny, tiny, SCHEMA)
+    assert "skipped" in result["detection"] and "skipped" in result["utility"]
+    json.dumps(result, allow_nan=False)
+
+
+def test_evaluate_names_an_absent_column():
+    table = _draw(0, patients=20)
+    with pytest.raises(InputError, match="synthetic table"):
+        evaluate(table, table, table.drop(columns="dose"), SCHEMA)
+
+
+def test_fresh_draws_are_no_leak(clean):
+    assert clean["verdict"] == "NO LEAK DETECTED", clean["reasons"]
+    assert clean["members"] == clean["nonmembers"] == PATIENTS
+    assert set(clean["attacks"]) == set(ATTACKS)
+    assert clean["controls"]["leak"]["detected"]
+    assert any("lower bound" in reason for reason in clean["reasons"])
+    assert json.loads(json.dumps(clean, allow_nan=False)) == clean
+
+
+def test_a_copied_training_table_is_a_leak(copied):
+    assert copied["verdict"] == "LEAK DETECTED"
+    assert copied["copies"]["train_share"] == 1.0
+    assert copied["copies"]["p_value_holm"] < ALPHA
+    for name in ("distance", "calibrated_distance", "neighbourhood"):
+        assert copied["attacks"][name]["p_value_holm"] < ALPHA, name
+    json.dumps(copied, allow_nan=False)
+
+
+def test_a_table_of_one_tenth_copies_is_a_leak():
+    synthetic = pd.concat([_draw(0).head(PATIENTS // 5), _draw(3).iloc[PATIENTS // 5 :]])
+    assert _audit(synthetic=synthetic)["verdict"] == "LEAK DETECTED"
+
+
+def test_a_biased_split_is_invalid():
+    found = _audit(test=_draw(1, shift=1.0))
+    assert found["verdict"] == "INVALID"
+    assert "differ by themselves" in " ".join(found["reasons"])
+
+
+def test_shared_patients_are_invalid_even_where_copies_are_found():
+    test = _draw(1)
+    test.loc[:1, "patient"] = 0
+    found = _audit(test=test, synthetic=_draw(0))
+    assert found["verdict"] == "INVALID"
+    assert found["reasons"][0].startswith("1 patients appear in more than one")
+
+
+def test_too_few_patients_are_inconclusive_without_a_leak_only():
+    few = {name: _draw(seed, 150) for seed, name in enumerate(("train", "test", "reference"))}
+    found = _audit(**few)
+    assert found["verdict"] == "INCONCLUSIVE"
+    assert "Only 150 patients" in found["reasons"][0]
+    assert _audit(**few, synthetic=few["train"])["verdict"] == "LEAK DETECTED"
+
+
+def test_too_small_parts_are_refused():
+    with pytest.raises(InputError, match="fewer than 20 patients"):
+        _audit(test=_draw(1, 10))
+
+
+def test_same_seed_same_audit(clean):
+    assert _audit() == clean

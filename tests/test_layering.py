@@ -1,0 +1,151 @@
+"""The shape of the code base, checked from its syntax trees: layers, imports, sizes."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = sorted((ROOT / "synthdiff").rglob("*.py"))
+SCRIPTS = sorted((ROOT / "experiments").glob("*.py"))
+
+# What each layer may import of synthdiff, beside itself. The package's own __init__ is the door.
+BASE = {"_validate", "layout"}
+ALLOWED = {
+    "_validate": set(),
+    "layout": set(),
+    "data": BASE,
+    "diffusion": BASE,
+    "models": BASE | {"diffusion"},
+    "train": BASE | {"diffusion"},
+    "eval": BASE | {"data"},
+    "synthesizer": BASE | {"data", "diffusion", "models", "train"},
+    "__init__": {"synthesizer"},
+}
+HEAVY = {"jax", "jaxlib", "flax", "optax", "orbax"}
+MAX_FILE, MAX_FUNCTION = 500, 60
+
+
+def imported(source):
+    """Dotted names of all modules that a source imports, nested imports included."""
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
+
+
+def layer_of(path):
+    part = path.relative_to(ROOT / "synthdiff").parts[0]
+    return part.removesuffix(".py")
+
+
+def upward(layer, source):
+    """Imports of synthdiff that the layer may not have."""
+    found = [name.split(".")[1] for name in imported(source) if name.startswith("synthdiff.")]
+    return [name for name in found if name != layer and name not in ALLOWED[layer]]
+
+
+def imports_any(source, packages):
+    return sorted({name for name in imported(source) if name.split(".")[0] in packages})
+
+
+def names_in_code(source):
+    """Every identifier that is code: no comments, no strings."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.alias):
+            yield node.name.rpartition(".")[2]
+
+
+def long_functions(source, most=MAX_FUNCTION):
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds)]
+    return [node.name for node in nodes if node.end_lineno - node.lineno + 1 > most]
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_down(path):
+    assert upward(layer_of(path), path.read_text()) == []
+
+
+def test_upward_imports_are_seen():
+    assert upward("diffusion", "from synthdiff.models.unet import UNet") == ["models"]
+    assert upward("eval", "def f():\n    import synthdiff.train.step") == ["train"]
+    assert upward("data", "from synthdiff import eval") == ["eval"]
+    assert upward("models", "from synthdiff.layout import Layout\nimport jax") == []
+
+
+def test_no_package_is_without_a_layer():
+    assert {layer_of(path) for path in PACKAGE} == set(ALLOWED)
+
+
+FORBIDDEN = [
+    (("data", "eval"), HEAVY),
+    (("diffusion",), {"flax", "optax", "orbax"}),
+    (tuple(ALLOWED), {"absl", "pickle", "cloudpickle", "dill", "joblib", "shelve"}),
+]
+
+
+@pytest.mark.parametrize("layers, packages", FORBIDDEN, ids=lambda value: ",".join(sorted(value)))
+def test_forbidden_packages(layers, packages):
+    found = {
+        str(path): names
+        for path in PACKAGE
+        if layer_of(path) in layers and (names := imports_any(path.read_text(), packages))
+    }
+    assert not found
+
+
+def test_no_script_unpickles():
+    assert SCRIPTS
+    for path in SCRIPTS:
+        assert not imports_any(path.read_text(), FORBIDDEN[2][1] - {"absl"}), path
+
+
+def test_forbidden_packages_are_seen():
+    assert imports_any("import numpy, jax.numpy as jnp", HEAVY) == ["jax.numpy"]
+    assert imports_any("from absl import flags", {"absl"}) == ["absl.flags"]
+    assert imports_any("def f():\n    from pickle import loads", {"pickle"}) == ["pickle.loads"]
+    assert imports_any("text = 'import jax'", HEAVY) == []
+
+
+def test_data_and_evaluation_run_without_jax():
+    modules = ("eval.evaluate", "eval.audit", "eval.report", "data.codec", "data.batches")
+    lines = ["import sys", *(f"import synthdiff.{module}" for module in modules)]
+    check = f"print(sorted({HEAVY!r} & set(sys.modules)))"
+    for more, expected in (("", "[]"), ("import jax", "['jax', 'jaxlib']")):
+        code = "\n".join([*lines, more, check])
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.stdout.strip() == expected, done.stderr
+
+
+def test_only_one_file_names_pmap():
+    users = [path for path in PACKAGE + SCRIPTS if "pmap" in names_in_code(path.read_text())]
+    assert users == [ROOT / "synthdiff" / "train" / "parallel.py"]
+
+
+def test_pmap_is_seen_in_code_only():
+    for source in ("jax.pmap(f)", "from jax import pmap", "pmap(f)"):
+        assert "pmap" in names_in_code(source)
+    assert "pmap" not in names_in_code('"""pmap"""  # pmap')
+
+
+def test_files_and_functions_are_short():
+    texts = {str(path): path.read_text() for path in PACKAGE + SCRIPTS}
+    assert not {path for path, text in texts.items() if len(text.splitlines()) > MAX_FILE}
+    assert not {path: found for path, text in texts.items() if (found := long_functions(text))}
+
+
+def test_long_functions_are_seen():
+    body = "\n".join(["    pass"] * MAX_FUNCTION)
+    assert long_functions(f"def f():\n{body}") == ["f"]
+    assert long_functions(f"class C:\n    def f(self):\n        pass\n{body}") == []

@@ -1,0 +1,161 @@
+"""Both denoisers over many layouts: shapes, dtypes, gradients and size."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from synthdiff._validate import InputError
+from synthdiff.diffusion.keys import purpose_key, record_keys
+from synthdiff.diffusion.losses import make_loss_fn
+from synthdiff.diffusion.schedules import Schedule
+from synthdiff.layout import Layout, Records
+from synthdiff.models.config import ModelConfig, count_params, make_network
+from synthdiff.models.unet import count_heads
+
+BATCH = 6
+LAYOUTS = {
+    "one_token": Layout(("x",), (0,), (), (), (-1,)),
+    "odd": Layout(tuple("abcde"), (0, 1), (1, 2, 3, 4), (2, 3, 5, 7), (0, -1)[::-1]),
+    "categorical": Layout(tuple("abc"), (), (0, 1, 2), (2, 2, 6), ()),
+    "continuous": Layout(tuple("abcd"), (0, 1, 2, 3), (), (), (-1,) * 4),
+    "large": Layout(("x", "icd"), (0,), (1,), (100,), (-1,)),
+}
+CASES = [(name, layout) for name in ("unet", "mlp") for layout in LAYOUTS]
+
+
+def small(name, **changes):
+    return ModelConfig(**{"name": name, "width": 8, "max_width": 16, "hidden": 16} | changes)
+
+
+def codes_layout(count):
+    return Layout(tuple(f"c{i}" for i in range(count)), (), tuple(range(count)), (2,) * count, ())
+
+
+def batch_of(layout, seed=0, masked=1):
+    """Random records; with `masked` also the mask code."""
+    rng = np.random.default_rng(seed)
+    sizes = np.array(layout.cardinalities, int)
+    codes = rng.integers(0, sizes + masked, (BATCH, len(sizes)))
+    values = rng.normal(size=(BATCH, layout.num_continuous))
+    return Records(jnp.asarray(values, jnp.float32), jnp.asarray(codes, jnp.int32))
+
+
+def nothing_known(records):
+    return Records(*(jnp.zeros(part.shape, bool) for part in records))
+
+
+def randomized(params, seed=1):
+    """Params with noise, so that no zero-initialised layer hides a fault."""
+    leaves, tree = jax.tree.flatten(params)
+    rng = np.random.default_rng(seed)
+    return tree.unflatten([x + 0.1 * rng.normal(size=x.shape).astype(np.float32) for x in leaves])
+
+
+def run(config, layout):
+    init_fn, apply_fn = make_network(config, layout)
+    params = randomized(jax.jit(init_fn)(jax.random.key(0)))
+    batch, log_snr = batch_of(layout), jnp.linspace(-5.0, 5.0, BATCH)
+    return jax.jit(apply_fn)(params["network"], batch, log_snr, nothing_known(batch))
+
+
+@pytest.mark.parametrize("name, layout", CASES)
+def test_outputs(name, layout):
+    layout = LAYOUTS[layout]
+    v, logits = run(small(name), layout)
+    assert v.shape == (BATCH, layout.num_continuous) and v.dtype == jnp.float32
+    shapes = [(BATCH, b.stop - b.start, b.width) for b in layout.buckets]
+    assert [x.shape for x in logits] == shapes
+    assert all(np.isfinite(x).all() and x.dtype == jnp.float32 for x in (v, *logits))
+    for bucket, scores in zip(layout.buckets, logits, strict=True):
+        chance = np.asarray(jax.nn.softmax(scores))
+        sizes = np.array(layout.cardinalities[bucket.start : bucket.stop])
+        padded = np.arange(bucket.width) >= sizes[:, None]
+        assert (chance[:, padded] == 0).all() and (chance[:, ~padded] > 0).all()
+
+
+@pytest.mark.parametrize("name", ["unet", "mlp"])
+def test_bfloat16_is_close_to_float32(name):
+    layout = LAYOUTS["odd"]
+    exact, rough = (run(small(name, dtype=d), layout) for d in ("float32", "bfloat16"))
+    assert not np.array_equal(exact[0], rough[0])  # it did run in another precision
+    for a, b in zip(jax.tree.leaves(exact), jax.tree.leaves(rough), strict=True):
+        assert b.dtype == jnp.float32
+        np.testing.assert_allclose(a, b, atol=0.15, rtol=0.05)
+
+
+@pytest.mark.parametrize("name, layout", [("unet", "odd"), ("mlp", "odd"), ("unet", "large")])
+def test_no_parameter_is_dead(name, layout):
+    layout = LAYOUTS[layout]
+    init_fn, apply_fn = make_network(small(name), layout, learnable_schedule=True)
+    loss_fn = make_loss_fn(apply_fn, layout, Schedule(learnable=True), condition_rate=0.5)
+    batch, u = batch_of(layout, masked=0), (jnp.arange(BATCH) + 0.5) / BATCH
+    tx = optax.adam(1e-2)
+
+    @jax.jit
+    def train(params):
+        def step(carry, i):
+            params, state, reach = carry
+            keys = record_keys(purpose_key(0, "train"), i * BATCH + jnp.arange(BATCH))
+            grads = jax.grad(lambda p: loss_fn(p, batch, keys, u).mean())(params)
+            updates, state = tx.update(grads, state)
+            reach = jax.tree.map(lambda r, g: r + jnp.abs(g).sum(), reach, grads)
+            return (optax.apply_updates(params, updates), state, reach), None
+
+        zero = jax.tree.map(lambda _: jnp.float32(0), params)
+        return jax.lax.scan(step, (params, tx.init(params), zero), jnp.arange(6))[0][2]
+
+    params = jax.jit(init_fn)(jax.random.key(0))
+    reach = jax.tree_util.tree_leaves_with_path(train(params))
+    sizes = [leaf.size for leaf in jax.tree.leaves(params)]
+    # a mathematically zero gradient still has round-off: 1e-6 is far above it
+    dead = [
+        jax.tree_util.keystr(path)
+        for (path, value), size in zip(reach, sizes, strict=True)
+        if size and not value > 1e-6
+    ]
+    assert not dead
+
+
+def test_unet_grows_at_most_linearly():
+    def size(count):
+        init_fn, _ = make_network(ModelConfig(), codes_layout(count))
+        return count_params(jax.eval_shape(init_fn, jax.random.key(0)))
+
+    small_size, double, large = size(64), size(128), size(1024)
+    assert small_size < double <= 2 * small_size
+    assert double < large <= 8 * double
+
+
+@pytest.mark.parametrize("name", ["unet", "mlp"])
+def test_four_thousand_codes_trace(name):
+    layout = codes_layout(4000)
+    init_fn, apply_fn = make_network(ModelConfig(name), layout)
+    params = jax.eval_shape(init_fn, jax.random.key(0))
+    batch = Records(jax.ShapeDtypeStruct((2, 0), jnp.float32), jax.ShapeDtypeStruct((2, 4000), int))
+    known = Records(*(jax.ShapeDtypeStruct(part.shape, bool) for part in batch))
+    log_snr = jax.ShapeDtypeStruct((2,), jnp.float32)
+    v, logits = jax.eval_shape(apply_fn, params["network"], batch, log_snr, known)
+    assert v.shape == (2, 0) and [x.shape for x in logits] == [(2, 4000, 2)]
+
+
+def test_the_given_flag_reaches_the_output():
+    layout = LAYOUTS["odd"]
+    init_fn, apply_fn = make_network(small("unet"), layout)
+    params, batch = randomized(jax.jit(init_fn)(jax.random.key(0))), batch_of(layout)
+    run_with = jax.jit(lambda known: apply_fn(params["network"], batch, jnp.zeros(BATCH), known)[0])
+    known = nothing_known(batch)
+    given = known._replace(categorical=known.categorical.at[:, 1].set(True))
+    assert not np.allclose(run_with(known), run_with(given))
+
+
+@pytest.mark.parametrize("width, heads", [(8, 1), (64, 2), (112, 2), (256, 8)])
+def test_heads_divide_the_width(width, heads):
+    assert count_heads(width) == heads
+
+
+def test_bad_config_is_refused():
+    for wrong in ({"name": "transformer"}, {"dtype": "float16"}, {"width": 0}):
+        with pytest.raises(InputError):
+            ModelConfig(**wrong)

@@ -1,0 +1,126 @@
+import base64
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthdiff.data.schema import Column, Schema
+from synthdiff.eval.audit import audit
+from synthdiff.eval.evaluate import evaluate
+from synthdiff.eval.report import write_report
+
+SENTINEL_CODE, SENTINEL_NUMBER = "Zq7Sentinel", 98765.4321
+MANIFEST = {"dataset": "demo", "git_revision": "abc123", "seeds": {"train": 4}, "created": "2026"}
+TRAINING = [{"step": s, "loss": 1 / s, "rate": 2.0, "grad_norm": 0.1} for s in (10, 20, 30)]
+
+
+def _render(path, schema, **parts):
+    empty = {"evaluation": None, "audit": None, "training": None, "manifest": MANIFEST}
+    write_report(path / "report.html", schema=schema, **{**empty, **parts})
+    return (path / "report.html").read_text(encoding="utf-8")
+
+
+def _schema(*names, **roles):
+    columns = [Column(name, "continuous") for name in names]
+    return Schema((Column("patient", "entity"), *columns, Column("dx", "categorical")), **roles)
+
+
+def _table(schema, seed, patients=60):
+    rng = np.random.default_rng(seed)
+    columns = {"patient": np.repeat(np.arange(patients), 2) + seed * 10_000}
+    for column in schema.features:
+        values = rng.normal(size=2 * patients)
+        columns[column.name] = values if column.is_numeric else np.where(values > 0, "a", "b")
+    return pd.DataFrame(columns)
+
+
+@pytest.fixture(scope="module")
+def results():
+    """Evaluation and audit of tables where one train patient has values that nobody else has."""
+    schema = _schema("x", "<b>&\"'y", target="dx")
+    train, test, reference, synthetic = (_table(schema, seed) for seed in range(4))
+    train.loc[0, "x"] = SENTINEL_NUMBER
+    train["dx"] = train["dx"].astype(object)
+    train.loc[0, "dx"] = SENTINEL_CODE
+    return {
+        "schema": schema,
+        "evaluation": evaluate(train, test, synthetic, schema),
+        "audit": audit(train, test, reference, synthetic, schema),
+        "training": TRAINING,
+    }
+
+
+@pytest.fixture(scope="module")
+def html(results, tmp_path_factory):
+    return _render(tmp_path_factory.mktemp("report"), **results)
+
+
+def _decoded(html):
+    """The page with its figures as text."""
+    found = re.findall(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)", html)
+    assert found
+    return html + "".join(base64.b64decode(code).decode() for code in found)
+
+
+def test_page_needs_no_network_and_no_script(html):
+    assert not re.search(r"""(?:src|href)\s*=\s*["']?\s*(?:https?:)?//""", html)
+    assert "<script" not in html.lower() and "@import" not in html and "<link" not in html
+    assert not re.search(r"url\(", html)
+
+
+def test_column_names_are_escaped(html):
+    assert "<b>&\"'y" not in html
+    assert "&lt;b&gt;&amp;&quot;&#x27;y" in html
+
+
+def test_no_value_of_a_single_patient_is_shown(html):
+    text = _decoded(html)
+    assert SENTINEL_CODE not in text
+    for written in ("98765", "98,765", "98766", "98,766", "9.8765", "9.88e"):
+        assert written not in text
+
+
+def test_verdict_and_headline_numbers_are_there(html, results):
+    audit, evaluation = results["audit"], results["evaluation"]
+    assert html.count(audit["verdict"]) >= 2
+    for number in (
+        f"{evaluation['fidelity']['rate']:.1f}%",
+        f"{evaluation['detection']['auc']['value']:.3f}",
+        f"{evaluation['utility']['mean']['tstr']['auroc']:.3f}",
+        f"{max(a['auc']['value'] for a in audit['attacks'].values()):.3f}",
+    ):
+        assert number in html
+    assert "demo" in html and "abc123" in html and "At step 30: loss 0.033" in html
+    for control in ("null", "leak", "leak small", "blind"):
+        assert f">{control}</th>" in html
+
+
+def test_sections_that_did_not_run_say_so(tmp_path):
+    page = _render(tmp_path, _schema("x"), manifest={})
+    assert page.count("Not run.") >= 7  # four tiles, and three sections or more
+    assert "not recorded" in page
+
+
+@pytest.mark.parametrize("part", ["fidelity", "detection", "utility", "marginals"])
+def test_skipped_parts_tell_their_reason(tmp_path, results, part):
+    reason = "too <few> rows"
+    evaluation = {**results["evaluation"], part: {"skipped": reason}}
+    page = _render(tmp_path, results["schema"], evaluation=evaluation)
+    assert "Skipped: too &lt;few&gt; rows" in page and reason not in page
+
+
+@pytest.mark.parametrize("count", [1, 150])
+def test_tables_of_one_and_of_many_columns(tmp_path, count):
+    names = [f"c{at:03}" for at in range(count)]
+    schema = Schema((Column("patient", "entity"), *(Column(n, "continuous") for n in names)))
+    train, test, synthetic = (_table(schema, seed, 40) for seed in range(3))
+    page = _render(tmp_path, schema, evaluation=evaluate(train, test, synthetic, schema))
+    assert names[-1] in page
+    assert page.count("<figure>") <= 50
+    if count > 1:
+        assert "48 of 150 columns" in page and "No heatmap" in page
+
+
+def test_equal_results_give_equal_bytes(tmp_path, results, html):
+    assert _render(tmp_path, **results) == html
