@@ -44,14 +44,10 @@ def run_evaluation(run_dir: Path) -> None:
     tables, schema = read_tables(run_dir, ("train", "test", "synthetic"))
     result = evaluate(tables["train"], tables["test"], tables["synthetic"], schema)
     write_json(run_dir / "evaluation.json", result)
-    fidelity = result["fidelity"]
-    print(
-        f"fidelity rate {fidelity['rate']:.2f} % (real against real {fidelity['floor']['rate']:.2f} %)"
-    )
-    if "mean" in result["utility"]:
-        print(
-            f"utility gap, real minus synthetic, in points: {result['utility']['mean']['gap_points']}"
-        )
+    rate, floor = result["fidelity"]["rate"], result["fidelity"]["floor"]["rate"]
+    print(f"fidelity rate {rate:.2f} % (real against real {floor:.2f} %)")
+    for name, gap in result["utility"].get("mean", {}).get("gap_points", {}).items():
+        print(f"utility gap in {name}, real minus synthetic: {gap:.2f} points")
 
 
 def main(argv: list[str]) -> None:

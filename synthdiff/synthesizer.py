@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import flax
@@ -117,9 +117,9 @@ class Synthesizer:
     def _draw(self, num_rows, given, seed, guidance, sampler) -> pd.DataFrame:
         rng = np.random.default_rng([seed, 1])
         values, known = self.codec.encode_given(given, num_rows, rng)
-        draw = make_sample_fn(self.config, self.codec.layout, sampler, seed, guidance, known)
-        run = make_parallel_map(draw)
-        records = run(self.params, values, 0, num_rows, BLOCK)
+        run = _make_sampler(self.config, self.codec.layout, sampler, guidance)
+        shared = (self.params, purpose_key(seed, "sample"), known)
+        records = run(shared, values, 0, num_rows, BLOCK)
         return self.codec.decode(records, np.random.default_rng([seed, 2]))
 
     def save(self, folder: str | Path) -> None:
@@ -144,7 +144,9 @@ def load(folder: str | Path) -> Synthesizer:
             str(folder), f"no {Path(error.filename).name}", "name a folder with a finished run"
         ) from error
     except json.JSONDecodeError as error:
-        raise input_error(str(folder), f"config or codec not JSON ({error})", "train again") from error
+        raise input_error(
+            str(folder), f"config or codec not JSON ({error})", "train again"
+        ) from error
     if data.pop("version", None) != VERSION:
         raise input_error(str(folder), "written by another version", f"use version {VERSION}")
     config = Config.from_json(data)
@@ -213,25 +215,27 @@ def train(codec: Codec, df, patients, config: Config, folder: Path | None, progr
     )
 
 
-def make_sample_fn(
-    config: Config,
-    layout: Layout,
-    sampler: SamplerConfig | None,
-    seed: int,
-    guidance: float,
-    known: np.ndarray,
-):
-    """Builds `fn(params, given: Records [b], index [b]) -> Records [b]` for one device."""
+@lru_cache(maxsize=8)
+def _make_sampler(config: Config, layout: Layout, sampler: SamplerConfig | None, guidance: float):
+    """The sampler over all devices; kept, so that a second call does not compile again."""
+    return make_parallel_map(make_sample_fn(config, layout, sampler, guidance))
+
+
+def make_sample_fn(config: Config, layout: Layout, sampler: SamplerConfig | None, guidance: float):
+    """Builds `fn((params, key, known), given: Records [b], index [b]) -> Records [b]`.
+
+    known: bool [tokens], which of them `given` holds.
+    """
     sampler, schedule = sampler or config.sampler, config.schedule
     _, apply_fn = _make_functions(config, layout)
-    key = purpose_key(seed, "sample")
 
     def churn_time(t):
         grid = jnp.linspace(0.0, 1.0, 1024)
         target = schedule.log_snr(t) - 2.0 * jnp.log1p(sampler.churn)
         return jnp.interp(-target, -schedule.log_snr(grid), grid)
 
-    def draw(params: dict, given: Records, index: jax.Array) -> Records:
+    def draw(shared: tuple, given: Records, index: jax.Array) -> Records:
+        params, key, known = shared
         parts = known_parts(jnp.broadcast_to(known, (len(index), len(layout.tokens))), layout)
         given = Records(given.continuous, given.categorical.astype(jnp.int32))
 

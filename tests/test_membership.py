@@ -85,3 +85,14 @@ def test_copy_test_keeps_its_level_without_copies(levels):
         covered.append(share["lower"] <= 0.5 <= share["upper"])
     assert np.mean(np.array(p_values) < 0.05) <= 0.13
     assert np.mean(covered) >= 0.85
+
+
+def test_a_few_copies_are_found_though_the_auc_subtracts_its_baseline():
+    rng = np.random.default_rng(0)
+    members, others = _side(rng, 1000, 1), _side(rng, 1000, 1)
+    reference, synthetic = (_side(rng, 4000, 1).features for _ in range(2))
+    synthetic[:50] = members.features[:50]
+    result = run_attack(distance, members, others, synthetic, reference, rng=rng)
+    assert result["tpr_at_1pct_fpr"]["value"] >= 0.05
+    assert result["p_value"] < 1e-6
+    assert set(result) >= {"auc", "auc_unadjusted"}

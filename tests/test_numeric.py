@@ -185,10 +185,19 @@ def test_too_few_values_are_refused(x, word):
         fit(x)
 
 
-@pytest.mark.parametrize("repeats", [1, 3])
-def test_row_order_does_not_matter(repeats):
-    rng = RNG(6)
-    x, patients = np.round(rng.gamma(2, 9, 900), 1), np.repeat(np.arange(900 // repeats), repeats)
+def test_ties_are_spread_over_their_step():
+    x = RNG(7).integers(0, 400, 20000)
+    coder = fit(x, kind="integer")
+    assert coder.jitter and coder.spikes == ()
+    _, scores = coder.encode(pd.Series(x), RNG(0))
+    assert len(np.unique(scores)) > 0.99 * len(x)
+    np.testing.assert_array_equal(coder.decode(np.zeros(len(x)), scores), x)
+
+
+@pytest.mark.parametrize("people", [900, 60])
+def test_row_order_does_not_matter(people):
+    rng = RNG(6)  # many ties, and some people have many more rows than others
+    x, patients = rng.integers(0, 300, 900) / 10, (rng.random(900) ** 3 * people).astype(int)
     order = rng.permutation(900)
     one, two = fit(x, patients), fit(x[order], patients[order])
     np.testing.assert_allclose(one.values, two.values, rtol=1e-12)

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import norm
 
 from synthdiff.eval import statistics
+from synthdiff.eval.attacks import UNCALIBRATED, subtract_baseline
 from synthdiff.eval.neighbours import nearest
 
 Attack = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -41,13 +42,18 @@ def summarise_scores(
     nonmembers: np.ndarray,
     rng: np.random.Generator,
     *,
+    ranked: tuple[np.ndarray, np.ndarray] | None = None,
     confidence: float = 0.95,
 ) -> dict:
-    """The result of one attack from its scores per patient; p_value is one-sided."""
+    """The result of one attack from its scores per patient; p_value is one-sided.
+
+    ranked: scores of both sides for the AUC and its test, where they are not the same.
+    """
+    ranked = (members, nonmembers) if ranked is None else ranked
     return {
-        "auc": statistics.auc_interval(members, nonmembers, confidence=confidence),
+        "auc": statistics.auc_interval(*ranked, confidence=confidence),
         "tpr_at_1pct_fpr": statistics.tpr_interval(members, nonmembers, rng=rng),
-        "p_value": statistics.membership_p_value(members, nonmembers),
+        "p_value": statistics.membership_p_value(members, nonmembers, ranked=ranked),
         "roc": statistics.roc_points(members, nonmembers),
     }
 
@@ -64,17 +70,25 @@ def run_attack(
 ) -> dict:
     """Scores both sides in one call of the attack and sums up per patient.
 
-    One call, so that anything an attack takes from its targets is the same for both sides.
+    One call, so that anything an attack takes from its targets is the same for both sides. The
+    AUC of an attack that ignores the reference is of scores less their baseline, and
+    "auc_unadjusted" of the scores themselves; the TPR needs no baseline, which would blur a copy.
     """
     targets = np.concatenate([members.features, nonmembers.features])
-    scores = attack(targets, synthetic, reference)
     cut = len(members.features)
-    return summarise_scores(
-        patient_scores(scores[:cut], members.patients),
-        patient_scores(scores[cut:], nonmembers.patients),
-        rng,
-        confidence=confidence,
-    )
+
+    def by_patient(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        sides = zip((scores[:cut], scores[cut:]), (members, nonmembers), strict=True)
+        first, second = (patient_scores(rows, side.patients) for rows, side in sides)
+        return first, second
+
+    scores = attack(targets, synthetic, reference)
+    raw = by_patient(scores)
+    if attack not in UNCALIBRATED:
+        return summarise_scores(*raw, rng, confidence=confidence)
+    ranked = by_patient(subtract_baseline(scores, attack(targets, reference, reference)))
+    result = summarise_scores(*raw, rng, ranked=ranked, confidence=confidence)
+    return result | {"auc_unadjusted": statistics.auc_interval(*raw, confidence=confidence)}
 
 
 def _count_reappearing(keys: np.ndarray, copies: np.ndarray) -> int:

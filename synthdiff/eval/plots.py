@@ -29,7 +29,7 @@ TABLES = {
 CONTROLS = {
     "null": {"color": GREY, "linestyle": ":"},
     "leak": {"color": BLACK, "linestyle": "--"},
-    "leak_small": {"color": BLACK, "linestyle": "-."},
+    "leak small": {"color": BLACK, "linestyle": "-."},
     "blind": {"color": GREY, "linestyle": "--"},
 }
 MAX_LABELS = 10

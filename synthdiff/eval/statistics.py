@@ -168,13 +168,19 @@ def tpr_p_value(members: np.ndarray, nonmembers: np.ndarray, fpr: float = 0.01) 
     return min(1.0, float(tail.sum()))
 
 
-def membership_p_value(members: np.ndarray, nonmembers: np.ndarray) -> float:
+def membership_p_value(
+    members: np.ndarray,
+    nonmembers: np.ndarray,
+    *,
+    ranked: tuple[np.ndarray, np.ndarray] | None = None,
+) -> float:
     """One-sided p-value of "some members are exposed": Bonferroni over two tests.
 
-    The rank test finds a little exposure of everybody, the TPR test a certain exposure of few.
+    The rank test (of `ranked`, where given) finds a little exposure of everybody, the TPR test
+    a certain exposure of few.
     """
-    smaller = min(rank_p_value(members, nonmembers), tpr_p_value(members, nonmembers))
-    return min(1.0, 2 * smaller)
+    rank = rank_p_value(*((members, nonmembers) if ranked is None else ranked))
+    return min(1.0, 2 * min(rank, tpr_p_value(members, nonmembers)))
 
 
 def permutation_p_value(observed: float, permuted: np.ndarray) -> float:

@@ -1,10 +1,10 @@
 """A U-Net over column tokens.
 
-Columns are tokens in table order. Each level down joins neighbouring tokens in pairs and doubles
-their width up to `max_width`; each level up splits them again and adds the skip. By the bottom two
-tokens hold the whole record. Attention mixes tokens on levels with at most `attention_tokens` of
-them. Once `max_width` is reached a level costs half of the one above, so the cost of a table is
-linear in its columns, thousands of codes included.
+Columns are tokens in table order. Each level down joins `fan` neighbouring tokens and widens them,
+until one token holds the whole record; each level up splits them again and adds the skip. Attention
+mixes tokens on levels with at most `attention_tokens` of them. Once `max_width` is reached a level
+costs a fraction 1 / fan of the one above, so the cost of a table is linear in its columns,
+thousands of codes included.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def count_heads(width: int) -> int:
 
 
 class Level(nn.Module):
-    """`depth` rounds of attention (where tokens are few, but not one) and a per-token perceptron."""
+    """`depth` rounds of attention, where tokens are few but not one, and a perceptron per token."""
 
     depth: int
     attention_tokens: int

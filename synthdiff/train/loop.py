@@ -79,7 +79,7 @@ def fit(
             bar.set_postfix(loss=f"{row['loss']:.4f}")
             if checkpoints:
                 append_metrics(log, row | {"grad_norm": float(metrics["grad_norm"].mean())})
-                done = step == config.num_steps
-                if done or step // config.checkpoint_every > (step - count) // config.checkpoint_every:
+                due = step % config.checkpoint_every < count
+                if due or step == config.num_steps:
                     checkpoints.save(state)
     return state

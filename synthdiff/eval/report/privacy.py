@@ -74,8 +74,8 @@ def _write_attacks(audit: Mapping) -> Html:
     caption = (
         "Lower is better. AUC: chance that a member outscores a non-member; 0.5 is a coin toss. "
         "TPR at 1% FPR: share of members found when 1% of non-members are wrongly named; 1% is "
-        "chance. Ranges are 95% intervals; p is adjusted for the number of tests (Holm). Distance "
-        "and neighbourhood count only what exceeds their score against real reference rows."
+        "chance. Ranges are 95% intervals; p is adjusted for the number of tests (Holm). The AUC "
+        "of distance and neighbourhood counts only what exceeds the same score against real rows."
     )
     header = ("Attack", "AUC", "TPR at 1% FPR", "Adjusted p")
     rows = [

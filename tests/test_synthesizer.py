@@ -1,0 +1,280 @@
+"""The three-line API on a small table of every kind of column."""
+
+import json
+import shutil
+import warnings
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+
+import synthdiff
+from synthdiff._validate import InputError
+from synthdiff.data.infer import infer_schema
+from synthdiff.diffusion.samplers import SAMPLERS, SamplerConfig
+from synthdiff.diffusion.schedules import SHAPES, Schedule
+from synthdiff.models.config import ModelConfig
+from synthdiff.synthesizer import Config
+from synthdiff.train.metrics import read_metrics
+from synthdiff.train.optim import TrainConfig
+
+ROWS = 300
+CONFIG = Config(
+    ModelConfig("mlp", width=8, hidden=32),
+    train=TrainConfig(num_steps=20, batch_size=32, steps_per_call=10, condition_rate=0.5),
+    sampler=SamplerConfig(num_steps=6),
+)
+
+
+def make_table():
+    rng = np.random.default_rng(0)
+    days = pd.to_timedelta(rng.integers(0, 700, ROWS), unit="D")
+    rare = {7: "rare1", 9: "rare2"}
+    return pd.DataFrame(
+        {
+            "visits": rng.integers(1, 9, ROWS),
+            "patient": np.repeat(np.arange(ROWS // 2), 2),
+            "bmi": np.where(rng.random(ROWS) < 0.2, np.nan, rng.normal(25.0, 4.0, ROWS)),
+            "cost": np.where(rng.random(ROWS) < 0.5, 0.0, rng.exponential(100.0, ROWS)),
+            "sex": rng.choice(["F", "M"], ROWS),
+            "ward": [rare.get(i, w) for i, w in enumerate(rng.choice(["A", "B"], ROWS))],
+            "unit": [rare.get(i, w) for i, w in enumerate(rng.choice(["C", "D"], ROWS))],
+            "smoker": rng.random(ROWS) < 0.3,
+            "seen": pd.Timestamp("2020-01-01") + days,
+            "codes": rng.choice(["E11;I10", "I10", "E11;J45", "", "I10;J45"], ROWS),
+        }
+    )
+
+
+TABLE = make_table()
+SCHEMA = infer_schema(TABLE, entity="patient", code_sets={"codes": ";"})
+PAIR = TABLE[["bmi", "sex"]]
+
+
+def fit(table, schema=None, **options):
+    return synthdiff.fit(table, schema, progress=False, **{"config": CONFIG} | options)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    return fit(TABLE, SCHEMA, folder=folder)
+
+
+def test_columns_order_and_dtypes(model):
+    table = model.sample(50)
+    pd.testing.assert_series_equal(table.dtypes, TABLE.dtypes)
+    assert list(table.index) == list(range(50))
+    assert set(table["sex"]) == {"F", "M"} and set(table["ward"]) <= {"A", "B"}
+    assert table["bmi"].isna().any() and (table["cost"] == 0).any() and (table["cost"] >= 0).all()
+    assert table["patient"].is_unique and not set(table["patient"]) & set(TABLE["patient"])
+    codes = {code for cell in table["codes"] for code in cell.split(";")} - {""}
+    assert codes == {"E11", "I10", "J45"}
+
+
+def test_seed_decides_the_rows(model):
+    pd.testing.assert_frame_equal(model.sample(20, seed=3), model.sample(20, seed=3))
+    features = TABLE.columns.drop("patient")
+    assert not model.sample(20, seed=4)[features].equals(model.sample(20, seed=3)[features])
+
+
+def test_training_seed_decides_the_model():
+    weights = [fit(PAIR, seed=seed).params for seed in (0, 0, 1)]
+    same = [jax.tree.map(np.array_equal, weights[0], other) for other in weights[1:]]
+    assert all(jax.tree.leaves(same[0])) and not all(jax.tree.leaves(same[1]))
+
+
+@pytest.mark.parametrize("where", [None, {"visits": 3, "cost": 55.0}])
+def test_a_row_does_not_depend_on_how_many(model, where):
+    """Two columns have rare values, which are redrawn: they must not share a random stream."""
+    assert sum(getattr(coder, "num_rare", 0) for coder in model.codec.coders) == 4
+    few, many = (model.sample(n, where=where) for n in (30, 600))
+    pd.testing.assert_frame_equal(few, many.head(30))
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ({"sex": "F"}, "F"),
+        ({"smoker": True}, True),
+        ({"visits": 4}, 4),
+        ({"cost": 0}, 0.0),
+        ({"codes": "E11;J45"}, "E11;J45"),
+        ({"codes": "J45; E11"}, "E11;J45"),
+        ({"codes": ""}, ""),
+        ({"seen": "2020-05-17"}, pd.Timestamp("2020-05-17")),
+    ],
+)
+def test_where_is_honoured(model, where, expected):
+    table = model.sample(8, where=where)
+    (name,) = where
+    assert (table[name] == expected).all()
+    pd.testing.assert_series_equal(table.dtypes, TABLE.dtypes)
+
+
+def test_where_and_guidance_reach_the_other_columns(model):
+    """The condition goes into the network, and is not only pasted over the result."""
+    plain, given = model.sample(40), model.sample(40, where={"sex": "F"})
+    guided = model.sample(40, where={"sex": "F"}, guidance=2.0)
+    assert not plain["bmi"].equals(given["bmi"]) and not guided["bmi"].equals(given["bmi"])
+    assert (guided["sex"] == "F").all()
+
+
+def test_where_may_be_missing(model):
+    table = model.sample(8, where={"bmi": None})
+    assert table["bmi"].isna().all() and table["bmi"].dtype == TABLE["bmi"].dtype
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ({"gender": "F"}, "'gender'"),
+        ({"sex": "X"}, "'sex'.*'X'"),
+        ({"sex": None}, "'sex'.*missing"),
+        ({"ward": "rare1"}, "'ward'.*'rare1'"),
+        ({"codes": "Z99"}, "'codes'.*'Z99'"),
+        ({"visits": "many"}, "'visits'.*'many'"),
+        ({"patient": 5}, "'patient'.*not modelled"),
+    ],
+)
+def test_where_that_cannot_be_is_explained(model, where, words):
+    with pytest.raises(InputError, match=rf"(?s){words}.*Fix:"):
+        model.sample(5, where=where)
+
+
+def test_impute_keeps_what_is_given(model):
+    given = TABLE[["codes", "patient", "sex", "bmi"]].iloc[20:60].set_axis(range(100, 140))
+    full = model.impute(given)
+    pd.testing.assert_frame_equal(full[given.columns], given)
+    assert list(full.columns) == list(TABLE.columns)
+    drawn = full.drop(columns=given.columns)
+    assert drawn.notna().all().all()
+    pd.testing.assert_frame_equal(full, model.impute(given))
+    other = model.impute(given, seed=1)
+    assert not other[drawn.columns].equals(drawn)
+    with pytest.raises(InputError, match="num_rows"):
+        model.impute(given.head(0))
+
+
+def test_save_and_load_give_identical_samples(model, folder, tmp_path):
+    model.save(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "codec.json",
+        "config.json",
+        "weights.msgpack",
+    ]
+    for place in (tmp_path, folder):
+        loaded = synthdiff.load(place)
+        assert loaded.config == model.config and loaded.codec == model.codec
+        pd.testing.assert_frame_equal(loaded.sample(20), model.sample(20))
+
+
+def test_no_patient_id_is_written(model, tmp_path):
+    names = TABLE.assign(patient=[f"PERSON-{i // 2}" for i in range(ROWS)])
+    schema = infer_schema(names, entity="patient", code_sets={"codes": ";"})
+    few = replace(CONFIG, train=replace(CONFIG.train, num_steps=10))
+    fit(names[["patient", "sex"]], replace(schema, columns=(schema["patient"], schema["sex"])),
+        config=few, folder=tmp_path)  # fmt: skip
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) > 5 and not any(b"PERSON-" in path.read_bytes() for path in files)
+
+
+def remove(name):
+    return lambda folder: (folder / name).unlink()
+
+
+def cut_weights(folder):
+    path = folder / "weights.msgpack"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def edit_config(**changes):
+    def edit(folder):
+        data = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(data | changes))
+
+    return edit
+
+
+def cut_config(folder):
+    (folder / "config.json").write_text('{"version": 1')
+
+
+def widen(folder):
+    data = json.loads((folder / "config.json").read_text())
+    edit_config(model=data["model"] | {"hidden": 64})(folder)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (remove("config.json"), "no config.json"),
+        (remove("codec.json"), "no codec.json"),
+        (remove("weights.msgpack"), "no weights.msgpack"),
+        (cut_weights, "weights.msgpack.*does not fit"),
+        (edit_config(version=99), "another version"),
+        (cut_config, "not JSON"),
+        (widen, "weights.msgpack.*does not fit"),
+        (edit_config(model={"colour": 3}), "config.json"),
+    ],
+)
+def test_load_errors_name_the_fix(model, tmp_path, damage, words):
+    model.save(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(InputError, match=rf"(?s){words}.*Fix:"):
+        synthdiff.load(tmp_path)
+
+
+def test_same_fit_again_resumes(model, folder):
+    log = (folder / "metrics.jsonl").read_text()
+    again = fit(TABLE, SCHEMA, folder=folder)
+    assert all(jax.tree.leaves(jax.tree.map(np.array_equal, again.params, model.params)))
+    assert (folder / "metrics.jsonl").read_text() == log  # no step was made twice
+    assert [row["step"] for row in read_metrics(folder / "metrics.jsonl")] == [10, 20]
+
+
+@pytest.mark.parametrize("other", ["settings", "table"])
+def test_other_fit_in_the_folder_is_refused(model, folder, tmp_path, other):
+    used = shutil.copytree(folder, tmp_path / "used")
+    config = replace(CONFIG, min_patients=6) if other == "settings" else CONFIG
+    table = TABLE.head(200) if other == "table" else TABLE
+    with pytest.raises(InputError, match=r"another table or settings.*Fix:"):
+        fit(table, SCHEMA, config=config, folder=used)
+
+
+def test_unhealthy_tables_are_refused():
+    with pytest.raises(InputError, match="20 are needed"):
+        fit(TABLE.head(5), SCHEMA)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_sampler(model, name):
+    table = model.sample(10, sampler=SamplerConfig(name, num_steps=5))
+    pd.testing.assert_series_equal(table.dtypes, TABLE.dtypes)
+    assert np.isfinite(table["cost"]).all()
+
+
+KINDS = {
+    "cosine": ModelConfig("unet", width=8, max_width=8),
+    "linear": ModelConfig("mlp", width=8, hidden=16, dtype="bfloat16"),
+    "edm": ModelConfig("mlp", width=8, hidden=16),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_learnable_schedule_trains(name):
+    """With a U-Net, in bfloat16 and as an MLP; the exponents move."""
+    config = replace(CONFIG, model=KINDS[name], schedule=Schedule(name, learnable=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        model = fit(PAIR, config=config)
+    assert all(np.abs(power).min() > 0 for power in model.params["schedule"].values())
+    assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(model.params))
+    table = model.sample(20)
+    assert set(table["sex"]) == {"F", "M"} and table["bmi"].notna().any()
