@@ -7,4 +7,4 @@ cd "$(dirname "$0")/.."
 .venv/bin/pip install --quiet --editable '.[test]'
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
-.venv/bin/python -m pytest -n 2 "$@"
+OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 "$@"

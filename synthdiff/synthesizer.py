@@ -149,7 +149,12 @@ def load(folder: str | Path) -> Synthesizer:
         ) from error
     if data.pop("version", None) != VERSION:
         raise input_error(str(folder), "written by another version", f"use version {VERSION}")
-    config = Config.from_json(data)
+    try:
+        config = Config.from_json(data)
+    except (TypeError, KeyError) as error:
+        raise input_error(
+            str(folder / "config.json"), f"bad field ({error})", "train again"
+        ) from error
     template = jax.eval_shape(_make_functions(config, codec.layout)[0], jax.random.key(0))
     try:
         params = flax.serialization.from_bytes(template, weights)

@@ -16,7 +16,8 @@ from synthdiff.train.state import create_state
 
 def state_at(step):
     rng = np.random.default_rng(step)
-    params = {"a": {"w": jnp.asarray(rng.normal(size=(64, 64)), jnp.float32)}, "b": jnp.ones(3)}
+    weights = jnp.asarray(rng.normal(size=(64, 64)), jnp.float32)
+    params = {"a": {"w": weights}, "b": jnp.ones(3), "empty": jnp.zeros((0, 4))}
     state = create_state(params, optax.adam(1e-3))
     return state.replace(step=jnp.int32(step), ema_params=jax.tree.map(lambda x: x + 1, params))
 
@@ -84,6 +85,7 @@ def test_no_checkpoint_is_none(tmp_path):
     assert restore(tmp_path) is None
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # from Orbax
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damage_falls_back_to_the_one_before(tmp_path, damage):
     write(tmp_path, [5, 9])

@@ -38,7 +38,8 @@ rng = np.random.default_rng(0)
 table = pd.DataFrame({"age": rng.normal(50.0, 9.0, 60), "sick": rng.random(60) < 0.4})
 
 train = TrainConfig(num_steps=6, batch_size=8, steps_per_call=6)
-config = Config(ModelConfig("mlp", width=4, hidden=8), train=train, sampler=SamplerConfig(num_steps=4))
+network, sampler = ModelConfig("mlp", width=4, hidden=8), SamplerConfig(num_steps=4)
+config = Config(network, train=train, sampler=sampler)
 model = synthdiff.fit(table, config=config, progress=False)
 leaves = jax.tree_util.tree_leaves_with_path(model.params)
 params = {"params" + jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}

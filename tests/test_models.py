@@ -17,7 +17,7 @@ from synthdiff.models.unet import count_heads
 BATCH = 6
 LAYOUTS = {
     "one_token": Layout(("x",), (0,), (), (), (-1,)),
-    "odd": Layout(tuple("abcde"), (0, 1), (1, 2, 3, 4), (2, 3, 5, 7), (0, -1)[::-1]),
+    "odd": Layout(tuple("abcde"), (0, 1), (1, 2, 3, 4), (2, 3, 5, 7), (-1, 0)),
     "categorical": Layout(tuple("abc"), (), (0, 1, 2), (2, 2, 6), ()),
     "continuous": Layout(tuple("abcd"), (0, 1, 2, 3), (), (), (-1,) * 4),
     "large": Layout(("x", "icd"), (0,), (1,), (100,), (-1,)),
@@ -77,7 +77,7 @@ def test_outputs(name, layout):
 
 @pytest.mark.parametrize("name", ["unet", "mlp"])
 def test_bfloat16_is_close_to_float32(name):
-    layout = LAYOUTS["odd"]
+    layout = LAYOUTS["large"]
     exact, rough = (run(small(name, dtype=d), layout) for d in ("float32", "bfloat16"))
     assert not np.array_equal(exact[0], rough[0])  # it did run in another precision
     for a, b in zip(jax.tree.leaves(exact), jax.tree.leaves(rough), strict=True):
@@ -85,7 +85,7 @@ def test_bfloat16_is_close_to_float32(name):
         np.testing.assert_allclose(a, b, atol=0.15, rtol=0.05)
 
 
-@pytest.mark.parametrize("name, layout", [("unet", "odd"), ("mlp", "odd"), ("unet", "large")])
+@pytest.mark.parametrize("name, layout", [("unet", "odd"), ("mlp", "large")])
 def test_no_parameter_is_dead(name, layout):
     layout = LAYOUTS[layout]
     init_fn, apply_fn = make_network(small(name), layout, learnable_schedule=True)

@@ -84,12 +84,6 @@ def test_seed_decides_the_rows(model):
     assert not model.sample(20, seed=4)[features].equals(model.sample(20, seed=3)[features])
 
 
-def test_training_seed_decides_the_model():
-    weights = [fit(PAIR, seed=seed).params for seed in (0, 0, 1)]
-    same = [jax.tree.map(np.array_equal, weights[0], other) for other in weights[1:]]
-    assert all(jax.tree.leaves(same[0])) and not all(jax.tree.leaves(same[1]))
-
-
 @pytest.mark.parametrize("where", [None, {"visits": 3, "cost": 55.0}])
 def test_a_row_does_not_depend_on_how_many(model, where):
     """Two columns have rare values, which are redrawn: they must not share a random stream."""
@@ -175,12 +169,13 @@ def test_save_and_load_give_identical_samples(model, folder, tmp_path):
         pd.testing.assert_frame_equal(loaded.sample(20), model.sample(20))
 
 
-def test_no_patient_id_is_written(model, tmp_path):
+def test_no_patient_id_is_written(tmp_path):
+    """Of a table without numbers, for which some weights are empty arrays."""
     names = TABLE.assign(patient=[f"PERSON-{i // 2}" for i in range(ROWS)])
     schema = infer_schema(names, entity="patient", code_sets={"codes": ";"})
     few = replace(CONFIG, train=replace(CONFIG.train, num_steps=10))
-    fit(names[["patient", "sex"]], replace(schema, columns=(schema["patient"], schema["sex"])),
-        config=few, folder=tmp_path)  # fmt: skip
+    pair = replace(schema, columns=(schema["patient"], schema["sex"]))
+    fit(names[list(pair.names)], pair, config=few, folder=tmp_path)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) > 5 and not any(b"PERSON-" in path.read_bytes() for path in files)
 
@@ -253,9 +248,9 @@ def test_unhealthy_tables_are_refused():
         fit(TABLE.head(5), SCHEMA)
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_every_sampler(model, name):
-    table = model.sample(10, sampler=SamplerConfig(name, num_steps=5))
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != CONFIG.sampler.name])
+def test_every_other_sampler(model, name):
+    table = model.sample(10, sampler=SamplerConfig(name, num_steps=6))
     pd.testing.assert_series_equal(table.dtypes, TABLE.dtypes)
     assert np.isfinite(table["cost"]).all()
 
@@ -273,7 +268,8 @@ def test_every_learnable_schedule_trains(name):
     config = replace(CONFIG, model=KINDS[name], schedule=Schedule(name, learnable=True))
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
-        model = fit(PAIR, config=config)
+        model = fit(PAIR, config=config, seed=5)
+    assert model.config.train.seed == 5
     assert all(np.abs(power).min() > 0 for power in model.params["schedule"].values())
     assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(model.params))
     table = model.sample(20)

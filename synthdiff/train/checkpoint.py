@@ -24,8 +24,23 @@ def hash_tree(tree) -> str:
     return digest.hexdigest()
 
 
-def _place_like(array: np.ndarray, template: jax.Array) -> jax.Array:
-    return jax.device_put(array, template.sharding)
+def _flatten(state: TrainState) -> dict[str, np.ndarray]:
+    """Arrays by path; empty ones, such as of a table without numbers, are no use to Orbax."""
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return {_name(path): np.asarray(leaf) for path, leaf in leaves if leaf.size}
+
+
+def _unflatten(arrays: dict[str, np.ndarray], template: TrainState) -> TrainState:
+    """Inverse of `_flatten`, on the devices of the template: training compiles once for both."""
+
+    def place(path, old: jax.Array) -> jax.Array:
+        return jax.device_put(arrays.get(_name(path), old), old.sharding)
+
+    return jax.tree_util.tree_map_with_path(place, template)
+
+
+def _name(path) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
 class Checkpoints:
@@ -45,18 +60,18 @@ class Checkpoints:
         step = int(state.step)
         if step in self._manager.all_steps():
             return
-        state = jax.tree.map(np.asarray, state)
+        arrays = _flatten(state)
         self._manager.save(
             step,
             args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state),
-                check=ocp.args.JsonSave({"sha256": hash_tree(state)}),
+                state=ocp.args.StandardSave(arrays),
+                check=ocp.args.JsonSave({"sha256": hash_tree(arrays)}),
             ),
         )
 
     def restore_latest(self, template: TrainState) -> TrainState | None:
         """The newest whole state, or None where there is none; warns of each damaged one."""
-        shape = jax.tree.map(np.asarray, template)
+        shape = _flatten(template)
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
                 found = self._manager.restore(
@@ -75,7 +90,7 @@ class Checkpoints:
                 )
                 self._manager.delete(step)
                 continue
-            return jax.tree.map(_place_like, found.state, template)
+            return _unflatten(found.state, template)
         return None
 
     def close(self) -> None:
