@@ -25,11 +25,11 @@ class ModelConfig:
     """
 
     name: str = "unet"
-    width: int = 16
-    max_width: int = 512
+    width: int = 32
+    max_width: int = 256
     fan: int = 4
     depth: int = 1
-    bottom_depth: int = 4
+    bottom_depth: int = 2
     attention_tokens: int = 8
     hidden: int = 512
     dtype: str = "float32"

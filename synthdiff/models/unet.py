@@ -33,6 +33,23 @@ def count_heads(width: int) -> int:
     return next(heads for heads in range(most, 0, -1) if width % heads == 0)
 
 
+class PositionDense(nn.Module):
+    """A dense layer with weights of its own for every token position.
+
+    Columns, unlike pixels, do not share a meaning, so neither do their joins.
+    """
+
+    features: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, h: jax.Array) -> jax.Array:
+        shape = (h.shape[1], h.shape[2], self.features)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(batch_axis=0), shape)
+        bias = self.param("bias", nn.initializers.zeros, (h.shape[1], self.features))
+        return jnp.einsum("bti,tio->bto", h, kernel.astype(self.dtype)) + bias.astype(self.dtype)
+
+
 class Level(nn.Module):
     """`depth` rounds of attention, where tokens are few but not one, and a perceptron per token."""
 
@@ -57,11 +74,11 @@ class UNet(nn.Module):
     """
 
     layout: Layout
-    width: int = 16
-    max_width: int = 512
+    width: int = 32
+    max_width: int = 256
     fan: int = 4
     depth: int = 1
-    bottom_depth: int = 4
+    bottom_depth: int = 2
     attention_tokens: int = 8
     dtype: jnp.dtype = jnp.float32
 
@@ -86,10 +103,9 @@ class UNet(nn.Module):
         fan = min(self.fan, tokens)
         h = jnp.pad(h, ((0, 0), (0, -tokens % fan), (0, 0)))
         h = h.reshape(batch, -1, fan * width)
-        return nn.Dense(min(fan * width, self.max_width), dtype=self.dtype)(h)
+        return PositionDense(min(fan * width, self.max_width), self.dtype)(h)
 
     def _split(self, h: jax.Array, skip: jax.Array) -> jax.Array:
         batch, tokens, width = skip.shape
-        fan = min(self.fan, tokens)
-        h = nn.Dense(fan * width, dtype=self.dtype)(h).reshape(batch, -1, width)[:, :tokens]
-        return h + nn.Dense(width, dtype=self.dtype)(skip)
+        h = PositionDense(min(self.fan, tokens) * width, self.dtype)(h)
+        return h.reshape(batch, -1, width)[:, :tokens] + skip

@@ -19,8 +19,8 @@ class TrainConfig:
     condition_rate: share of records that show some columns clean, for imputation.
     """
 
-    num_steps: int = 600
-    batch_size: int = 512
+    num_steps: int = 1500
+    batch_size: int = 256
     learning_rate: float = 2e-3
     warmup_steps: int = 100
     weight_decay: float = 1e-4
@@ -28,7 +28,7 @@ class TrainConfig:
     ema_decay: float = 0.995
     accumulate: int = 1
     steps_per_call: int = 50
-    checkpoint_every: int = 200
+    checkpoint_every: int = 500
     condition_rate: float = 0.1
     seed: int = 0
 
