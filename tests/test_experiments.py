@@ -1,0 +1,101 @@
+"""The scripts as a user runs them: one small table through every stage, and errors in one line."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+SCRIPTS = Path(__file__).parents[1] / "experiments"
+TINY = ["--model.name=mlp", "--model.hidden=32", "--model.depth=1", "--model.width=4",
+        "--train.num_steps=20", "--train.batch_size=64", "--train.steps_per_call=10",
+        "--sampler.num_steps=4"]  # fmt: skip
+
+
+def run(script, *flags):
+    command = [sys.executable, str(SCRIPTS / script), *map(str, flags)]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("experiments")
+    rng = np.random.default_rng(0)
+    rows = 600
+    table = pd.DataFrame(
+        {
+            "patient": np.repeat([f"P{i:04d}" for i in range(rows // 2)], 2),
+            "age": rng.integers(18, 90, rows),
+            "sex": rng.choice(["F", "M"], rows),
+            "cost": np.where(rng.random(rows) < 0.4, 0.0, rng.lognormal(4, 1, rows).round(2)),
+            "diagnoses": rng.choice(["E11", "I10", "E11;I10", ""], rows),
+            "died": rng.random(rows) < 0.3,
+        }
+    )
+    table.to_csv(folder / "visits.csv", index=False)
+    flags = [
+        f"--data={folder / 'visits.csv'}",
+        "--entity=patient",
+        "--target=died",
+        "--sensitive=sex",
+        "--code_sets=diagnoses=;",
+        f"--run_dir={folder / 'run'}",
+    ]
+    done = run("pipeline.py", *flags, *TINY)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder, flags
+
+
+def test_pipeline_leaves_every_artefact(finished):
+    folder, _ = finished
+    names = {path.name for path in (folder / "run").iterdir()}
+    assert names >= {"manifest.json", "schema.json", "config.json", "codec.json", "report.html",
+                     "weights.msgpack", "metrics.jsonl", "synthetic.csv", "evaluation.json",
+                     "audit.json", "timings.json"}  # fmt: skip
+    audit = json.loads((folder / "run" / "audit.json").read_text())
+    assert (
+        audit["unit"] == "patient" and audit["verdict"] in (folder / "run/report.html").read_text()
+    )
+
+
+def test_synthetic_table_has_the_columns_and_no_real_patient(finished):
+    folder, _ = finished
+    real = pd.read_csv(folder / "visits.csv")
+    synthetic = pd.read_csv(folder / "run" / "synthetic.csv")
+    assert list(synthetic.columns) == list(real.columns)
+    assert not set(synthetic["patient"]) & set(real["patient"])
+
+
+def test_splits_of_a_run_share_no_patient(finished):
+    folder, _ = finished
+    manifest = json.loads((folder / "run" / "manifest.json").read_text())
+    assert 0.5 < manifest["rows"]["train"] / manifest["rows"]["all"] < 0.7
+    assert json.loads((folder / "run" / "audit.json").read_text())["members"] == 60
+
+
+def test_sample_honours_where(finished):
+    folder, _ = finished
+    out = folder / "women.csv"
+    done = run("sample.py", f"--run_dir={folder / 'run'}", "--num_rows=30", "--where=sex=F",
+               f"--out={out}")  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (pd.read_csv(out)["sex"] == "F").all() and "NFE 4" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("script", "flags", "expected"),
+    [
+        ("train.py", ["--data=absent.csv"], "neither a known data set nor a file"),
+        ("train.py", ["--train.num_steps=0"], "num_steps > 0"),
+        ("sample.py", ["--run_dir=absent"], "name a folder with a finished run"),
+        ("evaluate.py", ["--train_csv=a.csv"], "Name all of"),
+    ],
+)
+def test_mistakes_end_in_one_line(script, flags, expected, tmp_path):
+    done = run(script, f"--run_dir={tmp_path / 'run'}", *flags)
+    assert done.returncode != 0 and expected in done.stderr and "Traceback" not in done.stderr
