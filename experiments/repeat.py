@@ -19,6 +19,8 @@ from absl import app, flags
 from synthdiff._validate import InputError
 from synthdiff.data.table import write_json
 
+OUR_FOLDERS = ("--run_dir", "--data_dir", "--record")
+
 
 def read_scores(run_dir: Path) -> dict[str, float]:
     """The headline numbers of one finished run, floors beside them."""
@@ -78,9 +80,9 @@ def main(argv: list[str]) -> None:
     record = {
         "dataset": FLAGS.data,
         "seeds": [int(seed) for seed in FLAGS.seeds],
-        "command": " ".join(word for word in sys.argv if not word.startswith("--run_dir")),
+        "command": " ".join(word for word in sys.argv if not word.startswith(OUR_FOLDERS)),
         "commit": manifest["git_revision"],
-        "device": f"{manifest['device']['count']} x {manifest['device']['kind']}",
+        "device": "{count} x {kind}, {cores} cores".format(**manifest["device"]),
         "versions": manifest["versions"],
         "parameters": manifest["parameters"],
         "wall_seconds": round(time.time() - started),

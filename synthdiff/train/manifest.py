@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import subprocess
 import sys
@@ -62,6 +63,10 @@ def describe_run(*, config: dict, data_hash: str, seeds: dict[str, int]) -> dict
         "git_revision": read_git_revision(),
         "versions": {"python": platform.python_version()} | {p: _version_of(p) for p in PACKAGES},
         "platform": platform.platform(),
-        "device": {"kind": devices[0].device_kind, "count": len(devices)},
+        "device": {
+            "kind": devices[0].device_kind,
+            "count": len(devices),
+            "cores": os.cpu_count(),
+        },
         "differential_privacy": None,
     }
