@@ -100,6 +100,7 @@ def test_a_damaged_step_can_be_written_again(tmp_path):
     truncate(tmp_path, 9)
     with pytest.warns(UserWarning, match="step 9"):
         restore(tmp_path)
+    assert (tmp_path.with_name(f"{tmp_path.name}_damaged") / "9").is_dir()  # nothing is lost
     write(tmp_path, [9])
     assert_equal(restore(tmp_path), state_at(9))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 import warnings
 from pathlib import Path
 
@@ -85,13 +86,24 @@ class Checkpoints:
             except Exception as error:  # Orbax raises many types for a damaged folder
                 reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
                 warnings.warn(
-                    f"Checkpoint of step {step} is damaged ({reason}); trying the one before.",
+                    f"Checkpoint of step {step} is damaged ({reason}); trying the one before. "
+                    f"It is kept in {self._set_aside(step)}.",
                     stacklevel=2,
                 )
-                self._manager.delete(step)
                 continue
             return _unflatten(found.state, template)
         return None
+
+    def _set_aside(self, step: int) -> Path:
+        """Moves a damaged state out of the way, so that its step can be written again."""
+        folder = Path(self._manager.directory)
+        place = folder.with_name(f"{folder.name}_damaged") / str(step)
+        place.parent.mkdir(exist_ok=True)
+        if place.exists():
+            shutil.rmtree(place)
+        (folder / str(step)).rename(place)
+        self._manager.reload()
+        return place
 
     def close(self) -> None:
         """Waits for the last write."""
