@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
-from absl import flags
+from absl import app, flags
 
-from synthdiff._validate import input_error
+from synthdiff._validate import InputError, input_error
 from synthdiff.data import sources
 from synthdiff.data.conform import conform
 from synthdiff.data.doctor import format_findings, require_healthy
@@ -24,9 +25,21 @@ DEFINE = {"int": flags.DEFINE_integer, "float": flags.DEFINE_float, "str": flags
           "bool": flags.DEFINE_bool}  # fmt: skip
 
 
-def define_run_flags() -> None:
-    """The run folder, which every stage needs."""
+def run_script(stage: Callable[[Path], None], *define: Callable[[], None]) -> None:
+    """Defines the flags and runs `stage(run_dir)`; a mistake of the user's ends in one line."""
+
+    def main(argv: list[str]) -> None:
+        try:
+            if len(argv) > 1:
+                raise input_error(argv[1], "is not a flag", "write --name=value")
+            stage(Path(FLAGS.run_dir))
+        except InputError as error:
+            raise SystemExit(f"error: {error}") from None
+
     flags.DEFINE_string("run_dir", "runs/quickstart", "folder of the run; repeat it to resume")
+    for define_flags in define:
+        define_flags()
+    app.run(main)
 
 
 def define_data_flags() -> None:

@@ -7,11 +7,9 @@ Any other generator's table: name --train_csv, --test_csv, --reference_csv and -
 
 from pathlib import Path
 
-from _common import FLAGS, define_data_flags, define_run_flags
-from absl import app
+from _common import define_data_flags, run_script
 from evaluate import define_flags, read_tables
 
-from synthdiff._validate import InputError
 from synthdiff.data.table import write_json
 from synthdiff.eval.audit import audit
 
@@ -28,15 +26,5 @@ def run_audit(run_dir: Path) -> None:
     print("\n".join(f"  {reason}" for reason in result["reasons"]))
 
 
-def main(argv: list[str]) -> None:
-    try:
-        run_audit(Path(FLAGS.run_dir))
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
-
-
 if __name__ == "__main__":
-    define_run_flags()
-    define_data_flags()
-    define_flags()
-    app.run(main)
+    run_script(run_audit, define_data_flags, define_flags)

@@ -10,8 +10,8 @@ For any other generator's table name the files; no model and no JAX are needed:
 
 from pathlib import Path
 
-from _common import FLAGS, define_data_flags, define_run_flags, infer_from_flags, read_run
-from absl import app, flags
+from _common import FLAGS, define_data_flags, infer_from_flags, read_run, run_script
+from absl import flags
 
 from synthdiff._validate import InputError
 from synthdiff.data.conform import conform
@@ -50,15 +50,5 @@ def run_evaluation(run_dir: Path) -> None:
         print(f"utility gap in {name}, real minus synthetic: {gap:.2f} points")
 
 
-def main(argv: list[str]) -> None:
-    try:
-        run_evaluation(Path(FLAGS.run_dir))
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
-
-
 if __name__ == "__main__":
-    define_run_flags()
-    define_data_flags()
-    define_flags()
-    app.run(main)
+    run_script(run_evaluation, define_data_flags, define_flags)

@@ -12,11 +12,9 @@ from pathlib import Path
 import evaluate
 import sample
 import train
-from _common import FLAGS, define_run_flags, read_manifest
-from absl import app
+from _common import read_manifest, run_script
 from audit import run_audit
 
-from synthdiff._validate import InputError
 from synthdiff.data.schema import Schema
 from synthdiff.data.table import write_json
 from synthdiff.eval.report import write_report
@@ -63,14 +61,5 @@ def define_flags() -> None:
     evaluate.define_flags()
 
 
-def main(argv: list[str]) -> None:
-    try:
-        run_pipeline(Path(FLAGS.run_dir))
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
-
-
 if __name__ == "__main__":
-    define_run_flags()
-    define_flags()
-    app.run(main)
+    run_script(run_pipeline, define_flags)

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pipeline
-from _common import FLAGS, define_run_flags, read_manifest
-from absl import app, flags
+from _common import FLAGS, read_manifest, run_script
+from absl import flags
 
-from synthdiff._validate import InputError
 from synthdiff.data.table import write_json
 
 OUR_FOLDERS = ("--run_dir", "--data_dir", "--record")
@@ -65,17 +64,21 @@ def format_markdown(record: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main(argv: list[str]) -> None:
-    root, started, runs, verdicts = Path(FLAGS.run_dir), time.time(), [], []
-    try:
-        for seed in map(int, FLAGS.seeds):
-            FLAGS["train.seed"].value = FLAGS.sample_seed = seed
-            run_dir = root / f"seed{seed}"
-            pipeline.run_pipeline(run_dir)
-            runs.append(read_scores(run_dir))
-            verdicts.append(json.loads((run_dir / "audit.json").read_text())["verdict"])
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+def define_flags() -> None:
+    pipeline.define_flags()
+    flags.DEFINE_list("seeds", ["0", "1", "2"], "training seeds")
+    flags.DEFINE_string("record", None, "record file; default record.json in the run folder")
+
+
+def repeat(root: Path) -> None:
+    """Runs every seed in a folder of its own and writes the record."""
+    started, runs, verdicts = time.time(), [], []
+    for seed in map(int, FLAGS.seeds):
+        FLAGS["train.seed"].value = FLAGS.sample_seed = seed
+        run_dir = root / f"seed{seed}"
+        pipeline.run_pipeline(run_dir)
+        runs.append(read_scores(run_dir))
+        verdicts.append(json.loads((run_dir / "audit.json").read_text())["verdict"])
     manifest = read_manifest(run_dir)
     record = {
         "dataset": FLAGS.data,
@@ -96,8 +99,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    define_run_flags()
-    pipeline.define_flags()
-    flags.DEFINE_list("seeds", ["0", "1", "2"], "training seeds")
-    flags.DEFINE_string("record", None, "record file; default record.json in the run folder")
-    app.run(main)
+    run_script(repeat, define_flags)

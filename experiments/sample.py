@@ -8,11 +8,11 @@ Writes synthetic.csv (or --out, .csv or .parquet) and prints NFE and records per
 import time
 from pathlib import Path
 
-from _common import FLAGS, define_run_flags, read_manifest
-from absl import app, flags
+from _common import FLAGS, read_manifest, run_script
+from absl import flags
 
 from synthdiff import load
-from synthdiff._validate import InputError, input_error
+from synthdiff._validate import input_error
 from synthdiff.data.table import write_table
 
 
@@ -56,14 +56,5 @@ def sample(run_dir: Path) -> None:
     print(f"{num_rows} rows in {seconds:.1f} s with compilation, NFE {nfe}, written to {out}")
 
 
-def main(argv: list[str]) -> None:
-    try:
-        sample(Path(FLAGS.run_dir))
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
-
-
 if __name__ == "__main__":
-    define_run_flags()
-    define_flags()
-    app.run(main)
+    run_script(sample, define_flags)

@@ -12,15 +12,14 @@ from _common import (
     FLAGS,
     define_config_flags,
     define_data_flags,
-    define_run_flags,
     describe_data,
     read_config,
     read_data,
+    run_script,
     split_table,
 )
-from absl import app, flags
+from absl import flags
 
-from synthdiff._validate import InputError
 from synthdiff.data.table import write_json
 from synthdiff.diffusion.samplers import SamplerConfig
 from synthdiff.diffusion.schedules import Schedule
@@ -68,14 +67,5 @@ def train(run_dir: Path) -> None:
     print(f"trained on {len(table)} rows; model in {run_dir}")
 
 
-def main(argv: list[str]) -> None:
-    try:
-        train(Path(FLAGS.run_dir))
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
-
-
 if __name__ == "__main__":
-    define_run_flags()
-    define_flags()
-    app.run(main)
+    run_script(train, define_flags)
