@@ -120,8 +120,9 @@ def read_manifest(run_dir: Path) -> dict:
 
 def read_run(run_dir: Path) -> tuple[dict[str, pd.DataFrame], Schema]:
     """The tables that a finished run trained on and held out, with the synthetic one."""
-    df, schema = read_data(read_manifest(run_dir)["data"])
-    parts = split_table(df, schema, read_manifest(run_dir)["data"]["split_seed"])
+    spec = read_manifest(run_dir)["data"]
+    df, schema = read_data(spec)
+    parts = split_table(df, schema, spec["split_seed"])
     path = run_dir / "synthetic.csv"
     if not path.exists():
         raise input_error(str(run_dir), "no synthetic.csv", "run experiments/sample.py")

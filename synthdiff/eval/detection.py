@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from synthdiff.data.schema import Schema
-from synthdiff.eval.features import Featurizer, fill_empty_columns
+from synthdiff.eval.features import Featurizer, fill_empty_columns, patient_numbers
 from synthdiff.eval.statistics import auc_interval
 
 MODEL = "HistGradientBoostingClassifier, 5-fold out-of-fold"
@@ -52,12 +52,6 @@ def cross_fitted_scores(
     return scores[: len(positives)], scores[len(positives) :]
 
 
-def _groups(df: pd.DataFrame, schema: Schema) -> np.ndarray:
-    if schema.entity is None or schema.entity not in df:
-        return np.arange(len(df))
-    return pd.factorize(df[schema.entity], use_na_sentinel=False)[0]
-
-
 def detection_auc(
     real: pd.DataFrame,
     other: pd.DataFrame,
@@ -79,8 +73,8 @@ def detection_auc(
     real = real.iloc[rng.permutation(len(real))[:size]]
     other = other.iloc[rng.permutation(len(other))[:size]]
     features = Featurizer.fit(real, schema)
-    real_groups = _groups(real, schema)
-    other_groups = _groups(other, schema) if other_has_patients else np.arange(size)
+    real_groups = patient_numbers(real, schema)
+    other_groups = patient_numbers(other, schema) if other_has_patients else np.arange(size)
     other_scores, real_scores = cross_fitted_scores(
         features.transform(other, "tree"),
         features.transform(real, "tree"),

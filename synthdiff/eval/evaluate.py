@@ -7,7 +7,13 @@ import pandas as pd
 
 from synthdiff.data.schema import Column, Schema
 from synthdiff.eval.detection import MODEL, detection_auc
-from synthdiff.eval.features import category_keys, check_table, code_rows, numeric_values
+from synthdiff.eval.features import (
+    category_keys,
+    check_table,
+    code_rows,
+    numeric_values,
+    patient_numbers,
+)
 from synthdiff.eval.fidelity import evaluate_fidelity
 from synthdiff.eval.utility import train_synthetic_test_real
 
@@ -15,12 +21,6 @@ MIN_PATIENTS = 5
 _BINS = 30
 _TOP = 20
 OTHER, MISSING = "(other)", "(missing)"
-
-
-def _entity_ids(df: pd.DataFrame, schema: Schema) -> np.ndarray:
-    if schema.entity is None or schema.entity not in df:
-        return np.arange(len(df))
-    return pd.factorize(df[schema.entity], use_na_sentinel=False)[0]
 
 
 def _patient_counts(codes: np.ndarray, ids: np.ndarray, levels: int) -> np.ndarray:
@@ -111,7 +111,7 @@ def summarise_marginals(
     with each code, so they do not add up to 1, and "(other)" counts codes rather than rows.
     """
     parts = {"train": train, "test": test, "synthetic": synthetic}
-    ids = {part: _entity_ids(df, schema) for part, df in parts.items()}
+    ids = {part: patient_numbers(df, schema) for part, df in parts.items()}
     result = {}
     for column in schema.features:
         tables = {part: df[column.name] for part, df in parts.items()}

@@ -27,6 +27,13 @@ def check_table(df: pd.DataFrame, schema: Schema, where: str) -> None:
             raise input_error(where, f"no column {column.name!r}", "add it or edit the schema")
 
 
+def patient_numbers(df: pd.DataFrame, schema: Schema) -> np.ndarray:
+    """int [n]: equal for rows of one patient; every row is its own where there is no entity."""
+    if schema.entity is None or schema.entity not in df:
+        return np.arange(len(df))
+    return pd.factorize(df[schema.entity], use_na_sentinel=False)[0]
+
+
 def numeric_values(series: pd.Series, column: Column) -> np.ndarray:
     """float64 [n] with NaN for missing; datetimes become days since 1970-01-01."""
     try:

@@ -47,14 +47,13 @@ class Modulated(nn.Module):
 class ResidualMlp(nn.Module):
     """A modulated two-layer perceptron on each token, added to its input; starts as identity."""
 
-    expansion: int = 2
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, h: jax.Array, condition: jax.Array) -> jax.Array:
         width = h.shape[-1]
         update = Modulated(self.dtype)(h, condition)
-        update = nn.gelu(nn.Dense(self.expansion * width, dtype=self.dtype)(update))
+        update = nn.gelu(nn.Dense(width, dtype=self.dtype)(update))
         zeros = nn.initializers.zeros
         return h + nn.Dense(width, kernel_init=zeros, dtype=self.dtype)(update)
 

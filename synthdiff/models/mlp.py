@@ -27,6 +27,6 @@ class Mlp(nn.Module):
         tokens = coder.encode(visible, known)
         h = nn.Dense(self.hidden, dtype=self.dtype)(tokens.reshape(tokens.shape[0], 1, -1))
         for _ in range(self.depth):
-            h = ResidualMlp(expansion=1, dtype=self.dtype)(h, condition)
+            h = ResidualMlp(self.dtype)(h, condition)
         h = nn.Dense(tokens.shape[1] * self.width, dtype=self.dtype)(h)
         return coder.decode(tokens + h.reshape(tokens.shape))

@@ -24,7 +24,6 @@ from synthdiff.models.layers import (
 from synthdiff.models.records import RecordCoder
 
 HEAD_WIDTH = 32
-EXPANSION = 1
 
 
 def count_heads(width: int) -> int:
@@ -62,7 +61,7 @@ class Level(nn.Module):
         for _ in range(self.depth):
             if 1 < h.shape[1] <= self.attention_tokens:
                 h = ResidualAttention(count_heads(h.shape[-1]), self.dtype)(h, condition)
-            h = ResidualMlp(EXPANSION, dtype=self.dtype)(h, condition)
+            h = ResidualMlp(self.dtype)(h, condition)
         return h
 
 
