@@ -39,8 +39,10 @@ class Layout:
     continuous_token: the token of each continuous part.
     categorical_token: the token of each categorical part.
     cardinalities: K_j of each categorical part; parts are ordered by `bucket_width(K_j)`.
-    gate: for each continuous part, the categorical part of which category 0 means "the value is
-      in the continuous part" (any other category replaces it), or -1 where it always holds.
+    gate: for each continuous part, the categorical part that says whether there is a value, or -1
+      where it always holds.
+    num_bins: categories 0..num_bins-1 of the gate say that the value is in the continuous part, any
+      other category replaces it.
     """
 
     tokens: tuple[str, ...]
@@ -48,13 +50,14 @@ class Layout:
     categorical_token: tuple[int, ...]
     cardinalities: tuple[int, ...]
     gate: tuple[int, ...]
+    num_bins: tuple[int, ...]
 
     def __post_init__(self) -> None:
         widths = [bucket_width(k) for k in self.cardinalities]
         if widths != sorted(widths):
             raise ValueError("Layout: categorical parts must be ordered by bucket_width.")
-        if len(self.gate) != len(self.continuous_token):
-            raise ValueError("Layout: gate needs one entry per continuous part.")
+        if not len(self.gate) == len(self.num_bins) == len(self.continuous_token):
+            raise ValueError("Layout: gate and num_bins need one entry per continuous part.")
         if len(self.cardinalities) != len(self.categorical_token):
             raise ValueError("Layout: cardinalities needs one entry per categorical part.")
 
@@ -91,6 +94,7 @@ class Layout:
             "categorical_token": list(self.categorical_token),
             "cardinalities": list(self.cardinalities),
             "gate": list(self.gate),
+            "num_bins": list(self.num_bins),
         }
 
     @classmethod

@@ -95,7 +95,7 @@ def test_records_fit_the_layout():
     np.testing.assert_array_equal(records.categorical.max(0) + 1, layout.cardinalities)
     gate = records.categorical[:, layout.gate[0]]
     assert layout.part_names[0] == "dose" == layout.tokens[layout.categorical_token[layout.gate[0]]]
-    assert np.all((records.continuous[:, 0] == 0) == (gate != 0))
+    assert np.all((records.continuous[:, 0] == 0) == (gate >= layout.num_bins[0]))
     assert "codes=I10" in layout.tokens and "codes=(missing)" in layout.tokens
     # The masked category K must fit too.
     assert np.iinfo(records.categorical.dtype).max >= max(layout.cardinalities)
@@ -199,8 +199,9 @@ def test_dtypes_come_back(fields, values, dtype):
 def test_small_integers_do_not_wrap():
     codec, df = one_column(RNG(0).integers(-120, 127, 3000), kind="integer", dtype="int8")
     records = codec.encode(df, RNG(0))
-    made = codec.decode(records._replace(continuous=np.full((3000, 1), 4.5)), RNG(0))["x"]
-    assert made.dtype == "int8" and made[records.categorical[:, 0] == 0].min() > 100
+    last = np.full((3000, 1), codec.coders[0].num_bins - 1)
+    made = codec.decode(records._replace(continuous=last * 0 + 4.5, categorical=last), RNG(0))["x"]
+    assert made.dtype == "int8" and made.min() > 100
 
 
 @pytest.mark.parametrize("unit", ["D", "h", "min", "s"])

@@ -21,7 +21,7 @@ from synthdiff.train.step import AXIS, draw_randomness
 
 folder, count = sys.argv[1], int(sys.argv[2])
 assert len(jax.local_devices()) == count
-layout = Layout(("x", "k"), (0,), (1,), (3,), (-1,))
+layout = Layout(("x", "k"), (0,), (1,), (3,), (-1,), (1,))
 
 def step(state, data, rows, position):
     # the randomness of every example, gathered from all devices in batch order

@@ -12,7 +12,7 @@ from synthdiff.diffusion.schedules import SHAPES, Levels, Schedule, part_log_snr
 from synthdiff.layout import Layout, Records
 
 # x is gated by its own category; k has 4 categories, a power of two, so no padding
-LAYOUT = Layout(("x", "k"), (0,), (0, 1), (2, 4), (0,))
+LAYOUT = Layout(("x", "k"), (0,), (0, 1), (2, 4), (0,), (1,))
 PRESENT = (0.7, (0, 3))
 HIDDEN = (0.7, (1, 3))
 COUNT = 8192

@@ -12,15 +12,14 @@ from synthdiff.diffusion.losses import make_loss_fn
 from synthdiff.diffusion.schedules import Schedule
 from synthdiff.layout import Layout, Records
 from synthdiff.models.config import ModelConfig, count_params, make_network
-from synthdiff.models.unet import count_heads
 
 BATCH = 6
 LAYOUTS = {
-    "one_token": Layout(("x",), (0,), (), (), (-1,)),
-    "odd": Layout(tuple("abcde"), (0, 1), (1, 2, 3, 4), (2, 3, 5, 7), (-1, 0)),
-    "categorical": Layout(tuple("abc"), (), (0, 1, 2), (2, 2, 6), ()),
-    "continuous": Layout(tuple("abcd"), (0, 1, 2, 3), (), (), (-1,) * 4),
-    "large": Layout(("x", "icd"), (0,), (1,), (100,), (-1,)),
+    "one_token": Layout(("x",), (0,), (), (), (-1,), (1,)),
+    "odd": Layout(tuple("abcde"), (0, 1), (1, 2, 3, 4), (2, 3, 5, 7), (-1, 0), (1, 2)),
+    "categorical": Layout(tuple("abc"), (), (0, 1, 2), (2, 2, 6), (), ()),
+    "continuous": Layout(tuple("abcd"), (0, 1, 2, 3), (), (), (-1,) * 4, (1,) * 4),
+    "large": Layout(("x", "icd"), (0,), (1,), (100,), (-1,), (1,)),
 }
 CASES = [(name, layout) for name in ("unet", "mlp") for layout in LAYOUTS]
 
@@ -30,7 +29,9 @@ def small(name, **changes):
 
 
 def codes_layout(count):
-    return Layout(tuple(f"c{i}" for i in range(count)), (), tuple(range(count)), (2,) * count, ())
+    return Layout(
+        tuple(f"c{i}" for i in range(count)), (), tuple(range(count)), (2,) * count, (), ()
+    )
 
 
 def batch_of(layout, seed=0, masked=1):
@@ -150,12 +151,7 @@ def test_the_given_flag_reaches_the_output():
     assert not np.allclose(run_with(known), run_with(given))
 
 
-@pytest.mark.parametrize("width, heads", [(8, 1), (64, 2), (112, 2), (256, 8)])
-def test_heads_divide_the_width(width, heads):
-    assert count_heads(width) == heads
-
-
 def test_bad_config_is_refused():
-    for wrong in ({"name": "transformer"}, {"dtype": "float16"}, {"width": 0}):
+    for wrong in ({"name": "transformer"}, {"dtype": "float16"}, {"width": 0}, {"fan": 1}):
         with pytest.raises(InputError):
             ModelConfig(**wrong)

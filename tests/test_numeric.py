@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from synthdiff._validate import InputError
-from synthdiff.data.numeric import MAX_SCORE, NumericCoder
+from synthdiff.data.numeric import MAX_BINS, MAX_SCORE, NumericCoder
 from synthdiff.data.schema import Column
 
 RNG = np.random.default_rng
@@ -44,7 +44,8 @@ def test_scores_are_standard_normal(draw):
     rng = RNG(0)
     coder = fit(draw(rng, 20000))
     gate, scores = coder.encode(pd.Series(draw(rng, 4000)), rng)
-    scores = scores[gate == 0]
+    assert coder.num_bins == MAX_BINS
+    scores = scores[gate < coder.num_bins]
     assert len(scores) > 3000
     assert stats.kstest(scores, "norm").pvalue > 1e-3
     # Power: a map that is off by a tenth of its scale, or standardised values, would be found.
@@ -65,8 +66,11 @@ def test_normal_draws_decode_to_the_same_quantiles():
     assert np.mean(made == 0) == np.mean(x == 0)
     levels = [0.35, 0.5, 0.75, 0.9, 0.99, 0.995]
     np.testing.assert_allclose(np.quantile(made, levels), np.quantile(x, levels), rtol=0.15)
-    flat = coder.decode(gate, rng.uniform(-2, 2, len(x)))
-    assert abs(np.quantile(flat, 0.99) / np.quantile(x, 0.99) - 1) > 0.15
+    # Power: without its bins, or with scores that stay in the middle of one, it would not.
+    low = coder.decode(np.where(gate < coder.num_bins, 0, gate), rng.standard_normal(len(x)))
+    narrow = coder.decode(gate, np.zeros(len(x)))
+    for other, level in ((low, 0.5), (narrow, 0.995)):
+        assert abs(np.quantile(other, level) / np.quantile(x, level) - 1) > 0.15
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
@@ -100,7 +104,8 @@ def test_granularity_is_learnt_and_given_back(unit, dtype, step):
     coder = fit(x)
     assert coder.step == step
     if step:
-        made = coder.decode(np.zeros(500, int), RNG(1).standard_normal(500))
+        gate = RNG(1).integers(0, coder.num_bins, 500)
+        made = coder.decode(gate, RNG(1).standard_normal(500))
         np.testing.assert_array_equal(made, np.round(made * unit) / unit)
         assert len(set(made)) > 300
 
@@ -113,7 +118,7 @@ def test_tiny_values_are_not_rounded_to_zero():
 def test_declared_step_and_bounds_hold():
     x = RNG(0).normal(50, 30, 2000)
     coder = fit(x, lower=10.0, upper=90.0, step=0.125)
-    made = coder.decode(np.zeros(5000, int), RNG(1).normal(0, 3, 5000))
+    made = coder.decode(RNG(1).integers(0, coder.num_bins, 5000), RNG(1).normal(0, 3, 5000))
     assert made.min() == 10 and made.max() == 90
     np.testing.assert_array_equal(made * 8, np.round(made * 8))
 
@@ -124,11 +129,13 @@ def test_ties_and_near_ties_at_the_ends_give_finite_scores():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         coder = fit(x)
-        _, scores = coder.encode(pd.Series([30, 37.7, 40, 41.1, 50]), RNG(0))
-        made = coder.decode(np.zeros(3, int), np.array([-99.0, np.nan, 99.0]))
+        gate, scores = coder.encode(pd.Series([30, 37.7, 40, 41.1, 50]), RNG(0))
+        middle, last = coder.num_bins // 2, coder.num_bins - 1
+        made = coder.decode(np.array([0, middle, last]), np.array([-99.0, np.nan, 99.0]))
     assert np.all(np.diff(coder.values) > 0) and np.all(np.diff(coder.scores) > 0)
     assert coder.spikes == ()
-    assert np.all(np.diff(scores) >= 0) and np.all(np.abs(scores) <= MAX_SCORE)
+    assert np.all(np.diff(gate + stats.norm.cdf(scores)) >= 0)
+    assert np.all(np.abs(scores) <= MAX_SCORE)
     assert np.all(np.isfinite(made)) and np.all(np.diff(made) > 0)
 
 
@@ -185,13 +192,31 @@ def test_too_few_values_are_refused(x, word):
         fit(x)
 
 
-def test_ties_are_spread_over_their_step():
-    x = RNG(7).integers(0, 400, 20000)
-    coder = fit(x, kind="integer")
-    assert coder.jitter and coder.spikes == ()
-    _, scores = coder.encode(pd.Series(x), RNG(0))
+def test_a_shared_value_is_spread_over_its_share_and_comes_back():
+    x = RNG(7).integers(0, 400, 20000) ** 2 / 7  # no common step
+    coder = fit(x)
+    assert coder.step is None and coder.spikes == ()
+    gate, scores = coder.encode(pd.Series(x), RNG(0))
     assert len(np.unique(scores)) > 0.99 * len(x)
-    np.testing.assert_array_equal(coder.decode(np.zeros(len(x)), scores), x)
+    np.testing.assert_array_equal(coder.decode(gate, scores), x)
+    drawn = coder.decode(RNG(1).integers(0, coder.num_bins, 20000), RNG(2).standard_normal(20000))
+    assert np.isin(drawn, x).mean() > 0.999
+
+
+def test_a_value_between_shared_ones_that_few_hold_goes_to_the_nearer():
+    x = np.repeat(np.arange(300.0), 10)
+    coder = fit(np.append(x, [7.4, 7.7]))
+    made = coder.decode(RNG(1).integers(0, coder.num_bins, 5000), RNG(2).standard_normal(5000))
+    assert np.isin(made, x).all()
+    assert again(coder, [7.4, 7.7]).tolist() == [7, 8]
+    with_crowd = fit(np.append(x, np.linspace(7.3, 7.7, 40)))
+    np.testing.assert_allclose(again(with_crowd, [7.4, 7.6]), [7.4, 7.6], atol=1e-6)
+
+
+def test_few_values_get_few_bins():
+    assert fit(RNG(0).normal(size=120)).num_bins == 2
+    assert fit(RNG(0).normal(size=49)).num_bins == 1
+    assert fit(RNG(0).normal(size=49)).cardinality == 0
 
 
 @pytest.mark.parametrize("people", [900, 60])
@@ -202,7 +227,7 @@ def test_row_order_does_not_matter(people):
     one, two = fit(x, patients), fit(x[order], patients[order])
     np.testing.assert_allclose(one.values, two.values, rtol=1e-12)
     np.testing.assert_allclose(one.scores, two.scores, rtol=1e-12)
-    assert (one.spikes, one.step, one.jitter) == (two.spikes, two.step, two.jitter)
+    assert (one.spikes, one.step, one.num_bins) == (two.spikes, two.step, two.num_bins)
 
 
 def test_json_is_plain():

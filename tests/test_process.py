@@ -10,7 +10,7 @@ from synthdiff.diffusion.schedules import Levels
 from synthdiff.layout import Layout, Records
 
 LEVELS = jnp.array([-8.0, -2.0, 0.0, 3.0, 9.0])
-LAYOUT = Layout(("a", "b"), (0,), (1,), (3,), (-1,))
+LAYOUT = Layout(("a", "b"), (0,), (1,), (3,), (-1,), (1,))
 
 
 @pytest.mark.parametrize("log_snr", LEVELS)
@@ -66,8 +66,7 @@ def test_diffuse_has_the_stated_moments():
 
 
 def test_masking_composes():
-    # hidden at t and then unmasked by unmask_chance = hidden at s; and back by remask_chance
+    # visible at s and then masked by remask_chance = visible at t
     t, s = jnp.float32(-1.0), jnp.float32(2.0)
     a_t, a_s = jax.nn.sigmoid(t), jax.nn.sigmoid(s)
-    assert a_t + (1 - a_t) * process.unmask_chance(t, s) == pytest.approx(float(a_s), abs=1e-6)
     assert a_s * (1 - process.remask_chance(s, t)) == pytest.approx(float(a_t), abs=1e-6)

@@ -146,8 +146,8 @@ def rand_raw():
 
 def test_rand_counts(rand):
     df, schema = rand
-    assert len(df) == 20_190 and df["zper"].nunique() == 5_912 and len(schema.columns) == 31
-    assert schema.entity == "zper" and schema.target == "health"
+    assert len(df) == 20_190 and df["household"].nunique() == 2_439 and len(schema.columns) == 31
+    assert schema.entity == "household" and schema.target == "health"
     missing = df.isna().sum()
     expected = {"ghindx": 5223, "physlm": 1052, "black": 251, "mdeoff": 5, "pioff": 5, "educdec": 4}
     assert missing[missing > 0].to_dict() == expected
@@ -182,7 +182,7 @@ def test_rand_dropped_columns_follow_from_kept_ones(rand, rand_raw):
     fmde = raw.groupby(["plan", "mdeoff"], dropna=False)["fmde"].nunique()
     assert (fmde == 1).all()
     derived = {*formulas, "meddol", "lnmeddol", "fmde", "hlthg", "hlthf", "hlthp"}
-    assert derived == set(raw) - {column.name for column in COLUMNS}
+    assert derived == set(raw) - {"zper"} - {column.name for column in COLUMNS}
 
 
 def test_rand_plan_determines_coinsurance_and_deductible(rand):
@@ -198,22 +198,32 @@ def test_rand_imputed_means_become_missing(rand, rand_raw):
         assert rand[0][name].sum() == (rand_raw[name] == 1).sum()
 
 
-def test_rand_only_the_documented_columns_change_within_a_person(rand):
-    varying = set(
-        rand[0].columns[
-            (rand[0].groupby("zper").nunique() > 1).any().reindex(rand[0].columns, fill_value=False)
-        ]
-    )
+def test_rand_only_the_documented_columns_change_within_a_person(rand, rand_raw):
+    columns = rand[0].columns.drop("household")
+    counts = rand[0][columns].groupby(rand_raw["zper"]).nunique()
+    varying = set(columns[(counts > 1).any()])
     spending = {"outpdol", "drugdol", "suppdol", "mentdol", "inpdol"}
     visits = {"totadm", "mdvis", "notmdvis", "mentvis"}
     assert varying == {"year", "xage", "time", "num", "inpmis"} | spending | visits
+
+
+def test_rand_households_hold_whole_people_and_share_what_households_share(rand, rand_raw):
+    household = rand[0]["household"]
+    assert household.groupby(rand_raw["zper"]).nunique().max() == 1
+    people = rand_raw.assign(household=household).drop_duplicates("zper")
+    grouped = people.groupby("household")
+    assert grouped[["site", "plan", "income", "num"]].nunique().max().max() == 1
+    assert (grouped.size() > grouped["num"].first()).sum() == 3
+    # the site changes at some households' ends: power of the check above
+    shifted = people.groupby(people["household"].shift(1, fill_value=0))
+    assert (shifted["income"].nunique() > 1).mean() > 0.3
 
 
 # Real files
 
 # name: rows, entities (None = no entity column), columns, missing cells
 COUNTS = {
-    "rand_hie": (20_190, 5_912, 31, 6_540),
+    "rand_hie": (20_190, 2_439, 31, 6_540),
     "diabetes130": (101_766, 71_518, 47, 192_849),
     "diabetes130_benchmark": (101_766, None, 37, 0),
     "brfss": (253_680, None, 22, 0),

@@ -16,7 +16,7 @@ from synthdiff.data.numeric import NumericCoder
 from synthdiff.data.schema import Column, Schema
 from synthdiff.layout import Layout, Records, bucket_width
 
-VERSION = 1
+VERSION = 2
 CODERS = {"numeric": NumericCoder, "category": CategoryCoder, "code_set": CodeSetCoder}
 MASKED_LABEL = "(missing)"
 
@@ -87,6 +87,7 @@ class Codec:
             categorical_token=tuple(part[3] for part in categorical),
             cardinalities=tuple(part[2] for part in categorical),
             gate=tuple(gate_of.get(column, -1) for column, _ in continuous),
+            num_bins=tuple(self.coders[column].num_bins for column, _ in continuous),
         )
 
     def encode(self, df: pd.DataFrame, rng: np.random.Generator) -> Records:

@@ -1,4 +1,4 @@
-"""Coder for numeric columns: spikes and missing values as categories beside a continuous part."""
+"""Coder for numeric columns: a category that says roughly where, beside a continuous part."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from synthdiff._validate import input_error
 from synthdiff.data.categories import count_patients
@@ -15,28 +15,34 @@ from synthdiff.data.schema import Column
 MAX_KNOTS = 1000
 SPIKE_SHARE = 0.005  # a value this common is a category of its own
 MAX_SCORE = 4.5  # |z| beyond which the tail is cut: 1 in 150,000
+MAX_BINS, BIN_ROWS = 32, 50  # a bin needs this many training rows to be worth a category
 STEPS = tuple(part / 10**digits for digits in range(7) for part in (1, 0.5, 0.25))
 DATETIME_STEPS = (1.0, 1 / 24, 1 / 1440, 1 / 86400)  # day, hour, minute, second
 
 
 @dataclass(frozen=True)
 class NumericCoder:
-    """A number as a gate (0 = value present, then spikes, then missing) and a normal score.
+    """A number as a gate (its bin, a spike or missing) and a normal score within the bin.
 
-    The score maps through knots (scores, values) along straight lines. A knot is a mean over the
-    people in a window of neighbouring values, each counted once, the lowest and the highest left
-    out: at least `min_patients` are left, so whatever one person's value is, even 1e9, it cannot
-    carry a knot beyond the values of others. The first and last knot go on from those inside.
+    Bins are equal shares of the values that are no spikes. A category draws steps and modes that
+    noise would blur, and the score then places the value within its bin.
+
+    Over all bins the score maps through knots (scores, values) along straight lines. A value that
+    `min_patients` people share stands at two knots, the ends of its share, and comes back exactly.
+    Any other knot is a mean over the people in a window of neighbouring values, each counted once,
+    the lowest and the highest left out: at least `min_patients` are left, so whatever one person's
+    value is, even 1e9, it cannot carry a knot beyond the values of others. The first and last such
+    knot go on from those inside.
     step: values are multiples of it, or None. lower, upper: bounds of what is generated.
     """
 
     name: str
+    num_bins: int
     spikes: tuple[float, ...]
     has_missing: bool
     scores: tuple[float, ...]
     values: tuple[float, ...]
     step: float | None
-    jitter: bool
     lower: float | None
     upper: float | None
 
@@ -47,7 +53,7 @@ class NumericCoder:
         here = ~np.isnan(x)
         if not here.any():
             raise input_error(f"column {column.name!r}", "all missing in training", "drop it")
-        spikes = _find_spikes(x[here], patients[here], min_patients)
+        spikes = _find_shared(x[here], patients[here], min_patients, SPIKE_SHARE)
         rest = here & ~np.isin(x, spikes)
         crowd = min_patients + 2  # people in a window: two are left out of its mean
         num_people = len(np.unique(patients[rest]))
@@ -56,38 +62,35 @@ class NumericCoder:
         elif num_people < crowd:
             problem = f"only {num_people} patients have a value, {crowd} are needed"
             raise input_error(f"column {column.name!r}", problem, "drop it or lower min_patients")
-        step = column.step or _find_step(x[here], values.dtype, column.kind == "datetime")
-        jitter = bool(step and len(np.unique(x[rest])) < 0.5 * rest.sum())
         lower = column.lower if column.lower is not None else (0.0 if x[here].min() >= 0 else None)
         scores, knots = (), ()
         if rest.any():
-            scores, knots = _fit_knots(x[rest], patients[rest], crowd)
-            spread = step / 2 if jitter else 0.0
-            scores, knots = _extend(scores, knots, lower, column.upper, spread)
+            scores, knots = _fit_knots(x[rest], patients[rest], min_patients, crowd)
+            scores, knots = _extend(scores, knots, lower, column.upper)
         return cls(
             column.name,
+            min(MAX_BINS, max(1, int(rest.sum()) // BIN_ROWS)) if rest.any() else 0,
             tuple(spikes.tolist()),
             bool((~here).any()),
             tuple(map(float, scores)),
             tuple(map(float, knots)),
-            step,
-            jitter,
+            column.step or _find_step(x[here], values.dtype, column.kind == "datetime"),
             lower,
             column.upper,
         )
 
     @property
     def has_continuous(self) -> bool:
-        return len(self.scores) > 0
+        return self.num_bins > 0
 
     @property
     def cardinality(self) -> int:
-        """Categories of the gate; 0 where there is no gate."""
-        extra = len(self.spikes) + self.has_missing
-        return extra + self.has_continuous if extra else 0
+        """Categories of the gate: bins, spikes, missing; 0 where there is one bin only."""
+        total = self.num_bins + len(self.spikes) + self.has_missing
+        return 0 if total == self.num_bins == 1 else total
 
     def encode(self, values: pd.Series, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Gate codes [rows] and normal scores [rows] (0 where the gate is not 0)."""
+        """Gate codes [rows] and normal scores within the bin [rows] (0 where there is no bin)."""
         x = values.to_numpy(dtype=float, na_value=np.nan)
         missing, spikes = np.isnan(x), np.asarray(self.spikes)
         middle = self.values or self.spikes
@@ -96,27 +99,42 @@ class NumericCoder:
         if len(spikes):
             nearest = np.searchsorted((spikes[1:] + spikes[:-1]) / 2, x)
             hit = (spikes[nearest] == x) | (not self.has_continuous)
-            gate = np.where(hit, nearest + self.has_continuous, 0)
+            gate = np.where(hit, nearest + self.num_bins, 0)
         if self.has_missing:
             gate = np.where(missing, self.cardinality - 1, gate)
         if not self.has_continuous:
             return gate, np.zeros(len(x))
-        if self.jitter:
-            x = x + self.step * (rng.random(len(x)) - 0.5)
-        scores = np.interp(x, self.values, self.scores)
-        return gate, np.where((gate == 0) & ~missing, scores, 0.0)
+        share = self._share_below(x, rng) * self.num_bins
+        bins = np.clip(share.astype(int), 0, self.num_bins - 1)
+        scores = np.clip(ndtri(share - bins), -MAX_SCORE, MAX_SCORE)
+        here = gate == 0
+        return np.where(here, bins, gate), np.where(here, scores, 0.0)
+
+    def _share_below(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Quantile level of each value; one that many share is spread evenly over its share."""
+        values, levels = np.asarray(self.values), ndtr(self.scores)
+        last = len(values) - 1
+        after = np.searchsorted(values, x, "right")
+        left, right = np.clip(after - 1, 0, last), np.clip(after, 0, last)
+        nearest = np.where(x - values[left] <= values[right] - x, values[left], values[right])
+        x = np.where(levels[right] - levels[left] < 1e-9, nearest, x)  # nobody lives in between
+        first, after = np.searchsorted(values, x, "left"), np.searchsorted(values, x, "right")
+        low, high = levels[np.minimum(first, last)], levels[np.maximum(after - 1, 0)]
+        spread = low + (high - low) * rng.random(len(x))
+        return np.where(after - first > 1, spread, ndtr(np.interp(x, values, self.scores)))
 
     def decode(self, gate: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """float64 [rows], NaN where missing."""
         gate = np.asarray(gate, int)
         x = np.zeros(len(gate))
         if self.has_continuous:
-            x = np.interp(np.nan_to_num(np.asarray(scores, float)), self.scores, self.values)
+            share = np.clip(gate, 0, self.num_bins - 1) + ndtr(np.nan_to_num(scores))
+            x = np.interp(ndtri(share / self.num_bins), self.scores, self.values)
         if self.step:
             x = _snap(x, self.step)
         x = np.clip(x, self.lower, self.upper) if (self.lower, self.upper) != (None, None) else x
         if len(self.spikes):
-            at = gate - self.has_continuous
+            at = gate - self.num_bins
             spike = (at >= 0) & (at < len(self.spikes))
             x = np.where(spike, np.asarray(self.spikes)[np.clip(at, 0, len(self.spikes) - 1)], x)
         return np.where(gate == self.cardinality - 1, np.nan, x) if self.has_missing else x
@@ -125,10 +143,12 @@ class NumericCoder:
         return {"coder": "numeric", **asdict(self)}
 
 
-def _find_spikes(x: np.ndarray, patients: np.ndarray, min_patients: int) -> np.ndarray:
-    """Values held by at least SPIKE_SHARE of the rows and by min_patients people."""
+def _find_shared(
+    x: np.ndarray, patients: np.ndarray, min_patients: int, share: float = 0.0
+) -> np.ndarray:
+    """Values held by at least `share` of the rows and by min_patients people."""
     levels, codes, counts = np.unique(x, return_inverse=True, return_counts=True)
-    common = counts >= max(SPIKE_SHARE * len(x), min_patients)
+    common = counts >= max(share * len(x), min_patients)
     people = count_patients(codes, len(levels), patients) >= min_patients
     return levels[common & people]
 
@@ -150,20 +170,54 @@ def _snap(x: np.ndarray, step: float) -> np.ndarray:
     return (multiples / per_unit if whole else multiples * step) + 0.0  # no -0.0
 
 
-def _fit_knots(x: np.ndarray, patients: np.ndarray, crowd: int) -> tuple[np.ndarray, np.ndarray]:
-    """Normal scores and window means at up to MAX_KNOTS quantile levels, both increasing."""
+def _fit_knots(
+    x: np.ndarray, patients: np.ndarray, min_patients: int, crowd: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Normal scores and values of the quantile function: shared values, and window means between.
+
+    Values between two shared ones that too few people hold go to the nearer of the two.
+    """
+    shared = _find_shared(x, patients, min_patients)
+    between = np.searchsorted(shared, x)  # the gap before shared value i, or beyond the last
+    if len(shared):
+        alone = ~np.isin(x, shared)
+        people = count_patients(np.where(alone, between, -1), len(shared) + 1, patients)
+        few = alone & (people[between] < crowd)
+        middle = (shared[1:] + shared[:-1]) / 2
+        x = np.where(few, shared[np.searchsorted(middle, x)], x)
     order = np.lexsort((patients, x))
     x, patients = x[order], patients[order]
+    starts = np.flatnonzero(np.r_[True, np.diff(_segments(x, shared)) > 0])
+    levels, values = [], []
+    for start, stop in zip(starts, [*starts[1:], len(x)], strict=True):
+        if x[start] in shared:
+            levels += [start, stop]
+            values += [x[start]] * 2
+            continue
+        means, middles = _window_means(x[start:stop], patients[start:stop], crowd)
+        levels += list(start + middles)
+        values += list(means)
+    return np.clip(ndtri(np.array(levels) / len(x)), -MAX_SCORE, MAX_SCORE), np.array(values)
+
+
+def _segments(x: np.ndarray, shared: np.ndarray) -> np.ndarray:
+    """Even numbers for the gaps between shared values, odd ones for the values themselves."""
+    return np.searchsorted(shared, x, "left") + np.searchsorted(shared, x, "right")
+
+
+def _window_means(x: np.ndarray, patients: np.ndarray, crowd: int) -> tuple[np.ndarray, np.ndarray]:
+    """Increasing means of windows of sorted values, and the rank in the middle of each window."""
     cuts = _cut_windows(patients, crowd)
     people = [_middle_people(x[a:b], patients[a:b]) for a, b in cuts]
-    means = np.array([p.mean() for p in people])
-    levels = np.array([(a + b) / 2 / len(x) for a, b in cuts])
-    values, where = np.unique(x[[a for a, _ in cuts]] + means, return_inverse=True)
-    levels = np.bincount(where, levels) / np.bincount(where)
-    if len(values) == 1:  # too few people for two knots
-        half = max(float(np.std(people[0])) / 2, 1e-6 * max(1.0, abs(values[0])))
-        values, levels = values[0] + np.array([-half, half]), np.array([0.3, 0.7])
-    return ndtri(levels), values
+    means = np.array([x[a] + p.mean() for (a, _), p in zip(cuts, people, strict=True)])
+    middles = np.array([(a + b) / 2 for a, b in cuts])
+    means, where = np.unique(means, return_inverse=True)
+    middles = np.bincount(where, middles) / np.bincount(where)
+    if len(means) == 1:  # too few people for two knots
+        half = max(float(np.std(people[0])) / 2, 1e-6 * max(1.0, abs(means[0])))
+        half = min(half, means[0] - x[0], x[-1] - means[0]) or half
+        means, middles = means[0] + np.array([-half, half]), len(x) * np.array([0.3, 0.7])
+    return means, middles
 
 
 def _cut_windows(patients: np.ndarray, crowd: int) -> list[tuple[int, int]]:
@@ -188,18 +242,20 @@ def _middle_people(x: np.ndarray, patients: np.ndarray) -> np.ndarray:
 
 
 def _extend(
-    scores: np.ndarray, values: np.ndarray, lower: float | None, upper: float | None, spread: float
+    scores: np.ndarray, values: np.ndarray, lower: float | None, upper: float | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Adds end knots at -+MAX_SCORE on the lines through the outer 2 % of knots, within bounds."""
     near = max(1, len(values) // 50)
-    rise = (values[near] - values[0]) / (scores[near] - scores[0])
-    low = values[0] - rise * (scores[0] + MAX_SCORE)
-    rise = (values[-1] - values[-1 - near]) / (scores[-1] - scores[-1 - near])
-    high = values[-1] + rise * (MAX_SCORE - scores[-1])
-    low = low if lower is None else max(low, lower - spread)
-    high = high if upper is None else min(high, upper + spread)
-    if low < values[0]:
-        scores, values = np.append(-MAX_SCORE, scores), np.append(low, values)
-    if high > values[-1]:
-        scores, values = np.append(scores, MAX_SCORE), np.append(values, high)
+    if scores[0] > -MAX_SCORE:
+        rise = (values[near] - values[0]) / (scores[near] - scores[0])
+        low = values[0] - rise * (scores[0] + MAX_SCORE)
+        low = low if lower is None else max(low, lower)
+        if low < values[0]:
+            scores, values = np.append(-MAX_SCORE, scores), np.append(low, values)
+    if scores[-1] < MAX_SCORE:
+        rise = (values[-1] - values[-1 - near]) / (scores[-1] - scores[-1 - near])
+        high = values[-1] + rise * (MAX_SCORE - scores[-1])
+        high = high if upper is None else min(high, upper)
+        if high > values[-1]:
+            scores, values = np.append(scores, MAX_SCORE), np.append(values, high)
     return scores, values

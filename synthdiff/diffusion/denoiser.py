@@ -45,13 +45,13 @@ def _gate_codes(categorical: jax.Array, layout: Layout) -> tuple[jax.Array, jax.
 
 def is_present(categorical: jax.Array, layout: Layout) -> jax.Array:
     """bool [..., num_continuous]: the clean record has a value in this continuous part."""
-    return _gate_codes(categorical, layout)[0] == 0
+    return _gate_codes(categorical, layout)[0] < jnp.asarray(layout.num_bins)
 
 
 def may_be_present(categorical: jax.Array, layout: Layout) -> jax.Array:
     """As `is_present` for a noisy record: where the gate is still masked, the value may exist."""
     code, masked = _gate_codes(categorical, layout)
-    return (code == 0) | (code == masked)
+    return (code < jnp.asarray(layout.num_bins)) | (code == masked)
 
 
 def get_power(params: dict, layout: Layout) -> Levels:

@@ -80,11 +80,6 @@ def posterior(z: jax.Array, x0: jax.Array, sigma_t: jax.Array, sigma_s: jax.Arra
     return x0 + ratio * (z - x0), sigma_s * jnp.sqrt(1.0 - ratio)
 
 
-def unmask_chance(log_snr_t: jax.Array, log_snr_s: jax.Array) -> jax.Array:
-    """Chance that a category masked at t is visible at s < t: (a_s - a_t) / (1 - a_t)."""
-    return 1.0 - jax.nn.sigmoid(-log_snr_s) / jax.nn.sigmoid(-log_snr_t)
-
-
 def remask_chance(log_snr_t: jax.Array, log_snr_hat: jax.Array) -> jax.Array:
     """Chance that a category visible at t is masked at the noisier level: 1 - a_hat / a_t."""
     return 1.0 - jax.nn.sigmoid(log_snr_hat) / jax.nn.sigmoid(log_snr_t)

@@ -1,8 +1,11 @@
 """Samplers: from noise to records with nothing but a denoise function and a grid of times.
 
 A sampler is a rule that moves the continuous parts from time t to s < t. Categorical parts follow
-one exact rule beside every sampler: a masked category becomes visible with the chance that the
-schedule gives, drawn from the predicted distribution. The last step returns the clean estimate.
+one rule beside every sampler: a part becomes visible, drawn from the predicted distribution, when
+the schedule's share of visible categories passes the part's own turn. Turns are uniform, as masking
+by chance has it, but spread evenly within a record: parts shown in the same step are drawn
+independently of one another, so the fewer share a step, the better they fit together. The last step
+returns the clean estimate.
 """
 
 from __future__ import annotations
@@ -17,11 +20,11 @@ import jax.numpy as jnp
 from synthdiff._validate import InputError, in_range, one_of
 from synthdiff.diffusion.denoiser import Prediction
 from synthdiff.diffusion.process import (
+    compute_alpha_bar,
     compute_sigma,
     mask_codes,
     posterior,
     remask_chance,
-    unmask_chance,
 )
 from synthdiff.diffusion.schedules import Levels
 from synthdiff.layout import Layout, Records
@@ -98,7 +101,7 @@ class SamplerConfig:
     """
 
     name: str = "ancestral"
-    num_steps: int = 32
+    num_steps: int = 64
     churn: float = 0.1
 
     def __post_init__(self) -> None:
@@ -117,7 +120,7 @@ class Noise(NamedTuple):
     """The randomness of one step for each record."""
 
     eps: jax.Array
-    unmask: jax.Array
+    turn: jax.Array
     category: jax.Array
     churn_eps: jax.Array
     remask: jax.Array
@@ -147,17 +150,35 @@ def draw_categories(prediction: Prediction, uniform: jax.Array, layout: Layout) 
     return jnp.minimum(jnp.concatenate(drawn, axis=1), mask_codes(layout) - 1)
 
 
+def draw_turns(noise: Noise) -> jax.Array:
+    """When each part's turn comes, in shares of visible categories: [batch, K] in [0, 1).
+
+    A random order of the parts, spread evenly: each turn by itself is uniform.
+    """
+    order = jnp.argsort(jnp.argsort(noise.turn, axis=-1), axis=-1)
+    return (order + noise.remask) / max(1, noise.turn.shape[-1])
+
+
 def add_churn(
-    z: Records, t: jax.Array, t_hat: jax.Array, levels_fn: LevelsFn, noise: Noise, layout: Layout
-) -> Records:
-    """Moves the state back from time t to the noisier t_hat."""
+    z: Records,
+    turns: jax.Array,
+    t: jax.Array,
+    t_hat: jax.Array,
+    levels_fn: LevelsFn,
+    noise: Noise,
+    layout: Layout,
+) -> tuple[Records, jax.Array]:
+    """Moves the state back from time t to the noisier t_hat; parts masked again get new turns."""
     now, hat = levels_fn(t), levels_fn(t_hat)
     variance = compute_sigma(hat.continuous) ** 2 - compute_sigma(now.continuous) ** 2
     remask = noise.remask < remask_chance(now.categorical, hat.categorical)
-    return Records(
+    remask &= z.categorical != mask_codes(layout)
+    visible = compute_alpha_bar(hat.categorical)
+    z = Records(
         z.continuous + jnp.sqrt(jnp.maximum(variance, 0.0)) * noise.churn_eps,
         jnp.where(remask, mask_codes(layout), z.categorical),
     )
+    return z, jnp.where(remask, visible + (1.0 - visible) * noise.turn, turns)
 
 
 def sample(
@@ -178,21 +199,20 @@ def sample(
     start = compute_sigma(levels_fn(times[0]).continuous)
     z = Records(
         jnp.sqrt(1.0 + start**2) * first.eps,
-        jnp.broadcast_to(masked, first.unmask.shape),
+        jnp.broadcast_to(masked, first.turn.shape),
     )
 
     def body(carry: tuple, i: jax.Array) -> tuple:
-        z, x0_before, sigma_before = carry
+        z, turns, x0_before, sigma_before = carry
         t, s = times[i], times[i + 1]
         noise = draw_step_noise(keys, i, layout)
         if rule.churns:
             t_hat = churn_time(t)
-            z, t = add_churn(z, t, t_hat, levels_fn, noise, layout), t_hat
+            z, turns = add_churn(z, turns, t, t_hat, levels_fn, noise, layout)
+            t = t_hat
         now, later = levels_fn(t), levels_fn(s)
         prediction = denoise_fn(z, t)
-        shown = (z.categorical == masked) & (
-            noise.unmask < unmask_chance(now.categorical, later.categorical)
-        )
+        shown = (z.categorical == masked) & (turns < compute_alpha_bar(later.categorical))
         drawn = draw_categories(prediction, noise.category, layout)
         categorical = jnp.where(shown, drawn, z.categorical)
         step = Step(
@@ -206,10 +226,10 @@ def sample(
             x0_at_s=lambda guess: denoise_fn(Records(guess, categorical), s).x0,
         )
         z = Records(rule.step(z.continuous, step), categorical)
-        return (z, prediction.x0, step.sigma_t), None
+        return (z, turns, prediction.x0, step.sigma_t), None
 
-    carry = (z, jnp.zeros_like(z.continuous), start)
-    (z, _, _), _ = jax.lax.scan(body, carry, jnp.arange(config.num_steps - 1))
+    carry = (z, draw_turns(first), jnp.zeros_like(z.continuous), start)
+    (z, *_), _ = jax.lax.scan(body, carry, jnp.arange(config.num_steps - 1))
     last = denoise_fn(z, times[-1])
     noise = draw_step_noise(keys, jnp.int32(config.num_steps - 1), layout)
     drawn = draw_categories(last, noise.category, layout)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from synthdiff._validate import one_of, positive
+from synthdiff._validate import InputError, one_of, positive
 from synthdiff.diffusion.schedules import Levels
 from synthdiff.layout import Layout, Records
 from synthdiff.models.mlp import Mlp
@@ -21,16 +21,15 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 class ModelConfig:
     """Size of the denoiser. name: "unet" or "mlp". width: channels of a column token.
 
-    max_width, fan, bottom_depth and attention_tokens are the U-Net's; hidden is the MLP's.
+    max_width, fan and bottom_depth are the U-Net's; hidden is the MLP's.
     """
 
     name: str = "unet"
     width: int = 32
-    max_width: int = 256
-    fan: int = 4
+    max_width: int = 512
+    fan: int = 32
     depth: int = 1
     bottom_depth: int = 2
-    attention_tokens: int = 8
     hidden: int = 512
     dtype: str = "float32"
 
@@ -40,6 +39,8 @@ class ModelConfig:
         positive(
             width=self.width, depth=self.depth, hidden=self.hidden, bottom_depth=self.bottom_depth
         )
+        if self.fan < 2:
+            raise InputError(f"Expected fan >= 2, got {self.fan}.")
 
 
 def make_network(
@@ -59,7 +60,6 @@ def make_network(
             config.fan,
             config.depth,
             config.bottom_depth,
-            config.attention_tokens,
             dtype,
         )
     else:

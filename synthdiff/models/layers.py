@@ -58,21 +58,18 @@ class ResidualMlp(nn.Module):
         return h + nn.Dense(width, kernel_init=zeros, dtype=self.dtype)(update)
 
 
-class ResidualAttention(nn.Module):
-    """Modulated self-attention over tokens, added to its input; starts as identity.
+class PositionDense(nn.Module):
+    """A dense layer with weights of its own for every token position.
 
-    Cost grows with tokens squared, so the U-Net uses it only where tokens are few.
+    Columns, unlike pixels, do not share a meaning, so neither do their joins.
     """
 
-    num_heads: int
+    features: int
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, h: jax.Array, condition: jax.Array) -> jax.Array:
-        update = nn.MultiHeadDotProductAttention(
-            num_heads=self.num_heads,
-            use_bias=False,  # softmax cancels a bias of the keys: it would never learn
-            out_kernel_init=nn.initializers.zeros,
-            dtype=self.dtype,
-        )(Modulated(self.dtype)(h, condition))
-        return h + update
+    def __call__(self, h: jax.Array) -> jax.Array:
+        shape = (h.shape[1], h.shape[2], self.features)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(batch_axis=0), shape)
+        bias = self.param("bias", nn.initializers.zeros, (h.shape[1], self.features))
+        return jnp.einsum("bti,tio->bto", h, kernel.astype(self.dtype)) + bias.astype(self.dtype)

@@ -19,15 +19,15 @@ class TrainConfig:
     condition_rate: share of records that show some columns clean, for imputation.
     """
 
-    num_steps: int = 1500
+    num_steps: int = 2500
     batch_size: int = 256
     learning_rate: float = 2e-3
     warmup_steps: int = 100
-    weight_decay: float = 1e-4
+    weight_decay: float = 0.1
     clip_norm: float = 1.0
     ema_decay: float = 0.995
     accumulate: int = 1
-    steps_per_call: int = 50
+    steps_per_call: int = 100
     checkpoint_every: int = 500
     condition_rate: float = 0.1
     seed: int = 0

@@ -1,10 +1,12 @@
 """RAND Health Insurance Experiment: the default data set, carried by the statsmodels wheel.
 
-20,190 person-years of 5,912 people (`zper`) who were randomised to insurance plans in six US sites
-between 1974 and 1982. Public domain. See `randdesc.txt` beside the file and Cameron and Trivedi,
-Microeconometrics (2005), section 20.3.
+20,190 person-years of 5,912 people (`zper`) in 2,439 households, who were randomised to insurance
+plans in six US sites between 1974 and 1982. Public domain. See `randdesc.txt` beside the file and
+Cameron and Trivedi, Microeconometrics (2005), section 20.3.
 
-Kept, unrenamed: 30 of the 45 published columns, and `health` built from three of them.
+Kept, unrenamed: 29 of the 45 published columns, and `health` built from three of them. The entity
+is the `household`: its people share income, plan, site and deductibles, so one of them in training
+and another held out would be told apart by nothing that a model learnt.
 
 Left out, because other columns give them exactly (to the file's 7 digits):
   lfam, lnum = log(num); linc = log(income + 1); lpi = log(max(1, pioff)); lnmeddol = log(meddol);
@@ -46,7 +48,7 @@ def _amount(name: str) -> Column:
 
 
 COLUMNS = (
-    Column("zper", "entity"),
+    Column("household", "entity"),
     public_column("site", "categorical", range(1, 7)),
     public_column("plan", "categorical", (*range(1, 12), *range(13, 20))),
     public_column("coins", "ordinal", (0, 25, 50, 95, 100)),
@@ -78,18 +80,31 @@ def load_rand_hie() -> tuple[pd.DataFrame, Schema]:
 
     The target is `health` (self-rated, asked at the start), the outcome that the study is known
     for: the other columns predict it for unseen people (boosted trees: macro AUROC about 0.80), but
-    none gives it away. It is constant over a person's years, so a split by rows would leak it:
-    split by `zper`.
+    none gives it away. It is constant over a person's years, so a split by rows would leak it.
 
     Raises:
       InputError: statsmodels is missing or carries another file.
     """
     df = pd.read_csv(_installed_file())
+    df["household"] = number_households(df)
     answers = df[["hlthg", "hlthf", "hlthp"]].to_numpy(bool).T
     df["health"] = np.select(list(answers), ["good", "fair", "poor"], default="excellent")
     for name in IMPUTED_BOOLEANS:
         df[name] = df[name].where(df[name].isin([0, 1])).astype("boolean")
     return with_schema(df, COLUMNS, target="health", sensitive=("black", "female"))
+
+
+def number_households(df: pd.DataFrame) -> pd.Series:
+    """The household of each row, numbered from 1.
+
+    The file has no such column, but ids of one household's people follow one another and share
+    site, plan, income and size. In all but 3 of the 2,439 households found the size is no smaller
+    than the number of people.
+    """
+    people = df.drop_duplicates("zper").sort_values("zper")
+    shared = people[["site", "plan", "income", "num"]]
+    household = (shared != shared.shift()).any(axis=1).cumsum()
+    return df["zper"].map(dict(zip(people["zper"], household, strict=True)))
 
 
 def _installed_file() -> Path:
