@@ -43,10 +43,15 @@ def define_flags() -> None:
     flags.DEFINE_integer("min_patients", Config.min_patients, "rarest value that may be learnt")
 
 
+def build_config() -> Config:
+    """The config that the flags describe."""
+    configs = {prefix: read_config(prefix, config) for prefix, config in CONFIGS.items()}
+    return Config(**configs, min_patients=FLAGS.min_patients)
+
+
 def train(run_dir: Path) -> None:
     """Writes schema, manifest, checkpoints, metrics and the model into the run folder."""
-    configs = {prefix: read_config(prefix, config) for prefix, config in CONFIGS.items()}
-    config = Config(**configs, min_patients=FLAGS.min_patients)
+    config = build_config()
     spec = describe_data()
     df, schema = read_data(spec)
     table = split_table(df, schema, spec["split_seed"])["train"]

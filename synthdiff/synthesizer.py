@@ -38,6 +38,7 @@ from synthdiff.train.state import create_state
 from synthdiff.train.step import make_train_step
 
 VERSION = 1
+GOLDEN_RATIO = 0.618034  # its multiples modulo 1 fill [0, 1) evenly, however many there are
 BLOCK = 512  # records per device and program: fixed, so that a row never depends on the batch
 
 
@@ -218,6 +219,27 @@ def train(codec: Codec, df, patients, config: Config, folder: Path | None, progr
         folder=folder,
         progress=progress,
     )
+
+
+def measure_loss(model: Synthesizer, df: pd.DataFrame, *, seed: int = 0) -> float:
+    """The training objective on any rows, no column given: nats per record, summed over parts.
+
+    Each record has noise of its own and times are spread evenly, the same for every model.
+    """
+    layout, config = model.codec.layout, model.config
+    df = conform(df, model.codec.schema)
+    loss_fn = make_loss_fn(
+        _make_functions(config, layout)[1], layout, config.schedule, condition_rate=0.0
+    )
+
+    def measure(shared: tuple, records: Records, index: jax.Array) -> jax.Array:
+        params, key = shared
+        u = (index.astype(jnp.float32) + 0.5) * GOLDEN_RATIO % 1.0
+        return jnp.sum(loss_fn(params, records, record_keys(key, index), u), axis=-1)
+
+    records = model.codec.encode(df, np.random.default_rng([seed, 0]))
+    shared = (model.params, purpose_key(seed, "measure"))
+    return float(make_parallel_map(measure)(shared, records, 0, len(df), BLOCK).mean())
 
 
 @lru_cache(maxsize=8)

@@ -1,0 +1,120 @@
+"""What each choice of the model is worth: arms that differ in a few flags, over training seeds.
+
+    python experiments/ablate.py --run_dir=runs/ablation --seeds=0,1,2 \\
+        --arm="default:" --arm="mlp: --model.name=mlp" --arm="32 steps: --sampler.num_steps=32"
+
+Every other flag of train.py holds for all arms. Finished arms and seeds are read from the record,
+so a run that was stopped goes on. Losses are the training objective without known columns, in nats
+per record, on patients of the training and of the test part.
+"""
+
+import json
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import train
+from _common import FLAGS, describe_data, read_data, run_script, split_table
+from absl import flags
+from absl.testing import flagsaver
+from repeat import OUR_FOLDERS, summarise
+
+from synthdiff._validate import input_error
+from synthdiff.data.table import write_json
+from synthdiff.eval.detection import detection_auc
+from synthdiff.eval.fidelity import evaluate_fidelity
+from synthdiff.models.config import count_params
+from synthdiff.synthesizer import fit, measure_loss
+from synthdiff.train.manifest import describe_run, hash_frame
+
+SHOWN = ("held-out loss", "detection AUC", "fidelity rate")
+
+
+def define_flags() -> None:
+    train.define_flags()
+    flags.DEFINE_multi_string("arm", ["default:"], "an arm, as 'name: --flag=value ...'")
+    flags.DEFINE_list("seeds", ["0", "1", "2"], "training seeds")
+    flags.DEFINE_integer("num_rows", 8192, "synthetic rows that are scored")
+    flags.DEFINE_string("record", None, "record file; default record.json in the run folder")
+
+
+def score(text: str, parts: dict, schema, seed: int) -> dict[str, float]:
+    """Trains one model of the arm and scores it on patients that it has not seen."""
+    with flagsaver.flagsaver():
+        for word in shlex.split(text.partition(":")[2]):
+            flag, equals, value = word.removeprefix("--").partition("=")
+            if not equals or flag not in FLAGS:
+                raise input_error(f"--arm={text}", f"{word!r} is no flag", "write --model.name=mlp")
+            FLAGS[flag].parse(value)
+        FLAGS["train.seed"].value = seed
+        config = train.build_config()
+    started = time.perf_counter()
+    model = fit(parts["train"], schema, config=config, progress=False)
+    seconds = time.perf_counter() - started
+    table = model.sample(FLAGS.num_rows, seed=seed)
+    return {
+        "held-out loss": measure_loss(model, parts["test"]),
+        "training loss": measure_loss(model, parts["train"]),
+        "detection AUC": detection_auc(parts["test"], table, schema, seed)["value"],
+        "fidelity rate": evaluate_fidelity(parts["train"], parts["test"], table, schema)["rate"],
+        "parameters": count_params(model.params),
+        "seconds to train": seconds,
+    }
+
+
+def write_record(path: Path, record: dict) -> None:
+    """JSON, and beside it a Markdown table and a plot of mean and spread by arm."""
+    write_json(path, record)
+    arms = {arm: summarise(list(runs.values())) for arm, runs in record["runs"].items()}
+    names = list(next(iter(arms.values())))
+    lines = [f"# Ablation on {record['dataset']}", "", f"    {record['command']}", ""]
+    lines += [f"- {key}: {record[key]}" for key in ("commit", "device")]
+    lines += ["- mean ± standard deviation over seeds; in brackets how many", ""]
+    lines += ["| arm | " + " | ".join(names) + " |", "| --- |" + " ---: |" * len(names)]
+    for arm, scores in arms.items():
+        cells = [f"{s['mean']:.4g} ± {s['std'] or 0:.2g}" for s in scores.values()]
+        lines.append(f"| {arm} [{len(record['runs'][arm])}] | " + " | ".join(cells) + " |")
+    path.with_suffix(".md").write_text("\n".join(lines) + "\n")
+    figure, axes = plt.subplots(1, len(SHOWN), figsize=(4 * len(SHOWN), 1 + 0.4 * len(arms)))
+    for axis, name in zip(axes, SHOWN, strict=True):
+        for place, scores in enumerate(arms.values()):
+            values = scores[name]["values"]
+            axis.plot(values, np.full(len(values), -place), "o", color="#0072b2", alpha=0.5)
+            axis.plot([scores[name]["mean"]], [-place], "|", color="black", markersize=16)
+        axis.set(title=name, yticks=-np.arange(len(arms)), yticklabels=list(arms))
+        axis.tick_params("y", labelleft=axis is axes[0])
+    figure.tight_layout()
+    figure.savefig(path.with_suffix(".png"), dpi=120)
+
+
+def ablate(run_dir: Path) -> None:
+    """Runs every arm and seed that the record does not hold yet."""
+    df, schema = read_data(describe_data())
+    parts = split_table(df, schema, FLAGS.split_seed)
+    path = Path(FLAGS.record or run_dir / "record.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record = json.loads(path.read_text()) if path.exists() else {"runs": {}}
+    about = describe_run(config={}, data_hash=hash_frame(df), seeds={"split": FLAGS.split_seed})
+    words = [word for word in sys.argv if not word.startswith(OUR_FOLDERS)]
+    record |= {
+        "dataset": FLAGS.data,
+        "command": shlex.join(words),
+        "commit": about["git_revision"],
+        "device": "{count} x {kind}, {cores} cores".format(**about["device"]),
+        "versions": about["versions"],
+    }
+    for seed in FLAGS.seeds:
+        for text in FLAGS.arm:
+            runs = record["runs"].setdefault(text.partition(":")[0], {})
+            if seed not in runs:
+                runs[seed] = score(text, parts, schema, int(seed))
+                print(f"{text} seed {seed}: {runs[seed]}", flush=True)
+                record["runs"] = {arm: done for arm, done in record["runs"].items() if done}
+                write_record(path, record)
+
+
+if __name__ == "__main__":
+    run_script(ablate, define_flags)
