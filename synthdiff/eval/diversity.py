@@ -16,7 +16,7 @@ from scipy.stats import hypergeom
 
 from synthdiff.data.schema import Column, Schema
 from synthdiff.eval.features import code_rows, patient_numbers, row_keys
-from synthdiff.eval.levels import MIN_PATIENTS, count_group_patients, level_keys
+from synthdiff.eval.levels import MIN_PATIENTS, code_levels, count_group_patients, level_keys
 from synthdiff.eval.utility import SOURCES, Predictions
 
 RARE = 0.01
@@ -48,7 +48,7 @@ def _rare_counts(
     found = {"train": counts[rare]}
     for part in ("test", "synthetic"):
         _, keys = _long_keys(tables[part][column.name], column)
-        places = pd.Index(levels[rare], dtype=object).get_indexer(keys)
+        places = code_levels(keys, list(levels[rare]))
         found[part] = np.bincount(places[places >= 0], minlength=int(rare.sum()))
     return found
 

@@ -9,6 +9,7 @@ from synthdiff.data.schema import Column, Schema
 from synthdiff.eval.codes import evaluate_codes
 from synthdiff.eval.detection import MODEL, detection_auc
 from synthdiff.eval.diversity import evaluate_diversity
+from synthdiff.eval.fairness import draw_halves
 from synthdiff.eval.features import (
     category_keys,
     check_table,
@@ -142,6 +143,8 @@ def evaluate(
         floor = detection_auc(test, train, schema, seed, other_has_patients=True)
         detection = {"auc": detection, "floor": floor, "model": MODEL}
     sources = {"train": train, "synthetic": synthetic}
+    if schema.sensitive:
+        sources |= draw_halves(train, schema, seed)
     predictions = predict_target(sources, test, schema, seed)
     return {
         "rows": {"train": len(train), "test": len(test), "synthetic": len(synthetic)},

@@ -1,174 +1,82 @@
-"""How evenly a model serves groups of patients: scores, error rates and calibration per group.
-
-Every class is scored against the rest and the classes are averaged, so two classes give the
-usual binary definitions. A rate of a group enters where at least MIN_GROUP_PATIENTS test patients
-of that group have the class, and as many do not.
-"""
+"""How evenly models of real and of synthetic rows serve groups of patients, with intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
-from synthdiff.eval.levels import count_group_patients
+from synthdiff.data.schema import Schema
+from synthdiff.eval.features import patient_numbers
+from synthdiff.eval.group_measures import MIN_GROUP_PATIENTS, make_measure
 from synthdiff.eval.statistics import interval
-from synthdiff.eval.utility import SOURCES, Predictions
+from synthdiff.eval.utility import MAX_ROWS, SOURCES, Predictions
 
-MIN_GROUP_PATIENTS = 20
 CONFIDENCE = 0.99  # dozens of comparisons are made: at 95% one in twenty would be a false alarm
 Z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
 REPEATS = 400
-SCORES = ("auroc", "accuracy", "calibration_error", "r2")
-_BINS = 10
-
-Measure = Callable[[np.ndarray], dict[str, np.ndarray]]
+HALVES = tuple(f"half {number}" for number in range(6))
 
 
-def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    return numerator / np.where(denominator > 0, denominator, np.nan)
-
-
-def _range(values: np.ndarray) -> np.ndarray:
-    """Largest minus smallest along the groups; NaN where fewer than two have a value."""
-    known = np.isfinite(values)
-    high = np.where(known, values, -np.inf).max(axis=0)
-    low = np.where(known, values, np.inf).min(axis=0)
-    return np.where(known.sum(axis=0) > 1, high - low, np.nan)
-
-
-def _mean(values: np.ndarray, axis: int) -> np.ndarray:
-    """Mean of the known values; NaN where there is none."""
-    known = np.isfinite(values)
-    return _divide(np.where(known, values, 0).sum(axis), known.sum(axis))
-
-
-class ClassMeasure:
-    """A classifier's scores by group of patients, as a function of row weights."""
-
-    def __init__(
-        self, probabilities: np.ndarray, truth: np.ndarray, codes: np.ndarray, patients: np.ndarray
-    ):
-        """probabilities: [n, classes]. truth, codes, patients: class, group and patient [n]."""
-        classes = probabilities.shape[1]
-        self.codes, self.size = codes, (codes.max() + 1, classes)
-        self.cell = codes[:, None] * classes + np.arange(classes)
-        self.is_class = truth[:, None] == np.arange(classes)
-        predicted = probabilities.argmax(axis=1)
-        self.right = predicted == truth
-        self.called = predicted[:, None] == np.arange(classes)
-        self.error = self.is_class - probabilities
-        self.tenth = np.minimum((probabilities * _BINS).astype(int), _BINS - 1)
-        distinct, rank = np.unique(probabilities, return_inverse=True)
-        keys = self.cell * np.int64(len(distinct)) + rank.reshape(self.cell.shape)
-        steps, self.step = np.unique(keys, return_inverse=True)  # ties within a cell share a step
-        self.step_cell = steps // len(distinct)
-        self.first = np.searchsorted(self.step_cell, np.arange(np.prod(self.size)))
-        owners = np.repeat(patients, classes)
-        self.valid = np.ones(self.size, bool)
-        for side in (self.is_class, ~self.is_class):
-            cells = np.where(side, self.cell, -1).ravel()
-            counts = count_group_patients(cells, owners, np.prod(self.size))
-            self.valid &= counts.reshape(self.size) >= MIN_GROUP_PATIENTS
-
-    def _where_valid(self, values: np.ndarray) -> np.ndarray:
-        return np.where(self.valid, values, np.nan)
-
-    def __call__(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """auroc, accuracy and calibration_error of each group, and equalised_odds_gap [1].
-
-        The latter is the largest difference between groups in the true or in the false positive
-        rate (Hardt et al., arXiv 1610.02413), averaged over classes. The calibration error is
-        the expected one over ten equal-width bins (Guo et al., arXiv 1706.04599).
-        """
-        groups, classes = self.size
-        cells = groups * classes
-
-        def add(where: np.ndarray, what: np.ndarray, length: int) -> np.ndarray:
-            return np.bincount(where.ravel(), (weights[:, None] * what).ravel(), length)
-
-        is_class, rest = self.is_class, ~self.is_class
-        yes, no = (add(self.cell, side, cells).reshape(self.size) for side in (is_class, rest))
-        rates = [
-            _divide(add(self.cell, side & self.called, cells).reshape(self.size), total)
-            for side, total in ((is_class, yes), (rest, no))
-        ]
-        odds = np.max([_range(self._where_valid(rate)) for rate in rates], axis=0)
-        ups, downs = (add(self.step, side, len(self.step_cell)) for side in (is_class, rest))
-        below = np.append(0, np.cumsum(downs))
-        won = ups * (below[:-1] - below[self.first][self.step_cell] + downs / 2)
-        won = np.bincount(self.step_cell, won, cells).reshape(self.size)
-        bins = add(self.cell * _BINS + self.tenth, self.error, cells * _BINS)
-        total = np.bincount(self.codes, weights, groups)
-        missed = _divide(np.abs(bins.reshape(*self.size, _BINS)).sum(axis=-1), total[:, None])
-        return {
-            "auroc": _mean(self._where_valid(_divide(won, yes * no)), 1),
-            "accuracy": _divide(np.bincount(self.codes, weights * self.right, groups), total),
-            "calibration_error": _mean(self._where_valid(missed), 1),
-            "equalised_odds_gap": _mean(odds[None], 1),
-        }
-
-
-def make_value_measure(predicted: np.ndarray, truth: np.ndarray, codes: np.ndarray) -> Measure:
-    """Builds `measure(weights [n])` of one regression: r2 [groups] within each group."""
-    groups = codes.max() + 1
-
-    def measure(weights: np.ndarray) -> dict[str, np.ndarray]:
-        total, values, squares = (
-            np.bincount(codes, weights * what, groups) for what in (1, truth, truth**2)
-        )
-        missed = np.bincount(codes, weights * (truth - predicted) ** 2, groups)
-        return {"r2": 1 - _divide(missed, squares - _divide(values**2, total))}
-
-    return measure
-
-
-def make_measure(
-    predictions: Predictions, source: str, codes: np.ndarray, patients: np.ndarray
-) -> Measure:
-    """The mean over the model families fitted on `source`, with the gaps between groups.
-
-    codes, patients: of the predicted rows; rows with a code below 0 do not count.
-    """
-    inside = codes >= 0
-    truth, codes, patients = predictions.truth[inside], codes[inside], patients[inside]
-    measures = [
-        ClassMeasure(predicted[source][inside], truth, codes, patients)
-        if predictions.classes
-        else make_value_measure(predicted[source][inside], truth, codes)
-        for predicted in predictions.predicted.values()
-    ]
-
-    def measure(weights: np.ndarray) -> dict[str, np.ndarray]:
-        found = [measure(weights[inside]) for measure in measures]
-        values = {name: np.mean([part[name] for part in found], axis=0) for name in found[0]}
-        gaps = {f"{name}_gap": _range(values[name])[None] for name in SCORES if name in values}
-        return values | gaps
-
-    return measure
-
-
-def _resample(patients: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def resample_patients(patients: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Row weights [n] of one bootstrap draw of patients."""
     numbers = np.unique(patients, return_inverse=True)[1]
     count = numbers.max() + 1
     return np.bincount(rng.integers(count, size=count), minlength=count)[numbers].astype(float)
 
 
-def _intervals(draws: dict[str, np.ndarray], reason: str) -> dict:
-    """An interval of each quantity; its draws [1 + repeats] begin with the estimate itself.
+def draw_halves(train: pd.DataFrame, schema: Schema, seed: int) -> dict[str, pd.DataFrame]:
+    """Six random halves of the training patients: how models vary with the people trained on.
 
-    It is centred on the estimate: errors of calibration and largest differences are biased
-    upwards in a bootstrap draw, so its percentiles can miss the estimate.
+    Scores of models trained on halves vary, given the table, as scores of the whole table do
+    between tables (the delete-half jackknife, Shao and Wu 1989).
     """
-    if not all(np.isfinite(values).all() for values in draws.values()):
+    rng = np.random.default_rng(seed)
+    patients = np.unique(patient_numbers(train, schema), return_inverse=True)[1]
+    share = min(0.5, MAX_ROWS / 2 / len(train))
+    halves = {}
+    for name in HALVES:
+        rank = rng.permutation(patients.max() + 1)
+        halves[name] = train[rank[patients] < share * len(rank)]
+    return halves
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    """draws [1 + repeats] over test patients, the estimate first; its variance over training."""
+
+    draws: np.ndarray
+    training_variance: float
+
+    def interval(self) -> dict:
+        """Centred on the estimate, as bootstrap draws of largest differences are biased upwards.
+
+        Student's t with Satterthwaite's degrees of freedom: few halves give the variance.
+        """
+        variances = float(np.var(self.draws[1:])), self.training_variance
+        total = max(sum(variances), 1e-12)
+        degrees = (len(HALVES) - 1) * (total / max(variances[1], 1e-12)) ** 2
+        margin = stats.t.ppf((1 + CONFIDENCE) / 2, degrees) * np.sqrt(sum(variances))
+        value = self.draws[0]
+        return interval(value, value - margin, value + margin, CONFIDENCE)
+
+
+def _intervals(estimates: dict[str, _Estimate], reason: str) -> dict:
+    values = np.array([np.append(e.draws, e.training_variance) for e in estimates.values()])
+    if not np.isfinite(values).all():
         return {"skipped": reason}
-    spread = {name: Z * float(np.std(values[1:])) for name, values in draws.items()}
-    return {
-        name: interval(values[0], values[0] - spread[name], values[0] + spread[name], CONFIDENCE)
-        for name, values in draws.items()
-    }
+    return {name: estimate.interval() for name, estimate in estimates.items()}
+
+
+def _compare(real: np.ndarray, synthetic: np.ndarray, variance: float, **names: float) -> dict:
+    """Estimates of both scores, and of scale * (real - synthetic) under each of the names."""
+    found = {"trtr": _Estimate(real, variance), "tstr": _Estimate(synthetic, variance)}
+    for name, scale in names.items():
+        lost = scale * (real - synthetic)
+        found[name] = _Estimate(lost, 2 * scale**2 * variance)  # two tables are trained on
+    return found
 
 
 def score_groups(
@@ -179,36 +87,41 @@ def score_groups(
     Per group and score: "trtr", "tstr" (trained on real, on synthetic rows), "gap_points" (100
     times what synthetic training loses) and "excess_points" (how much more it loses there than
     over all test rows). Per gap (largest minus smallest group): "trtr", "tstr", "difference".
-    Intervals come from 400 bootstrap draws of the test patients, the same for every model.
+    Intervals cover another draw of test patients (400 bootstrap draws, the same for all models)
+    and of training patients (`draw_halves`, which must be among the sources).
     """
-    everyone = np.zeros(len(codes), int)
-    measures = [
-        make_measure(predictions, source, where, patients)
-        for source in SOURCES
-        for where in (codes, everyone)
-    ]
     rng = np.random.default_rng(seed)
-    weights = [np.ones(len(codes)), *(_resample(patients, rng) for _ in range(REPEATS))]
-    draws = [[measure(weight) for weight in weights] for measure in measures]
-    names = list(draws[0][0])
-    real, all_real, synthetic, all_synthetic = (
-        {name: np.stack([draw[name] for draw in drawn]) for name in names} for drawn in draws
-    )
-    levels = [{} for _ in range(codes.max() + 1)]
-    gaps = {}
+    even = np.ones(len(codes))
+    weights = [even, *(resample_patients(patients, rng) for _ in range(REPEATS))]
+    found = {}
+    for source in (*SOURCES, *HALVES):
+        pair = [
+            make_measure(predictions, source, where, patients)
+            for where in (codes, np.zeros(len(codes), int))
+        ]
+        times = weights if source in SOURCES else weights[:1]
+        found[source] = [[measure(weight) for weight in times] for measure in pair]
+    names = list(found["train"][0][0])
+
+    def collect(source: str, which: int, name: str) -> np.ndarray:
+        return np.stack([values[name] for values in found[source][which]])
+
+    levels, gaps = [{} for _ in range(codes.max() + 1)], {}
     few = f"fewer than {MIN_GROUP_PATIENTS} test patients with and without each class"
     for name in names:
+        real, synthetic = (collect(source, 0, name) for source in SOURCES)
+        halves = np.stack([collect(half, 0, name)[0] for half in HALVES])
+        noise = np.var(halves, axis=0, ddof=1)
         if name.endswith("_gap"):
-            pair = {"trtr": real[name], "tstr": synthetic[name]}
-            pair["difference"] = synthetic[name] - real[name]
-            pair = {key: value[:, 0] for key, value in pair.items()}
+            pair = _compare(real[:, 0], synthetic[:, 0], noise[0], difference=-1)
             gaps[name] = _intervals(pair, "fewer than two groups can be scored")
             continue
-        lost = 100 * (real[name] - synthetic[name])
-        excess = lost - 100 * (all_real[name] - all_synthetic[name])
+        overall = [collect(source, 1, name) for source in SOURCES]
+        excess = 100 * (real - synthetic - (overall[0] - overall[1]))
+        halves = halves - np.stack([collect(half, 1, name)[0] for half in HALVES])
+        excess_noise = 2 * 100**2 * np.var(halves, axis=0, ddof=1)
         for group, level in enumerate(levels):
-            pair = {"trtr": real[name][:, group], "tstr": synthetic[name][:, group]}
-            if name != "calibration_error":
-                pair |= {"gap_points": lost[:, group], "excess_points": excess[:, group]}
+            pair = _compare(real[:, group], synthetic[:, group], noise[group], gap_points=100)
+            pair["excess_points"] = _Estimate(excess[:, group], excess_noise[group])
             level[name] = _intervals(pair, few)
     return levels, gaps

@@ -73,3 +73,8 @@ def count_group_patients(codes: np.ndarray, patients: np.ndarray, groups: int) -
     inside = codes >= 0
     pairs = np.unique(np.stack([codes[inside], patients[inside]]), axis=1)
     return np.bincount(pairs[0], minlength=groups)
+
+
+def code_levels(keys: np.ndarray, names: list[str]) -> np.ndarray:
+    """The number of each row's level among `names`, -1 where it is none of them. int [n]"""
+    return pd.Index(names, dtype=object).get_indexer(keys)

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from synthdiff.data.schema import Column, Schema
-from synthdiff.eval.fairness import CONFIDENCE, MIN_GROUP_PATIENTS, Z, score_groups
+from synthdiff.eval.fairness import CONFIDENCE, Z, score_groups
 from synthdiff.eval.features import patient_numbers
 from synthdiff.eval.fidelity import shape_scores
-from synthdiff.eval.levels import MIN_PATIENTS, level_keys, name_levels
+from synthdiff.eval.group_measures import MIN_GROUP_PATIENTS
+from synthdiff.eval.levels import MIN_PATIENTS, code_levels, level_keys, name_levels
 from synthdiff.eval.statistics import clustered_variance, interval
 from synthdiff.eval.utility import Predictions
 
@@ -82,8 +83,10 @@ def _flags(level: dict) -> list[str]:
     share, shape = level["share"]["difference"], level["shape"].get("difference")
     flags = ["share"] if share["lower"] > 0 or share["upper"] < 0 else []
     flags += ["shape"] if shape and shape["upper"] < 0 else []
-    scores = level.get("scores", {})
-    return flags + [name for name, score in scores.items() if _exceeds(score, "excess_points")]
+    if "skipped" in level["scores"]:
+        return flags
+    scores = level["scores"].items()
+    return flags + [name for name, score in scores if _exceeds(score, "excess_points")]
 
 
 def _why_small(inside: Mapping[str, np.ndarray], ids: Mapping[str, np.ndarray]) -> str | None:
@@ -126,21 +129,22 @@ def _evaluate_column(
         inside = {part: found == name for part, found in keys.items()}
         levels[name] = _describe_level(tables, ids, inside, column, schema, seed)
     scored = [name for name in names if "skipped" not in levels[name]]
-    gaps = {"skipped": "fewer than two levels with enough patients"}
+    gaps, scores = {"skipped": "fewer than two levels with enough patients"}, {}
     if isinstance(predictions, dict):
         gaps = predictions
     elif column.name == predictions.target:
         gaps = {"skipped": "the column is the target"}
     elif len(scored) > 1:
-        rows = predictions.rows
-        codes = pd.Index(scored, dtype=object).get_indexer(keys["test"][rows])
-        found, gaps = score_groups(predictions, codes, ids["test"][rows], seed)
-        for name, scores in zip(scored, found, strict=True):
-            levels[name]["scores"] = scores
+        test_keys = keys["test"][predictions.rows]
+        known = [name for name in scored if name in set(test_keys)]
+        codes = code_levels(test_keys, known)
+        found, gaps = score_groups(predictions, codes, ids["test"][predictions.rows], seed)
+        scores = dict(zip(known, found, strict=True))
     for name in scored:
+        levels[name]["scores"] = scores.get(name, {"skipped": gaps.get("skipped", "no target")})
         levels[name]["flags"] = _flags(levels[name])
     flags = [
-        name for name, gap in gaps.items() if "skipped" not in gaps and _exceeds(gap, "difference")
+        name for name, gap in gaps.items() if name != "skipped" and _exceeds(gap, "difference")
     ]
     result = {"levels": levels, "gaps": gaps, "flags": flags}
     if unnamed:
@@ -159,11 +163,11 @@ def evaluate_subgroups(
 ) -> dict:
     """Share, fidelity and model scores of every level of every sensitive column.
 
-    predictions: of models trained on "train" and on "synthetic", tested on `test`, or why there
-    are none. A level with fewer than 20 training or test patients is {"skipped": reason}; the
-    levels of fewer than 5 training patients are not named. A check is flagged where its 99%
-    interval says worse than real: a share that differs, a shape below the floor, a loss of score
-    above that of all rows, a gap between levels above that of models trained on real rows.
+    predictions: on `test`, of models trained on "train", on "synthetic" and on `draw_halves`, or
+    why there are none. A level with fewer than 20 training or test patients is {"skipped":
+    reason}; levels of fewer than 5 training patients are not named. A check is flagged where its
+    99% interval says worse than real: a share that differs, a shape below the floor, a loss of
+    score above that of all rows, a gap between levels above that of models of real rows.
     """
     if not schema.sensitive:
         return {"skipped": "the schema names no sensitive column"}

@@ -22,7 +22,7 @@ from synthdiff.eval.statistics import auc
 
 SOURCES = ("train", "synthetic")
 TEST = "test"
-_MAX_ROWS = 20_000
+MAX_ROWS = 20_000
 _MIN_ROWS = 20
 _MAX_CLASS_VALUES = 20  # a numeric target with more distinct values is a regression
 
@@ -148,7 +148,7 @@ def predict_target(
         rows = np.flatnonzero(df[column.name].notna())
         if len(rows) < _MIN_ROWS:
             return {"skipped": f"fewer than {_MIN_ROWS} {where} rows have the target"}
-        rows = rows[rng.permutation(len(rows))[:_MAX_ROWS]]
+        rows = rows[rng.permutation(len(rows))[:MAX_ROWS]]
         parts[where] = df.iloc[rows]
     if regression:
         targets = {where: numeric_values(df[column.name], column) for where, df in parts.items()}
