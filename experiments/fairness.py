@@ -41,8 +41,8 @@ def format_markdown(record: dict) -> str:
     """The record as Markdown: each score of real, as-is and balanced tables."""
     lines = [f"# Fairness: {record['dataset']}, {record['balance']} balanced", ""]
     lines += [f"- {key}: {record[key]}" for key in NOTES]
-    lines += ["", "Models of each table, tested on real rows: mean ± std over sampling seeds.",
-              "Change: balanced minus as is, with a 95% interval over test patients.", ""]  # fmt: skip
+    lines += ["", "Models of each table tested on real rows: mean ± std over sampling seeds.",
+              "Change: balanced minus as is, 95% interval over test patients.", ""]  # fmt: skip
     for added, change in (("", "change"), ("real + ", "change, added")):
         arms = ["real", f"{added}as is", f"{added}balanced"]
         lines += [f"| score | {' | '.join(arms)} | change |", "| --- | ---: | ---: | ---: | ---: |"]
