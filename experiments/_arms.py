@@ -21,13 +21,13 @@ REPEATS = 400
 
 
 def draw_tables(
-    model: Synthesizer, real: pd.DataFrame, schema: Schema, balance: str, seeds: list[int]
+    model: Synthesizer, real: pd.DataFrame, schema: Schema, balance: str, rows: int, seeds: list
 ) -> dict[str, pd.DataFrame]:
     """The tables that models are trained on, by "arm, seed"; the real one first."""
     tables = {"real": real}
     for seed in seeds:
-        plain = model.sample(len(real), seed=seed)
-        balanced = draw_balanced(model, balance, len(real), len(real), seed)
+        plain = model.sample(rows, seed=seed)
+        balanced = draw_balanced(model, balance, rows, len(real), seed)
         for arm, table in (("as is", plain), ("balanced", balanced)):
             table = conform(table, schema)
             tables[f"{arm}, {seed}"] = table
@@ -82,7 +82,9 @@ def compare_arms(found: dict) -> dict:
     result = {}
     for name, real in found["real"].items():
         if not np.isfinite([draws[name] for draws in found.values()]).all():
-            continue  # a class that too few patients of a group have
+            reason = f"a group has fewer than {MIN_GROUP_PATIENTS} test patients of a class"
+            result[name] = {"skipped": reason}
+            continue
         arms = {
             arm: [scores[name] for table, scores in found.items() if table.startswith(f"{arm}, ")]
             for arm in ARMS

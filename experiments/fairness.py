@@ -32,6 +32,7 @@ NOTES = ("command", "train_seed", "sampling_seeds", "rows", "test_patients", "ta
 def define_flags() -> None:
     train.define_flags()
     flags.DEFINE_string("balance", None, "column, or column:level=share,..., as in sample.py")
+    flags.DEFINE_integer("num_rows", None, "rows per table; default: as many as were trained on")
     flags.DEFINE_list("seeds", ["0", "1", "2"], "seeds of the synthetic tables")
     flags.DEFINE_string("record", None, "record file; default fairness.json in the run folder")
     flags.mark_flag_as_required("balance")
@@ -47,6 +48,9 @@ def format_markdown(record: dict) -> str:
         arms = ["real", f"{added}as is", f"{added}balanced"]
         lines += [f"| score | {' | '.join(arms)} | change |", "| --- | ---: | ---: | ---: | ---: |"]
         for name, row in record["scores"].items():
+            if "skipped" in row:
+                lines.append(f"| {name} | skipped: {row['skipped']} | | | |")
+                continue
             spread = [f"{row[arm]['mean']:.3f} ± {row[arm]['std'] or 0:.3f}" for arm in arms[1:]]
             gain = "{value:+.3f} ({lower:+.3f} to {upper:+.3f})".format(**row[change])
             lines.append(f"| {name} | {row['real']:.3f} | {' | '.join(spread)} | {gain} |")
@@ -64,7 +68,8 @@ def compare(run_dir: Path) -> None:
     parts = split_table(df, schema, manifest["data"]["split_seed"])
     name = parse_balance(FLAGS.balance)[0]
     seeds = [int(seed) for seed in FLAGS.seeds]
-    tables = draw_tables(load(run_dir), parts["train"], schema, FLAGS.balance, seeds)
+    rows, model = FLAGS.num_rows or len(parts["train"]), load(run_dir)
+    tables = draw_tables(model, parts["train"], schema, FLAGS.balance, rows, seeds)
     predictions = predict_target(tables, parts["test"], schema, 0)
     if isinstance(predictions, dict):
         raise InputError(f"No model of the target: {predictions['skipped']}.")
@@ -75,7 +80,7 @@ def compare(run_dir: Path) -> None:
         "balance": FLAGS.balance,
         "target": predictions.target,
         "sampling_seeds": seeds,
-        "rows": {part: len(parts[part]) for part in ("train", "test")},
+        "rows": {part: len(parts[part]) for part in ("train", "test")} | {"synthetic": rows},
         "test_patients": {g: len(np.unique(patients[codes == i])) for i, g in enumerate(groups)},
         "command": " ".join(word for word in sys.argv if not word.startswith(OUR_FOLDERS)),
         "train_seed": manifest["seeds"],

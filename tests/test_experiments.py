@@ -104,7 +104,8 @@ def test_fairness_record_compares_balanced_with_as_is(finished):
     done = run("fairness.py", f"--run_dir={folder / 'run'}", "--balance=sex", "--seeds=0,1")
     assert done.returncode == 0, done.stderr[-3000:]
     record = json.loads((folder / "run" / "fairness.json").read_text())
-    row = record["scores"]["equalised_odds_gap"]
+    assert "fewer than 20 test patients" in record["scores"]["equalised_odds_gap"]["skipped"]
+    row = record["scores"]["accuracy_gap"]
     assert len(row["balanced"]["values"]) == len(row["real + as is"]["values"]) == 2
     expected = row["balanced"]["mean"] - row["as is"]["mean"]
     assert row["change"]["value"] == pytest.approx(expected)
