@@ -40,9 +40,9 @@ def find_groups(
 ) -> tuple[np.ndarray, list[str], np.ndarray]:
     """Level number and patient of the test `rows`, and the levels with enough test patients."""
     parts = {part: parts[part] for part in ("train", "test")}
-    keys = level_keys({part: df[name] for part, df in parts.items()}, schema[name])
+    keys, order = level_keys({part: df[name] for part, df in parts.items()}, schema[name])
     ids = {part: patient_numbers(df, schema) for part, df in parts.items()}
-    names, _ = name_levels(keys["train"], ids["train"], schema[name])
+    names, _ = name_levels(keys["train"], ids["train"], order)
     held = [len(np.unique(ids["test"][keys["test"] == level])) for level in names]
     groups = [g for g, count in zip(names, held, strict=True) if count >= MIN_GROUP_PATIENTS]
     if len(groups) < 2:

@@ -32,7 +32,7 @@ def presence(counts: np.ndarray, total: int, rows: int) -> np.ndarray:
 def _long_keys(series: pd.Series, column: Column) -> tuple[np.ndarray, np.ndarray]:
     if column.kind == "code_set":
         return code_rows(series, column)
-    keys = level_keys({"train": series}, column)["train"]
+    keys = level_keys({"train": series}, column)[0]["train"]
     return np.arange(len(keys)), keys
 
 
@@ -97,7 +97,7 @@ def _pair_cells(
     for column in schema.features:
         if column.kind == "code_set":
             continue
-        keys = level_keys({part: df[column.name] for part, df in tables.items()}, column)
+        keys, _ = level_keys({part: df[column.name] for part, df in tables.items()}, column)
         codes, levels = pd.factorize(np.concatenate(list(keys.values())))
         ends = np.cumsum([len(found) for found in keys.values()])[:-1]
         encoded.append((dict(zip(keys, np.split(codes, ends), strict=True)), len(levels)))

@@ -82,12 +82,13 @@ def plot_prevalence(points: Mapping[str, Sequence[float]]) -> str:
     axes = figure.add_subplot()
     values = {part: 100 * np.asarray(share, float) for part, share in points.items()}
     least = 0.5 * min(share[share > 0].min(initial=100.0) for share in values.values())
-    line = np.array([least, 100])
+    most = 2 * max(share.max() for share in values.values())
+    line = np.array([least, most])
     axes.plot(line, line, color="#999999", linewidth=4, alpha=0.35, zorder=1)
     for part, style in (("test", FRESH), ("synthetic", SYNTHETIC)):
         shape = {**style, "markersize": 3.5, "markeredgewidth": 0.6, "alpha": 0.7}
         axes.plot(values["train"], np.maximum(values[part], least), clip_on=False, **shape)
-    axes.set(xscale="log", yscale="log", xlim=(least, 100), ylim=(least, 100))
+    axes.set(xscale="log", yscale="log", xlim=(least, most), ylim=(least, most))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:g}%")
         axis.set_minor_formatter(lambda *_: "")
@@ -103,10 +104,11 @@ def plot_code_models(points: Mapping[str, Sequence[float]]) -> str:
     axes = figure.add_subplot()
     real, synthetic = (np.asarray(points[key], float) for key in ("trtr", "tstr"))
     low = min(0.5, real.min(), synthetic.min()) - 0.02
-    axes.plot([low, 1], [low, 1], color="#999999", linewidth=4, alpha=0.35, zorder=1)
+    high = min(1.0, max(real.max(), synthetic.max()) + 0.05)
+    axes.plot([low, high], [low, high], color="#999999", linewidth=4, alpha=0.35, zorder=1)
     axes.axhline(0.5, color=BLUE, linewidth=0.8, linestyle=":")
     axes.plot(real, synthetic, "D", color=VERMILLION, markersize=4, alpha=0.8, clip_on=False)
-    axes.set(xlim=(low, 1), ylim=(low, 1))
+    axes.set(xlim=(low, high), ylim=(low, high))
     axes.set(xlabel="AUC, trained on real rows", ylabel="AUC, trained on synthetic rows")
     axes.set_aspect("equal")
     return encode(figure)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -38,33 +38,43 @@ def _bin_labels(points: np.ndarray, column: Column) -> list[str]:
     return [f"below {names[0]}", *middle, f"{names[-1]} or more"]
 
 
-def level_keys(tables: Mapping[str, pd.Series], column: Column) -> dict[str, np.ndarray]:
-    """The level of each row of each table, as text: object [n].
+def level_keys(
+    tables: Mapping[str, pd.Series], column: Column
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The level of each row of each table, as text (object [n]), and the levels' natural order.
 
-    Numbers are cut at quartiles of "train", rounded; a missing cell is a level.
+    Numbers are cut at quartiles of "train", rounded; a missing cell is a level. The order lists
+    the bins or the levels of an ordinal column, and is empty for other categories.
     """
     if column.is_categorical:
         keys = {part: category_keys(series) for part, series in tables.items()}
-        return {part: np.where(pd.isna(found), MISSING, found) for part, found in keys.items()}
+        keys = {part: np.where(pd.isna(found), MISSING, found) for part, found in keys.items()}
+        ordered = column.categories if column.kind == "ordinal" else ()
+        return keys, list(category_keys(pd.Series(ordered, dtype=object)))
     values = {part: numeric_values(series, column) for part, series in tables.items()}
     points = _cut_points(values["train"])
-    labels = np.array([*_bin_labels(points, column), MISSING], dtype=object)
-    return {
+    order = _bin_labels(points, column)
+    labels = np.array([*order, MISSING], dtype=object)
+    keys = {
         part: labels[np.where(np.isnan(x), -1, np.searchsorted(points, x, "right"))]
         for part, x in values.items()
     }
+    return keys, order
 
 
-def name_levels(keys: np.ndarray, patients: np.ndarray, column: Column) -> tuple[list[str], int]:
-    """Levels that at least 5 patients hold, in order, and how many other levels there are."""
+def name_levels(
+    keys: np.ndarray, patients: np.ndarray, order: Sequence[str]
+) -> tuple[list[str], int]:
+    """Levels that at least 5 patients hold, and how many others there are.
+
+    In the natural order where there is one, else the most frequent first.
+    """
     codes, levels = pd.factorize(keys)
     counts = count_group_patients(codes, patients, len(levels))
     named = [level for level, count in zip(levels, counts, strict=True) if count >= MIN_PATIENTS]
     rows = pd.Series(keys).value_counts()
-    order = list(category_keys(pd.Series(column.categories, dtype=object)))
-    order = order if column.kind == "ordinal" else []
-    named.sort(key=lambda level: (order.index(level) if level in order else len(order),
-                                  -rows[level], level))  # fmt: skip
+    place = {level: number for number, level in enumerate(order)}
+    named.sort(key=lambda level: (place.get(level, len(place)), -rows[level], level))
     return named, len(levels) - len(named)
 
 

@@ -122,8 +122,8 @@ def _evaluate_column(
 ) -> dict:
     if column.kind in ("code_set", "entity"):
         return {"skipped": f"a column of kind {column.kind} has no levels to group by"}
-    keys = level_keys({part: df[column.name] for part, df in tables.items()}, column)
-    names, unnamed = name_levels(keys["train"], ids["train"], column)
+    keys, order = level_keys({part: df[column.name] for part, df in tables.items()}, column)
+    names, unnamed = name_levels(keys["train"], ids["train"], order)
     levels = {}
     for name in names:
         inside = {part: found == name for part, found in keys.items()}
@@ -148,8 +148,8 @@ def _evaluate_column(
     ]
     result = {"levels": levels, "gaps": gaps, "flags": flags}
     if unnamed:
-        reason = f"{unnamed} levels are held by fewer than {MIN_PATIENTS} patients each"
-        result["unnamed"] = {"skipped": reason}
+        reason = f"not named, as fewer than {MIN_PATIENTS} training patients have each"
+        result["unnamed"] = {"levels": unnamed, "skipped": reason}
     return result
 
 

@@ -69,7 +69,9 @@ def _write_column(name: str, column: Mapping) -> Html:
     levels = column["levels"]
     shown = {level: result for level, result in levels.items() if not why_absent(result)}
     rest = [(level, why_absent(result)) for level, result in levels.items() if level not in shown]
-    rest += [("Other levels", why_absent(column["unnamed"]))] if "unnamed" in column else []
+    if "unnamed" in column:
+        other = column["unnamed"]
+        rest.append((f"Other levels: {other['levels']}", why_absent(other)))
     parts = [head]
     if shown:
         scored = [level["scores"] for level in shown.values() if not why_absent(level["scores"])]
@@ -108,22 +110,25 @@ def _write_presence(shown: Mapping, rest: list[tuple]) -> Html:
 
 
 def _write_scores(shown: Mapping) -> Html:
-    names = [key for key in METRICS if any(key in level["scores"] for level in shown.values())]
-    header = ["Level"]
-    for key in names:
-        header += [f"{METRICS[key]}, real", f"{METRICS[key]}, synthetic", "Excess loss, points"]
+    scored = [level["scores"] for level in shown.values()]
+    names = [key for key in METRICS if any(key in scores for scores in scored)]
+    labels = {key: METRICS[key] for key in names} | {"calibration_error": "Calibration error"}
+    labels = {key: label for key, label in labels.items() if any(key in s for s in scored)}
+    header = ["Level", "Excess loss, points"]
+    for label in labels.values():
+        header += [f"{label}, real", "synthetic"]
     rows = []
-    for level, result in shown.items():
-        row = [level]
-        for key in names:
-            score = result["scores"].get(key)
-            row += [number((score or {}).get(part, {}).get("value")) for part in ("trtr", "tstr")]
-            row.append(number((score or {}).get("excess_points"), 1, sign=True))
+    for level, scores in zip(shown, scored, strict=True):
+        row = [level, number((scores.get(names[0]) or {}).get("excess_points"), 1, sign=True)]
+        for key in labels:
+            score = scores.get(key) or {}
+            row += [number((score.get(part) or {}).get("value")) for part in ("trtr", "tstr")]
         rows.append(row)
     caption = (
         "Models of the target, trained on real and on synthetic rows, tested on real rows of the "
-        "group. Excess loss: what synthetic training costs there beyond what it costs over all "
-        "test rows; positive is worse. A dash: too few test patients with and without a class."
+        f"group. Excess loss: what synthetic training costs there in {METRICS[names[0]]} beyond "
+        "what it costs over all test rows; positive is worse. Calibration error: lower is better. "
+        "Dash: too few test patients with or without a class."
     )
     return table(caption, header, rows)
 
