@@ -25,7 +25,7 @@ from synthdiff.data.balance import parse_balance
 from synthdiff.data.table import write_json
 from synthdiff.eval.utility import predict_target
 
-NOTES = ("command", "train_seed", "sampling_seeds", "rows", "test_patients", "target", "commit",
+NOTES = ("command", "train_seed", "train_steps", "sampling_seeds", "rows", "test_patients", "target", "commit",
          "device", "wall_seconds")  # fmt: skip
 
 
@@ -84,6 +84,7 @@ def compare(run_dir: Path) -> None:
         "test_patients": {g: len(np.unique(patients[codes == i])) for i, g in enumerate(groups)},
         "command": " ".join(word for word in sys.argv if not word.startswith(OUR_FOLDERS)),
         "train_seed": manifest["seeds"],
+        "train_steps": manifest["config"]["train"]["num_steps"],
         "commit": manifest["git_revision"],
         "device": "{count} x {kind}, {cores} cores".format(**manifest["device"]),
         "versions": manifest["versions"],

@@ -50,7 +50,7 @@ class Predictions:
 
 def _build_models(regression: bool, seed: int) -> dict[str, tuple[str, object]]:
     """{name: (feature style, unfitted estimator)} of the three families."""
-    forest = {"n_estimators": 100, "min_samples_leaf": 3, "n_jobs": -1, "random_state": seed}
+    forest = {"n_estimators": 100, "min_samples_leaf": 3, "random_state": seed}
     boosting = {"max_iter": 100, "early_stopping": False, "random_state": seed}
     if regression:
         return {
