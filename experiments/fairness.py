@@ -25,8 +25,8 @@ from synthdiff.data.balance import parse_balance
 from synthdiff.data.table import write_json
 from synthdiff.eval.utility import predict_target
 
-NOTES = ("command", "train_seed", "train_steps", "sampling_seeds", "rows", "test_patients", "target", "commit",
-         "device", "wall_seconds")  # fmt: skip
+NOTES = ("command", "train_seed", "train_steps", "sampling_seeds", "rows", "test_patients",
+         "target", "commit", "device", "wall_seconds")  # fmt: skip
 
 
 def define_flags() -> None:
