@@ -61,7 +61,8 @@ def write_limits(manifest: Mapping) -> Html:
         "table as good as a second real sample reaches the floor; 100% is not to be expected.",
         "Fidelity compares columns one by one and in pairs. Relations among three or more columns "
         "are seen only by detection and utility.",
-        "Averages hide small groups: rare diagnoses and minorities may fare worse than the table.",
+        "Averages hide small groups. Groups and codes of enough patients are judged in sections of "
+        "their own; smaller ones may fare worse than any number here.",
         "The page shows aggregates (counts, shares, scores) and no record, real or synthetic.",
     )
     title = "What this report does and does not show"
