@@ -12,29 +12,47 @@ import pandas as pd
 from synthdiff.data.schema import Schema
 from synthdiff.eval.attacks import ATTACKS
 from synthdiff.eval.controls import run_blind_control, run_null_control, run_planted_leak
+from synthdiff.eval.copies import compare_copies
 from synthdiff.eval.features import check_table, row_keys
 from synthdiff.eval.game import Game, set_up_game
-from synthdiff.eval.membership import compare_copies, run_attack
+from synthdiff.eval.membership import Scores, score_attack, summarise_attack
 from synthdiff.eval.statistics import holm
 from synthdiff.eval.verdict import decide, smallest_detectable
 
 
-def _attack(
+def audit_membership(
     game: Game, synthetic_keys: np.ndarray, rng: np.random.Generator
-) -> tuple[dict[str, dict], dict]:
-    """Every attack and the exact copies, with p-values adjusted for all of them together."""
-    attacks = {
-        name: run_attack(
-            attack, game.members, game.nonmembers, game.synthetic, game.reference, rng=rng
-        )
+) -> tuple[dict, dict[str, Scores]]:
+    """Every attack, the exact copies and the controls, with the verdict; and the attacks' scores.
+
+    The p-values of the attacks and of the copies are adjusted for all of them together (Holm).
+    """
+    scores = {
+        name: score_attack(attack, game.members, game.nonmembers, game.view)
         for name, attack in ATTACKS.items()
     }
+    attacks = {name: summarise_attack(found, rng) for name, found in scores.items()}
     copies = compare_copies(game.members, game.nonmembers, game.synthetic, synthetic_keys, rng)
     adjusted = holm({**{k: v["p_value"] for k, v in attacks.items()}, "copies": copies["p_value"]})
     copies["p_value_holm"] = adjusted.pop("copies")
     for name, p_value in adjusted.items():
         attacks[name]["p_value_holm"] = p_value
-    return attacks, copies
+    controls = {
+        "null": run_null_control(game, rng),
+        "leak": run_planted_leak(game, 0.10, rng),
+        "leak_small": run_planted_leak(game, 0.01, rng),
+        "blind": run_blind_control(game, rng),
+    }
+    verdict, reasons = decide(game, attacks, controls, copies)
+    found = {
+        "attacks": attacks,
+        "controls": controls,
+        "copies": copies,
+        "minimum_detectable_tpr": smallest_detectable(game),
+        "verdict": verdict,
+        "reasons": reasons + game.notes,
+    }
+    return found, scores
 
 
 def audit(
@@ -61,24 +79,12 @@ def audit(
         check_table(df, schema, f"{part} table")
     rng = np.random.default_rng(seed)
     game = set_up_game(tables, schema, rng)
-    attacks, copies = _attack(game, row_keys(synthetic, schema), rng)
-    controls = {
-        "null": run_null_control(game, rng),
-        "leak": run_planted_leak(game, 0.10, rng),
-        "leak_small": run_planted_leak(game, 0.01, rng),
-        "blind": run_blind_control(game, rng),
-    }
-    verdict, reasons = decide(game, attacks, controls, copies)
+    membership, _ = audit_membership(game, row_keys(synthetic, schema), rng)
     return {
         "unit": game.unit,
         "members": game.patients,
         "nonmembers": game.patients,
         "reference_rows": len(game.reference),
         "synthetic_rows": len(game.synthetic),
-        "attacks": attacks,
-        "controls": controls,
-        "copies": copies,
-        "minimum_detectable_tpr": smallest_detectable(game),
-        "verdict": verdict,
-        "reasons": reasons + game.notes,
+        **membership,
     }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from synthdiff._validate import input_error
 from synthdiff.data.schema import Schema
+from synthdiff.eval.attacks import View
 from synthdiff.eval.features import Featurizer, row_keys
 from synthdiff.eval.membership import Side
 
@@ -33,7 +35,13 @@ class Game:
     @property
     def patients(self) -> int:
         """Patients on each side."""
-        return len(np.unique(self.members.patients))
+        return len(self.members.ids)
+
+    @cached_property
+    def view(self) -> View:
+        """What every attack sees; its targets are the members' rows, then the non-members'."""
+        targets = np.concatenate([self.members.features, self.nonmembers.features])
+        return View(targets, self.synthetic, self.reference)
 
 
 def _ids(df: pd.DataFrame, schema: Schema, where: str) -> np.ndarray:

@@ -9,20 +9,26 @@ from synthdiff._validate import InputError, one_of
 
 _FLAT_ROWS = 200_000
 _PROBES = 32
+_LINKS, _HNSW_DEPTH = 32, 128
 _CHUNK = 1024
+INDEXES = ("flat", "ivf", "hnsw")
 
 
-def _build_index(base: np.ndarray, index: str) -> faiss.Index:
-    flat = faiss.IndexFlatL2(base.shape[1])
-    if index == "flat" or (index == "auto" and len(base) <= _FLAT_ROWS):
-        flat.add(base)
-        return flat
-    lists = max(1, int(np.sqrt(len(base))))
-    inverted = faiss.IndexIVFFlat(flat, base.shape[1], lists)
-    inverted.train(base)
-    inverted.add(base)
-    inverted.nprobe = min(_PROBES, lists)
-    return inverted
+def build_index(base: np.ndarray, index: str) -> faiss.Index:
+    """A searchable index of float32 rows [m, d]; index: one of INDEXES."""
+    dims = base.shape[1]
+    if index == "flat":
+        built = faiss.IndexFlatL2(dims)
+    elif index == "ivf":
+        lists = max(1, int(np.sqrt(len(base))))
+        built = faiss.IndexIVFFlat(faiss.IndexFlatL2(dims), dims, lists)
+        built.nprobe = min(_PROBES, lists)
+        built.train(base)
+    else:
+        built = faiss.IndexHNSWFlat(dims, _LINKS)
+        built.hnsw.efSearch = _HNSW_DEPTH
+    built.add(base)
+    return built
 
 
 def nearest(
@@ -33,12 +39,14 @@ def nearest(
     Returns (squared distances, row numbers), both [n, k], nearest first. index: "flat" is
     exact, "ivf" searches sqrt(m) cells approximately, "auto" is flat up to 200,000 rows.
     """
-    one_of(("auto", "flat", "ivf"), index=index)
+    one_of(("auto", *INDEXES), index=index)
     if not 1 <= k <= len(base):
         raise InputError(f"Expected 1 <= k <= {len(base)} rows of base, got {k!r}.")
     queries = np.ascontiguousarray(queries, dtype=np.float32)
     base = np.ascontiguousarray(base, dtype=np.float32)
-    built = _build_index(base, index)
+    if index == "auto":
+        index = "flat" if len(base) <= _FLAT_ROWS else "ivf"
+    built = build_index(base, index)
     ids = np.concatenate(
         [built.search(queries[i : i + _CHUNK], k)[1] for i in range(0, len(queries), _CHUNK)]
     )
