@@ -37,9 +37,15 @@ class View:
     reference: np.ndarray
 
     @cached_property
+    def synthetic_nearest(self) -> tuple[np.ndarray, np.ndarray]:
+        """Distance of each target to its nearest synthetic row [n], and that row's number [n]."""
+        squares, ids = nearest(self.targets, self.synthetic, 1)
+        return np.sqrt(squares[:, 0]), ids[:, 0]
+
+    @property
     def synthetic_gap(self) -> np.ndarray:
         """Distance of each target to its nearest synthetic row. [n]"""
-        return np.sqrt(nearest(self.targets, self.synthetic, 1)[0][:, 0])
+        return self.synthetic_nearest[0]
 
     @cached_property
     def reference_gap(self) -> np.ndarray:
@@ -56,7 +62,7 @@ class View:
     def baseline(self) -> View:
         """The same attacker, with the reference in the place of the synthetic rows."""
         view = self.replace_synthetic(self.reference)
-        view.__dict__["synthetic_gap"] = self.reference_gap
+        view.__dict__["synthetic_nearest"] = (self.reference_gap, None)
         return view
 
 

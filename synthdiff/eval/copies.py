@@ -6,8 +6,12 @@ import numpy as np
 from scipy.stats import norm
 
 from synthdiff.eval import statistics
-from synthdiff.eval.membership import Side
+from synthdiff.eval.game import Game
+from synthdiff.eval.membership import Side, patient_scores
 from synthdiff.eval.neighbours import nearest
+from synthdiff.eval.risk import compare_rates
+
+NEAR_SHARE = 0.01
 
 
 def _count_reappearing(keys: np.ndarray, copies: np.ndarray) -> int:
@@ -76,3 +80,41 @@ def compare_copies(
         "p_value": statistics.permutation_p_value(observed[0] - observed[1], np.array(permuted)),
         "closer_to_train_share": _closer_to_members(synthetic, members, nonmembers, rng),
     }
+
+
+def compare_near_copies(game: Game) -> dict:
+    """Patients with a record that some synthetic row all but repeats, members against others.
+
+    Near: within the distance that 1% of the held-out rows keep to the nearest real row of another
+    patient (the reference), so it is closer than strangers come. The held-out patients are the
+    control, the reference in the place of the synthetic table the baseline. In a table of few
+    distinct rows strangers tie at distance 0: then this says nothing and `compare_copies`, which
+    pairs rows one by one, is the test.
+    """
+    cut = len(game.members.features)
+    near = float(np.quantile(game.view.reference_gap[cut:], NEAR_SHARE))
+    found = game.view.synthetic_gap <= near
+    members = patient_scores(found[:cut], game.members.patients) > 0
+    others = patient_scores(found[cut:], game.nonmembers.patients) > 0
+    strangers = patient_scores(game.view.reference_gap[:cut] <= near, game.members.patients) > 0
+    baseline = statistics.wilson_interval(int(strangers.sum()), len(strangers))
+    return {"distance": near} | compare_rates(members, others, baseline)
+
+
+def list_nearest(game: Game, count: int = 10) -> list[dict]:
+    """The training rows that a synthetic row comes closest to: row numbers and distances only.
+
+    For the eyes of the data holder: such a list, published, is an oracle for reconstruction.
+    """
+    gaps, ids = game.view.synthetic_nearest
+    gaps = gaps[: len(game.members.features)]
+    order = np.argsort(gaps, kind="stable")[:count]
+    return [
+        {
+            "train_row": int(game.member_rows[row]),
+            "synthetic_row": int(game.synthetic_rows[ids[row]]),
+            "distance": float(gaps[row]),
+            "distance_to_reference": float(game.view.reference_gap[row]),
+        }
+        for row in order
+    ]

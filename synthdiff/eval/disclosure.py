@@ -55,8 +55,9 @@ def _draw_targets(
         drawn.append(kept.iloc[order[np.unique(patients[order], return_index=True)[1]]])
     table = pd.concat(drawn, ignore_index=True)
     features = Featurizer.fit(synthetic, schema).transform(table)
-    outlier = np.isin(np.arange(len(table)), find_outliers(features, np.arange(len(table))))
-    return _Targets(table, np.arange(len(table)) < len(drawn[0]), outlier)
+    rows = np.arange(len(table))
+    outlier = np.isin(rows, find_outliers([(features, rows)])[0])
+    return _Targets(table, rows < len(drawn[0]), outlier)
 
 
 def _compare(

@@ -7,26 +7,23 @@ import numpy as np
 
 from synthdiff._validate import InputError, one_of
 
+# Measured in experiments/results/search.md, processor seconds of one core: 10,000 queries of 200,000
+# rows take 4.8 s exactly and 3.4 s with inverted lists, whose training about 5000 queries repay.
 _FLAT_ROWS = 200_000
+_FEW_QUERIES = 5_000
 _PROBES = 32
-_LINKS, _HNSW_DEPTH = 32, 128
 _CHUNK = 1024
-INDEXES = ("flat", "ivf", "hnsw")
 
 
 def build_index(base: np.ndarray, index: str) -> faiss.Index:
-    """A searchable index of float32 rows [m, d]; index: one of INDEXES."""
+    """A searchable index of float32 rows [m, d]; index: "flat" or "ivf"."""
     dims = base.shape[1]
-    if index == "flat":
-        built = faiss.IndexFlatL2(dims)
-    elif index == "ivf":
+    built = faiss.IndexFlatL2(dims)
+    if index == "ivf":
         lists = max(1, int(np.sqrt(len(base))))
-        built = faiss.IndexIVFFlat(faiss.IndexFlatL2(dims), dims, lists)
+        built = faiss.IndexIVFFlat(built, dims, lists)
         built.nprobe = min(_PROBES, lists)
         built.train(base)
-    else:
-        built = faiss.IndexHNSWFlat(dims, _LINKS)
-        built.hnsw.efSearch = _HNSW_DEPTH
     built.add(base)
     return built
 
@@ -36,16 +33,19 @@ def nearest(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest rows of `base` [m, d] to each query [n, d] in Euclidean distance.
 
-    Returns (squared distances, row numbers), both [n, k], nearest first. index: "flat" is
-    exact, "ivf" searches sqrt(m) cells approximately, "auto" is flat up to 200,000 rows.
+    Returns (squared distances, row numbers), both [n, k], nearest first. index: "flat" is exact;
+    "ivf" searches 32 of sqrt(m) cells, which finds every copy and 99.9% of the nearest rows (64
+    features, 200,000 to 1,000,000 rows); "auto" is ivf only where both tables are large. A graph
+    index (HNSW) finds as much but takes longer to build than it saves.
     """
-    one_of(("auto", *INDEXES), index=index)
+    one_of(("auto", "flat", "ivf"), index=index)
     if not 1 <= k <= len(base):
         raise InputError(f"Expected 1 <= k <= {len(base)} rows of base, got {k!r}.")
     queries = np.ascontiguousarray(queries, dtype=np.float32)
     base = np.ascontiguousarray(base, dtype=np.float32)
     if index == "auto":
-        index = "flat" if len(base) <= _FLAT_ROWS else "ivf"
+        small = len(base) <= _FLAT_ROWS or len(queries) < _FEW_QUERIES
+        index = "flat" if small else "ivf"
     built = build_index(base, index)
     ids = np.concatenate(
         [built.search(queries[i : i + _CHUNK], k)[1] for i in range(0, len(queries), _CHUNK)]

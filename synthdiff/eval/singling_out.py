@@ -124,7 +124,8 @@ def attack_multivariate(
         return {"skipped": "only one column"}
     members, controls, rows = encode_tables([*(df for df, _ in sides), synthetic], schema)
     numeric = np.array([column.is_numeric for column in schema.features])
-    queries = draw_predicates(rows, numeric, _MAX_QUERIES, rng, guess=False).isolate(rows)
+    drawn = draw_predicates(rows, numeric, 3 * _MAX_QUERIES, rng, guess=False)
+    queries = drawn.isolate(rows)[:_MAX_QUERIES]
     guesses = draw_predicates(rows, numeric, _MAX_QUERIES, rng, guess=True)
     guesses = guesses.cut(rng.integers(1, guesses.columns.shape[1], size=_MAX_QUERIES))
     guessed = first_hits(guesses.owners(members, sides[0][1]))
