@@ -81,8 +81,8 @@ def calibrated_distance(view: View) -> np.ndarray:
 
 def neighbourhood(view: View) -> np.ndarray:
     """Share of synthetic rows within the targets' median nearest distance (Hilprecht 2019)."""
-    radius = float(np.median(view.synthetic_gap))
-    return count_within(view.targets, view.synthetic, radius**2) / len(view.synthetic)
+    sq_radius = float(np.median(view.synthetic_gap**2))
+    return count_within(view.targets, view.synthetic, sq_radius) / len(view.synthetic)
 
 
 def _sample(rows: np.ndarray, count: int) -> np.ndarray:

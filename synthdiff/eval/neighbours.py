@@ -7,8 +7,8 @@ import numpy as np
 
 from synthdiff._validate import InputError, one_of
 
-# Measured in experiments/results/search.md, processor seconds of one core: 10,000 queries of 200,000
-# rows take 4.8 s exactly and 3.4 s with inverted lists, whose training about 5000 queries repay.
+# Measured in experiments/results/search.md, seconds of one core: 10,000 queries of 200,000 rows
+# take 4.8 exactly and 3.4 with inverted lists, whose training about 5000 queries repay.
 _FLAT_ROWS = 200_000
 _FEW_QUERIES = 5_000
 _PROBES = 32

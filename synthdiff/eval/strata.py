@@ -106,8 +106,8 @@ def audit_strata(
     """Every attack on the patients of each stratum only.
 
     strata: ids of its members and of its non-members. ids: sorted ids of all members and
-    non-members, as the scores are ordered. The false positive rate is among the stratum's own non-members. Holm's adjustment
-    runs over the attacks of a stratum.
+    non-members, as the scores are ordered. The false positive rate is among the stratum's own
+    non-members. Holm's adjustment runs over the attacks of a stratum.
     """
     result = {}
     for name, chosen in strata.items():
