@@ -42,7 +42,7 @@ def _risk_rows(disclosure: Mapping) -> list[tuple]:
                 continue
             guessing = percent(found["baseline"]["value"])
             if not found["beats_guessing"]:
-                guessing += " (not beaten: a weak attack)"
+                guessing += " (not beaten)"
             rates = (percent(found["attack"]), guessing, percent(found["control"]))
             adjusted = p_value(found["p_value_holm"]) if "p_value_holm" in found else "–"
             rows.append((label, *rates, percent(found["residual"]), adjusted))
