@@ -12,18 +12,23 @@ from evaluate import define_flags, read_tables
 
 from synthdiff.data.table import write_json
 from synthdiff.eval.audit import audit
+from synthdiff.eval.policy import worst_status
 
 
 def run_audit(run_dir: Path) -> None:
     parts = ("train", "test", "reference", "synthetic")
     tables, schema = read_tables(run_dir, parts)
     result = audit(*(tables[part] for part in parts), schema)
-    write_json(run_dir / "audit.json", result)
+    write_json(run_dir / "audit.json", result, private=True)
     print(f"{result['verdict']} ({result['members']} {result['unit']}s a side)")
     for name, attack in result["attacks"].items():
         auc = attack["auc"]
         print(f"  {name}: AUC {auc['value']:.3f} [{auc['lower']:.3f}, {auc['upper']:.3f}]")
     print("\n".join(f"  {reason}" for reason in result["reasons"]))
+    print(f"gates for a release, the worst at {worst_status(result['gates'])}:")
+    for gate in result["gates"]:
+        if gate["status"] != "PASS":
+            print(f"  {gate['status']}, {gate['name']}: {gate['reason']}")
 
 
 if __name__ == "__main__":

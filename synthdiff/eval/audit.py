@@ -12,29 +12,51 @@ import pandas as pd
 from synthdiff.data.schema import Schema
 from synthdiff.eval.attacks import ATTACKS
 from synthdiff.eval.controls import run_blind_control, run_null_control, run_planted_leak
-from synthdiff.eval.features import check_table, row_keys
-from synthdiff.eval.game import Game, set_up_game
-from synthdiff.eval.membership import compare_copies, run_attack
+from synthdiff.eval.copies import compare_copies, compare_near_copies, list_nearest
+from synthdiff.eval.disclosure import audit_disclosure
+from synthdiff.eval.features import check_table, hash_rows, patient_numbers, row_keys
+from synthdiff.eval.game import Game, patient_ids, set_up_game
+from synthdiff.eval.hipaa import membership_f1
+from synthdiff.eval.membership import Scores, score_attack, summarise_attack
+from synthdiff.eval.policy import evaluate_policy
 from synthdiff.eval.statistics import holm
+from synthdiff.eval.strata import audit_strata, find_outliers, find_rare
 from synthdiff.eval.verdict import decide, smallest_detectable
 
 
-def _attack(
+def audit_membership(
     game: Game, synthetic_keys: np.ndarray, rng: np.random.Generator
-) -> tuple[dict[str, dict], dict]:
-    """Every attack and the exact copies, with p-values adjusted for all of them together."""
-    attacks = {
-        name: run_attack(
-            attack, game.members, game.nonmembers, game.synthetic, game.reference, rng=rng
-        )
+) -> tuple[dict, dict[str, Scores]]:
+    """Every attack, the exact copies and the controls, with the verdict; and the attacks' scores.
+
+    The p-values of the attacks and of the copies are adjusted for all of them together (Holm).
+    """
+    scores = {
+        name: score_attack(attack, game.members, game.nonmembers, game.view)
         for name, attack in ATTACKS.items()
     }
+    attacks = {name: summarise_attack(found, rng) for name, found in scores.items()}
     copies = compare_copies(game.members, game.nonmembers, game.synthetic, synthetic_keys, rng)
     adjusted = holm({**{k: v["p_value"] for k, v in attacks.items()}, "copies": copies["p_value"]})
     copies["p_value_holm"] = adjusted.pop("copies")
     for name, p_value in adjusted.items():
         attacks[name]["p_value_holm"] = p_value
-    return attacks, copies
+    controls = {
+        "null": run_null_control(game, rng),
+        "leak": run_planted_leak(game, 0.10, rng),
+        "leak_small": run_planted_leak(game, 0.01, rng),
+        "blind": run_blind_control(game, rng),
+    }
+    verdict, reasons = decide(game, attacks, controls, copies)
+    found = {
+        "attacks": attacks,
+        "controls": controls,
+        "copies": copies,
+        "minimum_detectable_tpr": smallest_detectable(game),
+        "verdict": verdict,
+        "reasons": reasons + game.notes,
+    }
+    return found, scores
 
 
 def audit(
@@ -59,26 +81,48 @@ def audit(
     tables = {"train": train, "test": test, "reference": reference, "synthetic": synthetic}
     for part, df in tables.items():
         check_table(df, schema, f"{part} table")
-    rng = np.random.default_rng(seed)
-    game = set_up_game(tables, schema, rng)
-    attacks, copies = _attack(game, row_keys(synthetic, schema), rng)
-    controls = {
-        "null": run_null_control(game, rng),
-        "leak": run_planted_leak(game, 0.10, rng),
-        "leak_small": run_planted_leak(game, 0.01, rng),
-        "blind": run_blind_control(game, rng),
-    }
-    verdict, reasons = decide(game, attacks, controls, copies)
-    return {
+    # One stream per part, so that a change of one leaves the numbers of the others as they are.
+    membership_rng, strata_rng, disclosure_rng, f1_rng = map(
+        np.random.default_rng, np.random.SeedSequence(seed).spawn(4)
+    )
+    game = set_up_game(tables, schema, membership_rng)
+    membership, scores = audit_membership(game, row_keys(synthetic, schema), membership_rng)
+    membership["copies"]["near"] = compare_near_copies(game)
+    held_out = pd.concat([test, reference], ignore_index=True)
+    patients = [int(patient_numbers(df, schema).max()) + 1 for df in (train, held_out)]
+    share = patients[0] / sum(patients)
+    result = {
         "unit": game.unit,
         "members": game.patients,
         "nonmembers": game.patients,
         "reference_rows": len(game.reference),
         "synthetic_rows": len(game.synthetic),
-        "attacks": attacks,
-        "controls": controls,
-        "copies": copies,
-        "minimum_detectable_tpr": smallest_detectable(game),
-        "verdict": verdict,
-        "reasons": reasons + game.notes,
+        "seed": seed,
+        "rows_sha256": {part: hash_rows(df, schema) for part, df in tables.items()},
+        **membership,
+        "strata": _audit_strata(game, tables, schema, scores, strata_rng),
+        "disclosure": audit_disclosure(train, held_out, synthetic, schema, disclosure_rng),
+        "membership_f1": membership_f1(*scores["distance"].raw, share, f1_rng),
+        "nearest": list_nearest(game),
     }
+    return result | {"gates": evaluate_policy(result)}
+
+
+def _audit_strata(
+    game: Game,
+    tables: dict[str, pd.DataFrame],
+    schema: Schema,
+    scores: dict[str, Scores],
+    rng: np.random.Generator,
+) -> dict[str, dict]:
+    sides = (game.members, game.nonmembers)
+    known = [(side.features, side.patients) for side in sides]
+    real = [
+        (tables[part], patient_ids(tables[part], schema, part))
+        for part in ("train", "test", "reference")
+    ]
+    strata = {
+        "outliers": find_outliers([*known, (game.reference, game.reference_patients)]),
+        "rare values": find_rare(real, schema),
+    }
+    return audit_strata(strata, scores, tuple(side.ids for side in sides), rng)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from synthdiff.eval import plots
+from synthdiff.eval.report.disclosure import write_disclosure
 from synthdiff.eval.report.formats import (
     by_auc,
     number,
@@ -65,7 +66,7 @@ def write_privacy(audit: Mapping | None) -> Html:
     parts = (
         *(note, reasons, tag("p", f"The test: {'; '.join(sizes)}.")),
         *(sensitivity, _write_attacks(audit), _write_controls(audit)),
-        *(_write_roc(audit), _write_copies(audit.get("copies"))),
+        *(_write_roc(audit), _write_copies(audit.get("copies")), write_disclosure(audit)),
     )
     return section("Privacy", title, *parts)
 
