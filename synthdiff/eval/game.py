@@ -47,6 +47,11 @@ def _ids(df: pd.DataFrame, schema: Schema, where: str) -> np.ndarray:
     return df[schema.entity].to_numpy()
 
 
+def rows_of(df: pd.DataFrame, side: Side, schema: Schema, where: str) -> pd.DataFrame:
+    """The rows of table `df` that make up a side of the game, in the side's order."""
+    return df[np.isin(_ids(df, schema, where), side.patients)].reset_index(drop=True)
+
+
 def _keep_patients(
     df: pd.DataFrame, ids: np.ndarray, count: int, rng: np.random.Generator
 ) -> tuple[pd.DataFrame, np.ndarray]:
