@@ -24,14 +24,18 @@ def define_flags() -> None:
     flags.DEFINE_integer("noises", 4, "fixed noises per level; 16 costs four times as much")
 
 
-def attack_run(run_dir: Path, reference):
-    """The white-box attacks on a run's model, for `audit`."""
+def attack_with_flags(model, reference):
+    """The white-box attacks on a model, for `audit`."""
     from whitebox import attack_model  # here, so that an audit of CSV files needs no JAX
 
-    from synthdiff import load
-
     sizes = (FLAGS.shadow_models, FLAGS.shadow_steps, FLAGS.noises)
-    return partial(attack_model, load(run_dir), reference, *sizes)
+    return partial(attack_model, model, reference, *sizes)
+
+
+def load_attack(run_dir: Path, reference):
+    from synthdiff import load  # as above
+
+    return attack_with_flags(load(run_dir), reference)
 
 
 def print_attacks(block: dict) -> None:
@@ -45,7 +49,7 @@ def print_attacks(block: dict) -> None:
 def run_audit(run_dir: Path) -> None:
     parts = ("train", "test", "reference", "synthetic")
     tables, schema = evaluate.read_tables(run_dir, parts)
-    whitebox = attack_run(run_dir, tables["reference"]) if FLAGS.whitebox else None
+    whitebox = load_attack(run_dir, tables["reference"]) if FLAGS.whitebox else None
     result = audit(*(tables[part] for part in parts), schema, whitebox=whitebox)
     write_json(run_dir / "audit.json", result)
     print(f"{result['verdict']} ({result['members']} {result['unit']}s a side)")

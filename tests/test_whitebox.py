@@ -1,10 +1,15 @@
 """White-box scores on losses whose law is known: Gaussian, shifted by `mu` where in training."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import norm
 
+from synthdiff._validate import InputError
+from synthdiff.data.schema import Column, Schema
 from synthdiff.eval import statistics
+from synthdiff.eval.audit import audit
+from synthdiff.eval.report.privacy import write_privacy
 from synthdiff.eval.whitebox import (
     ATTACKS,
     Losses,
@@ -146,3 +151,83 @@ def test_check_on_shadows_knows_memory_from_none():
         found = check_on_shadows(unseen, patients)
         assert set(found) == {*ATTACKS, "lira_online"}
         assert low < found["learnt_calibrated"] < high
+
+
+SCHEMA = Schema((Column("patient", "entity"), Column("x", "continuous"), Column("y", "continuous")))
+
+
+def visits(seed, patients):
+    rng = np.random.default_rng(seed)
+    ids = rng.permutation(np.repeat(np.arange(patients), 2)) + 1000 * seed
+    values = rng.normal(size=(2, len(ids)))
+    return pd.DataFrame({"patient": ids, "x": values[0], "y": values[1]})
+
+
+def run_audit(whitebox=None):
+    tables = (visits(1, 90), visits(2, 60), visits(3, 60), visits(4, 120))
+    return audit(*tables, SCHEMA, whitebox=whitebox)
+
+
+def give(scores, **about):
+    return {"made_up": scores}, {"shadow_models": 8, "shadow_patients": 60, **about}
+
+
+@pytest.fixture(scope="module")
+def leaking():
+    """An audit whose white-box attack scores one visit of each member above all others."""
+    shown = {}
+
+    def attack(members, nonmembers):
+        shown["rows"] = members, nonmembers
+        first = ~members["patient"].duplicated()
+        scores = np.concatenate([first + members["x"] * 1e-3, nonmembers["x"] * 1e-3])
+        return give(scores, shadow_auc={"made_up": 0.9})
+
+    return run_audit(attack), shown["rows"]
+
+
+def test_an_attack_on_the_model_has_the_members_of_the_other_attacks(leaking):
+    result, (members, nonmembers) = leaking
+    assert (
+        result["members"] == members["patient"].nunique() == nonmembers["patient"].nunique() == 60
+    )
+    assert set(members["patient"]) < set(visits(1, 90)["patient"])
+    assert set(nonmembers["patient"]) == set(visits(2, 60)["patient"])
+    found = result["whitebox"]["attacks"]["made_up"]
+    assert found["auc"]["value"] == 1.0 and found["tpr_at_1pct_fpr"]["value"] == 1.0
+    assert result["whitebox"]["verdict"] == "LEAK DETECTED"
+
+
+def test_the_verdict_on_the_table_is_not_that_on_the_model(leaking):
+    result, _ = leaking
+    plain = run_audit()
+    assert result["verdict"] == plain["verdict"] != "LEAK DETECTED"
+    assert "whitebox" not in plain
+    for name, attack in plain["attacks"].items():
+        assert attack["auc"] == result["attacks"][name]["auc"]
+        assert result["attacks"][name]["p_value_holm"] >= attack["p_value_holm"]  # one test more
+    assert result["minimum_detectable_tpr"] >= plain["minimum_detectable_tpr"]
+
+
+def test_finding_nothing_is_inconclusive_where_the_attack_does_not_work():
+    for power in (0.52, 0.9):
+        rng = np.random.default_rng(0)
+        result = run_audit(
+            lambda a, b, rng=rng, power=power: give(
+                rng.normal(size=len(a) + len(b)), shadow_auc={"made_up": power}
+            )
+        )["whitebox"]
+        assert result["verdict"] == "INCONCLUSIVE"  # 60 patients a side
+        assert any("shadow models" in reason for reason in result["reasons"]) == (power < 0.6)
+
+
+def test_scores_that_do_not_fit_are_refused():
+    for bad in (np.zeros(3), np.full(240, np.nan)):
+        with pytest.raises(InputError, match="made_up"):
+            run_audit(lambda a, b, bad=bad: give(bad))
+
+
+def test_report_shows_the_attacks_on_the_model(leaking):
+    page = write_privacy(leaking[0])
+    assert "Attacks on the model" in page and "made up" in page and "0.900" in page
+    assert "Attacks on the model" not in write_privacy(run_audit())
