@@ -59,8 +59,8 @@ def closed_form(train=None):
     return apply_fn
 
 
-def measure(fn, records, params=PARAMS):
-    return make_parallel_map(fn, ONE)(params, records, 0, len(records.continuous), 100)
+def measure(fn, records):
+    return make_parallel_map(fn, ONE)(PARAMS, records, 0, len(records.continuous), 100)
 
 
 def loss_error(apply_fn, records, levels):
@@ -172,7 +172,7 @@ def test_absent_numbers_and_visible_categories_cost_nothing():
 
     records = Records(np.ones((2, 1), np.float32), np.array([[0, 3], [1, 3]], np.int32))
     fn = make_loss_features(apply_fn, GATED, SCHEDULE, log_snrs=(9.0, -8.0), num_noises=4)
-    found = measure(fn, records, {"network": {}})
+    found = measure(fn, records)
     assert (found[0, :, :, 0] > 0).all() and (found[1, :, :, 0] == 0).all()
     np.testing.assert_allclose(found[:, 0, :, 1], 0.0)  # at the finest level nothing is masked
     np.testing.assert_allclose(found[:, 1, :, 1], np.log(8), rtol=1e-5)  # at the coarsest, all is

@@ -20,17 +20,18 @@ from synthdiff.train.parallel import make_parallel_train
 from synthdiff.train.state import create_state
 from synthdiff.train.step import make_train_step
 
-LAYOUT = Layout(("a", "b", "c", "k"), (0, 1, 2), (3,), (4,), (-1, -1, -1))
+DIMS = 8
+LAYOUT = Layout((*"abcdefgh", "k"), tuple(range(DIMS)), (DIMS,), (4,), (-1,) * DIMS)
 SCHEDULE = Schedule()
 PATIENTS, MODELS = 80, 4
-TRAIN = TrainConfig(num_steps=400, batch_size=40, steps_per_call=100, ema_decay=0.9, seed=3)
-INIT, APPLY = make_network(ModelConfig("mlp", width=8, hidden=64, depth=2), LAYOUT)
+TRAIN = TrainConfig(num_steps=1000, batch_size=80, steps_per_call=250, ema_decay=0.9, seed=3)
+INIT, APPLY = make_network(ModelConfig("mlp", width=8, hidden=128, depth=2), LAYOUT)
 LOSS = make_loss_fn(APPLY, LAYOUT, SCHEDULE)
 
 
 def people(seed, count=PATIENTS):
     rng = np.random.default_rng(seed)
-    values = rng.normal(size=(count, 3)).astype(np.float32)
+    values = rng.normal(size=(count, DIMS)).astype(np.float32)
     return Records(values, rng.integers(0, 4, (count, 1)).astype(np.int32))
 
 
@@ -76,7 +77,7 @@ def distance(params, others):
 
 @pytest.fixture(scope="module")
 def overfitted():
-    """Losses [models, people, ...] of tiny models that read 40 records 400 times, and of others."""
+    """Losses [models, people, ...] of tiny models that read some 40 records 2000 times, and of others."""
     member = draw_membership(PATIENTS, MODELS, seed=0)
     params = train_shadows(INIT, LOSS, people(0), member, TRAIN)
     run = make_measure_losses(APPLY, LAYOUT, SCHEDULE, num_noises=4)
