@@ -24,6 +24,8 @@ from synthdiff.eval.audit import audit
 from synthdiff.synthesizer import Config, fit
 from synthdiff.train.manifest import describe_run, hash_frame
 
+OUR_FOLDERS = ("--run_dir", "--data_dir", "--record", "--compare")
+
 
 def define_flags() -> None:
     train.define_flags()
@@ -80,7 +82,7 @@ def run(run_dir: Path) -> None:
     seeds = {"train": config.train.seed, "split": spec["split_seed"]}
     facts = describe_run(config=config.to_json(), data_hash=hash_frame(df), seeds=seeds)
     record = {
-        "command": " ".join(w for w in sys.argv if not w.startswith(("--run_dir", "--record"))),
+        "command": " ".join(word for word in sys.argv if not word.startswith(OUR_FOLDERS)),
         "commit": facts["git_revision"],
         "device": "{count} x {kind}, {cores} cores".format(**facts["device"]),
         "versions": facts["versions"],

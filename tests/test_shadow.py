@@ -24,7 +24,7 @@ DIMS = 8
 LAYOUT = Layout((*"abcdefgh", "k"), tuple(range(DIMS)), (DIMS,), (4,), (-1,) * DIMS)
 SCHEDULE = Schedule()
 PATIENTS, MODELS = 80, 4
-TRAIN = TrainConfig(num_steps=1000, batch_size=80, steps_per_call=250, ema_decay=0.9, seed=3)
+TRAIN = TrainConfig(num_steps=600, batch_size=64, steps_per_call=200, ema_decay=0.9, seed=3)
 INIT, APPLY = make_network(ModelConfig("mlp", width=8, hidden=128, depth=2), LAYOUT)
 LOSS = make_loss_fn(APPLY, LAYOUT, SCHEDULE)
 
@@ -77,7 +77,7 @@ def distance(params, others):
 
 @pytest.fixture(scope="module")
 def overfitted():
-    """Losses [models, people, ...] of tiny models that read some 40 records 2000 times, and of others."""
+    """Losses [models, people, ...] of tiny models that read some 40 records 1000 times, and of others."""
     member = draw_membership(PATIENTS, MODELS, seed=0)
     params = train_shadows(INIT, LOSS, people(0), member, TRAIN)
     run = make_measure_losses(APPLY, LAYOUT, SCHEDULE, num_noises=4)
