@@ -85,8 +85,7 @@ def run(run_dir: Path) -> None:
         "command": " ".join(word for word in sys.argv if not word.startswith(OUR_FOLDERS)),
         "commit": facts["git_revision"],
         "device": "{count} x {kind}, {cores} cores".format(**facts["device"]),
-        "versions": facts["versions"],
-        **{key: facts[key] for key in ("config", "seeds", "data_sha256")},
+        **{key: facts[key] for key in ("versions", "config", "seeds", "data_sha256")},
         "wall_seconds": round(time.time() - started),
         "audits": audits,
     }

@@ -77,7 +77,7 @@ def distance(params, others):
 
 @pytest.fixture(scope="module")
 def overfitted():
-    """Losses [models, people, ...] of tiny models that read some 40 records 1000 times, and of others."""
+    """Losses [models, people, ...] of tiny models that know 40 records well, and of others."""
     member = draw_membership(PATIENTS, MODELS, seed=0)
     params = train_shadows(INIT, LOSS, people(0), member, TRAIN)
     run = make_measure_losses(APPLY, LAYOUT, SCHEDULE, num_noises=4)
