@@ -20,6 +20,7 @@ ALLOWED = {
     "diffusion": BASE,
     "models": BASE | {"diffusion"},
     "train": BASE | {"diffusion"},
+    "exposure": BASE | {"diffusion", "train"},
     "eval": BASE | {"data"},
     "synthesizer": BASE | {"data", "diffusion", "models", "train"},
     "__init__": {"synthesizer"},

@@ -60,6 +60,11 @@ def patient_ids(df: pd.DataFrame, schema: Schema, where: str) -> np.ndarray:
     return df[schema.entity].to_numpy()
 
 
+def rows_of(df: pd.DataFrame, side: Side, schema: Schema, where: str) -> pd.DataFrame:
+    """The rows of table `df` that make up a side of the game, in the side's order."""
+    return df[np.isin(patient_ids(df, schema, where), side.patients)].reset_index(drop=True)
+
+
 def _keep_patients(ids: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     """Row numbers of `count` random patients."""
     return np.flatnonzero(np.isin(ids, rng.choice(np.unique(ids), count, replace=False)))
