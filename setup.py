@@ -34,6 +34,7 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
+        "dp": ["dp-accounting==0.6.0", "jax-privacy==2.0.0"],  # pinned: both still move
         "test": ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.6"],
     },
 )

@@ -21,7 +21,8 @@ ALLOWED = {
     "models": BASE | {"diffusion"},
     "train": BASE | {"diffusion"},
     "eval": BASE | {"data"},
-    "synthesizer": BASE | {"data", "diffusion", "models", "train"},
+    "private_run": BASE | {"data", "train"},
+    "synthesizer": BASE | {"data", "diffusion", "models", "train", "private_run"},
     "__init__": {"synthesizer"},
 }
 HEAVY = {"jax", "jaxlib", "flax", "optax", "orbax"}
