@@ -203,13 +203,16 @@ def make_private_step(
 
     def step(state: TrainState, data: tuple, patients: jax.Array, position: jax.Array):
         records, roster = data
-        rows = roster[jnp.maximum(patients, 0)]
-        theirs = jax.tree.map(lambda column: column[jnp.maximum(rows, 0)], records)
-        keys = record_keys(jax.random.fold_in(draw_key, state.step), jnp.maximum(patients, 0))
-        clipped_sum = make_clipped_sum(
-            patient_loss, plan.clip_norm, plan.expected_batch, len(patients) // config.accumulate
-        )
-        grads = clipped_sum(state.params, theirs, rows >= 0, keys, is_padding_example=patients < 0)
+
+        def loss_of(params: dict, rows: jax.Array, key: jax.Array) -> jax.Array:
+            theirs = jax.tree.map(lambda column: column[jnp.maximum(rows, 0)], records)
+            return patient_loss(params, theirs, rows >= 0, key)
+
+        chosen, count = jnp.maximum(patients, 0), len(patients)
+        keys = record_keys(jax.random.fold_in(draw_key, state.step), chosen)
+        microbatch = count // config.accumulate if config.accumulate > 1 else None
+        clipped_sum = make_clipped_sum(loss_of, plan.clip_norm, plan.expected_batch, microbatch)
+        grads = clipped_sum(state.params, roster[chosen], keys, is_padding_example=patients < 0)
         grads = jax.lax.psum(grads, AXIS)
         stddev = plan.sigma * clipped_sum.sensitivity()
         grads = add_noise(grads, jax.random.fold_in(noise_key, state.step), stddev)

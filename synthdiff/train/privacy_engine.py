@@ -28,10 +28,10 @@ def load_package(name: str):
 def make_clipped_sum(
     loss_fn: Callable, clip_norm: float, normaliser: float, microbatch_size: int | None = None
 ) -> Callable:
-    """Builds `f(params, *patient, is_padding_example=...) -> clipped sum / normaliser`.
+    """Builds `f(params, rows, keys, is_padding_example=...) -> clipped sum / normaliser`.
 
-    loss_fn(params, records, present, key) -> scalar loss of one patient; the arguments after
-    params carry a leading axis of patients. Each patient's whole gradient is clipped to clip_norm,
+    loss_fn(params, rows, key) -> scalar loss of one patient; rows and keys of f have a leading
+    axis of patients. Each patient's whole gradient is clipped to clip_norm,
     so adding or removing one moves the result by at most `f.sensitivity()`.
     """
     clipping = load_package("jax_privacy.clipping")
@@ -39,7 +39,7 @@ def make_clipped_sum(
         loss_fn,
         l2_clip_norm=clip_norm,
         normalize_by=normaliser,
-        batch_argnums=(1, 2, 3),
+        batch_argnums=(1, 2),
         keep_batch_dim=False,
         microbatch_size=microbatch_size,
     )
