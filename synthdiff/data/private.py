@@ -178,7 +178,7 @@ def fit_private_codec(
 
 def _make_coder(column: Column, grid: Grid, noisy: np.ndarray, spread: float):
     cells, points, (missing,) = np.split(noisy, [grid.num_cells, grid.size - 1])
-    has_missing = bool(missing > 2.0 * spread)
+    has_missing = bool(missing > 3.0 * spread)
     if column.kind == "code_set":
         return CodeSetCoder(column.name, column.categories, column.delimiter, 0, has_missing)
     if column.is_categorical:
