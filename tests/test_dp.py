@@ -260,7 +260,7 @@ def test_noise_is_added_once_with_the_promised_spread():
         jax.random.fold_in(secret_key(SECRET, "noise"), 0),
         stddev,
     )
-    np.testing.assert_allclose(-loud, plain["w"], atol=1e-6)
+    np.testing.assert_allclose(loud, plain["w"], atol=1e-6)
 
 
 def test_noise_is_gaussian_and_new_at_every_step():

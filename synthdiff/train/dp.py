@@ -156,6 +156,13 @@ def secret_key(secret: int, purpose: str) -> jax.Array:
     return jax.random.fold_in(jax.random.wrap_key_data(words), zlib.crc32(purpose.encode()))
 
 
+def take_rows(column: jax.Array, rows: jax.Array) -> jax.Array:
+    """The rows [rows, ...], zeros where a row is -1: padding may hold nobody's values, or not a
+    number in them would reach the gradient of others."""
+    present = (rows >= 0).reshape(-1, *[1] * (column.ndim - 1))
+    return jnp.where(present, column[jnp.maximum(rows, 0)], 0)
+
+
 def make_patient_loss(loss_fn: Callable, multiplicity: int) -> Callable:
     """Builds `f(params, records [rows, ...], present [rows], key) -> scalar` for one patient.
 
@@ -205,7 +212,7 @@ def make_private_step(
         records, roster = data
 
         def loss_of(params: dict, rows: jax.Array, key: jax.Array) -> jax.Array:
-            theirs = jax.tree.map(lambda column: column[jnp.maximum(rows, 0)], records)
+            theirs = jax.tree.map(lambda column: take_rows(column, rows), records)
             return patient_loss(params, theirs, rows >= 0, key)
 
         chosen, count = jnp.maximum(patients, 0), len(patients)
