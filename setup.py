@@ -34,6 +34,9 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
+        # sdmetrics 0.18.0: the last release that scores all rows and pairs and allows pandas 3.
+        "benchmark": ["sdmetrics==0.18.0", "xgboost>=2.1"],
+        "dp": ["dp-accounting==0.6.0", "jax-privacy==2.0.0"],  # pinned: both still move
         "test": ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.6"],
     },
 )

@@ -2,29 +2,67 @@
 
     python experiments/audit.py --run_dir=runs/quickstart
 
-Any other generator's table: name --train_csv, --test_csv, --reference_csv and --synthetic_csv.
+With --whitebox also the model itself, by someone who holds it. Any other generator's table: name
+--train_csv, --test_csv, --reference_csv and --synthetic_csv.
 """
 
+from functools import partial
 from pathlib import Path
 
-from _common import define_data_flags, run_script
-from evaluate import define_flags, read_tables
+import evaluate
+from _common import FLAGS, define_data_flags, run_script
+from absl import flags
 
 from synthdiff.data.table import write_json
 from synthdiff.eval.audit import audit
+from synthdiff.eval.policy import worst_status
+
+
+def define_flags() -> None:
+    flags.DEFINE_boolean("whitebox", False, "also attack the model itself")
+    flags.DEFINE_integer("shadow_models", 16, "models trained on reference patients (8 to 64)")
+    flags.DEFINE_integer("shadow_steps", 800, "training steps of each shadow model")
+    flags.DEFINE_integer("noises", 4, "fixed noises per level; 16 costs four times as much")
+
+
+def attack_with_flags(model, reference):
+    """The white-box attacks on a model, for `audit`."""
+    from whitebox import attack_model  # here, so that an audit of CSV files needs no JAX
+
+    sizes = (FLAGS.shadow_models, FLAGS.shadow_steps, FLAGS.noises)
+    return partial(attack_model, model, reference, *sizes)
+
+
+def load_attack(run_dir: Path, reference):
+    from synthdiff import load  # as above
+
+    return attack_with_flags(load(run_dir), reference)
+
+
+def print_attacks(block: dict) -> None:
+    for name, attack in block["attacks"].items():
+        auc, tpr = attack["auc"], attack["tpr_at_1pct_fpr"]["value"]
+        print(f"  {name}: AUC {auc['value']:.3f} [{auc['lower']:.3f}, {auc['upper']:.3f}], "
+              f"TPR at 1% FPR {tpr:.1%}, adjusted p {attack['p_value_holm']:.2g}")  # fmt: skip
+    print("\n".join(f"  {reason}" for reason in block["reasons"]))
 
 
 def run_audit(run_dir: Path) -> None:
     parts = ("train", "test", "reference", "synthetic")
-    tables, schema = read_tables(run_dir, parts)
-    result = audit(*(tables[part] for part in parts), schema)
-    write_json(run_dir / "audit.json", result)
+    tables, schema = evaluate.read_tables(run_dir, parts)
+    whitebox = load_attack(run_dir, tables["reference"]) if FLAGS.whitebox else None
+    result = audit(*(tables[part] for part in parts), schema, whitebox=whitebox)
+    write_json(run_dir / "audit.json", result, private=True)
     print(f"{result['verdict']} ({result['members']} {result['unit']}s a side)")
-    for name, attack in result["attacks"].items():
-        auc = attack["auc"]
-        print(f"  {name}: AUC {auc['value']:.3f} [{auc['lower']:.3f}, {auc['upper']:.3f}]")
-    print("\n".join(f"  {reason}" for reason in result["reasons"]))
+    print_attacks(result)
+    if whitebox:
+        print(f"the model itself: {result['whitebox']['verdict']}")
+        print_attacks(result["whitebox"])
+    print(f"gates for a release, the worst at {worst_status(result['gates'])}:")
+    for gate in result["gates"]:
+        if gate["status"] != "PASS":
+            print(f"  {gate['status']}, {gate['name']}: {gate['reason']}")
 
 
 if __name__ == "__main__":
-    run_script(run_audit, define_data_flags, define_flags)
+    run_script(run_audit, define_data_flags, evaluate.define_flags, define_flags)

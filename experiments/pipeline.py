@@ -9,11 +9,11 @@ import json
 import time
 from pathlib import Path
 
+import audit
 import evaluate
 import sample
 import train
 from _common import read_manifest, run_script
-from audit import run_audit
 
 from synthdiff.data.schema import Schema
 from synthdiff.data.table import write_json
@@ -38,7 +38,7 @@ STAGES = {
     "train": train.train,
     "sample": sample.sample,
     "evaluate": evaluate.run_evaluation,
-    "audit": run_audit,
+    "audit": audit.run_audit,
     "report": report,
 }
 
@@ -59,6 +59,7 @@ def define_flags() -> None:
     train.define_flags()
     sample.define_flags()
     evaluate.define_flags()
+    audit.define_flags()
 
 
 if __name__ == "__main__":

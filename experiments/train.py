@@ -25,6 +25,7 @@ from synthdiff.diffusion.samplers import SamplerConfig
 from synthdiff.diffusion.schedules import Schedule
 from synthdiff.models.config import ModelConfig, count_params
 from synthdiff.synthesizer import Config, fit
+from synthdiff.train.dp import DpConfig
 from synthdiff.train.manifest import describe_run, hash_frame
 from synthdiff.train.optim import TrainConfig
 
@@ -33,6 +34,7 @@ CONFIGS = {
     "schedule": Schedule,
     "train": TrainConfig,
     "sampler": SamplerConfig,
+    "dp": DpConfig,
 }
 
 
@@ -59,7 +61,7 @@ def train(run_dir: Path) -> None:
     schema.save(run_dir / "schema.json")
     manifest = describe_run(
         config=config.to_json(),
-        data_hash=hash_frame(df),
+        data_hash=None if model.privacy else hash_frame(df),  # a hash tells who is in the data
         seeds={"train": config.train.seed, "split": spec["split_seed"]},
     )
     facts = {
@@ -67,6 +69,7 @@ def train(run_dir: Path) -> None:
         "data": spec,
         "rows": {"train": len(table), "all": len(df)},
         "parameters": count_params(model.params),
+        "differential_privacy": model.privacy,
     }
     write_json(run_dir / "manifest.json", manifest | facts | {"codec_notes": model.codec.notes()})
     print(f"trained on {len(table)} rows; model in {run_dir}")

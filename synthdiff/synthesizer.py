@@ -31,6 +31,8 @@ from synthdiff.diffusion.samplers import SamplerConfig, sample
 from synthdiff.diffusion.schedules import Schedule, part_log_snr
 from synthdiff.layout import Layout, Records
 from synthdiff.models.config import ModelConfig, make_network
+from synthdiff.private_run import PrivateRun
+from synthdiff.train.dp import DpConfig
 from synthdiff.train.loop import fit as fit_loop
 from synthdiff.train.optim import TrainConfig, make_optimizer
 from synthdiff.train.parallel import make_parallel_map, make_parallel_train, to_devices
@@ -54,6 +56,7 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     min_patients: int = 5
+    dp: DpConfig = field(default_factory=DpConfig)
 
     def to_json(self) -> dict:
         return asdict(self)
@@ -67,16 +70,21 @@ class Config:
             TrainConfig(**data["train"]),
             SamplerConfig(**data["sampler"]),
             data["min_patients"],
+            DpConfig(**data.get("dp", {})),
         )
 
 
 @dataclass(frozen=True)
 class Synthesizer:
-    """A trained model: codec, config and the averaged weights; holds no training record."""
+    """A trained model: codec, config and the averaged weights; holds no training record.
+
+    privacy: what a run with differential privacy guarantees, and its ledger; else None.
+    """
 
     codec: Codec
     config: Config
     params: dict
+    privacy: dict | None = None
 
     def sample(
         self,
@@ -131,6 +139,8 @@ class Synthesizer:
         write_json(folder / "codec.json", self.codec.to_json())
         weights = flax.serialization.to_bytes(jax.tree.map(np.asarray, self.params))
         (folder / "weights.msgpack").write_bytes(weights)
+        if self.privacy:
+            write_json(folder / "privacy.json", self.privacy)
 
 
 def load(folder: str | Path) -> Synthesizer:
@@ -161,7 +171,9 @@ def load(folder: str | Path) -> Synthesizer:
         params = flax.serialization.from_bytes(template, weights)
         if jax.tree.map(np.shape, params) != jax.tree.map(np.shape, template):
             raise ValueError("other shapes")
-        return Synthesizer(codec, config, params)
+        account = folder / "privacy.json"
+        privacy = json.loads(account.read_text()) if account.exists() else None
+        return Synthesizer(codec, config, params, privacy)
     except (ValueError, KeyError) as error:
         raise input_error(
             str(folder / "weights.msgpack"), f"does not fit config.json ({error})", "train again"
@@ -189,31 +201,53 @@ def fit(
     require_healthy(df, schema)
     df = conform(df, schema)
     patients = df[schema.entity].to_numpy() if schema.entity else None
-    codec = Codec.fit(df, schema, entity_ids=patients, min_patients=config.min_patients)
-    folder = Path(folder) if folder else None
+    folder, private = Path(folder) if folder else None, None
+    if config.dp.epsilon:
+        private = PrivateRun.begin(df, schema, config.dp, config.train, config.min_patients, folder)
+        codec = private.codec
+    else:
+        codec = Codec.fit(df, schema, entity_ids=patients, min_patients=config.min_patients)
     if folder:
         _claim(folder, config, codec)
-    state = train(codec, df, patients, config, folder, progress)
-    model = Synthesizer(codec, config, jax.tree.map(np.asarray, state.ema_params))
+    state = train(codec, df, patients, config, folder, progress, private)
+    params = jax.tree.map(np.asarray, state.ema_params)
+    model = Synthesizer(codec, config, params, private and private.account)
     if folder:
         model.save(folder)
     return model
 
 
-def train(codec: Codec, df, patients, config: Config, folder: Path | None, progress: bool):
+def train(
+    codec: Codec,
+    df: pd.DataFrame,
+    patients: np.ndarray | None,
+    config: Config,
+    folder: Path | None,
+    progress: bool,
+    private: PrivateRun | None = None,
+):
     """Encodes the table, puts it on the devices and runs the training loop."""
     seed, layout = config.train.seed, codec.layout
     init_fn, apply_fn = _make_functions(config, layout)
     tx = make_optimizer(config.train)
     rate = config.train.condition_rate
     loss_fn = make_loss_fn(apply_fn, layout, config.schedule, condition_rate=rate)
-    run = make_parallel_train(make_train_step(loss_fn, tx, config.train))
-    data = to_devices(Records(*codec.encode(df, np.random.default_rng([seed, 0]))))
+    if private:
+        step, data, rows_of = (
+            private.make_step(loss_fn, tx, config.train),
+            private.encode(),
+            private.sample_patients,
+        )
+    else:
+        step = make_train_step(loss_fn, tx, config.train)
+        data = Records(*codec.encode(df, np.random.default_rng([seed, 0])))
+        rows_of = partial(batch_indices, patients, len(df), config.train.batch_size, seed)
+    run, data = make_parallel_train(step), to_devices(data)
     state = to_devices(create_state(jax.jit(init_fn)(purpose_key(seed, "init")), tx))
     return fit_loop(
         state,
         lambda state, rows: run(state, data, rows),
-        partial(batch_indices, patients, len(df), config.train.batch_size, seed),
+        rows_of,
         config.train,
         layout.part_names,
         folder=folder,

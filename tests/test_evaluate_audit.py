@@ -59,7 +59,8 @@ def test_evaluate_has_every_part_and_is_plain_json():
     tables = {name: table.head(400) for name, table in tables.items()}
     tables["synthetic"] = tables["synthetic"].assign(dose=np.nan)
     result = evaluate(**tables, schema=SCHEMA)
-    assert set(result) == {"rows", "fidelity", "detection", "utility", "marginals"}
+    assert set(result) == {"rows", "fidelity", "detection", "utility", "subgroups", "diversity",
+                           "codes", "marginals"}  # fmt: skip
     assert result["rows"] == {"train": 400, "test": 400, "synthetic": 400}
     assert set(result["marginals"]) == {"age", "dose", "weight", "sex"}
     assert json.loads(json.dumps(result, allow_nan=False)) == result

@@ -87,6 +87,32 @@ def test_sample_honours_where(finished):
     assert (pd.read_csv(out)["sex"] == "F").all() and "NFE 4" in done.stdout
 
 
+def test_balanced_sample_has_exact_shares(finished):
+    folder, _ = finished
+    out = folder / "balanced.csv"
+    for balance, women in (("sex", 15), ("sex:F=0.7,M=0.3", 21)):
+        done = run("sample.py", f"--run_dir={folder / 'run'}", "--num_rows=30", f"--out={out}",
+                   f"--balance={balance}")  # fmt: skip
+        assert done.returncode == 0, done.stderr[-2000:]
+        table = pd.read_csv(out)
+        assert (table["sex"] == "F").sum() == women and len(table) == 30
+        assert table["age"].nunique() > 5 and list(table.columns)[:3] == ["patient", "age", "sex"]
+
+
+def test_fairness_record_compares_balanced_with_as_is(finished):
+    folder, _ = finished
+    done = run("fairness.py", f"--run_dir={folder / 'run'}", "--balance=sex", "--seeds=0,1")
+    assert done.returncode == 0, done.stderr[-3000:]
+    record = json.loads((folder / "run" / "fairness.json").read_text())
+    assert "fewer than 20 test patients" in record["scores"]["equalised_odds_gap"]["skipped"]
+    row = record["scores"]["accuracy_gap"]
+    assert len(row["balanced"]["values"]) == len(row["real + as is"]["values"]) == 2
+    expected = row["balanced"]["mean"] - row["as is"]["mean"]
+    assert row["change"]["value"] == pytest.approx(expected)
+    assert row["change"]["lower"] <= row["change"]["upper"]
+    assert "equalised_odds_gap" in (folder / "run" / "fairness.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("script", "flags", "expected"),
     [

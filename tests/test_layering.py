@@ -20,8 +20,10 @@ ALLOWED = {
     "diffusion": BASE,
     "models": BASE | {"diffusion"},
     "train": BASE | {"diffusion"},
+    "exposure": BASE | {"diffusion", "train"},
     "eval": BASE | {"data"},
-    "synthesizer": BASE | {"data", "diffusion", "models", "train"},
+    "private_run": BASE | {"data", "train"},
+    "synthesizer": BASE | {"data", "diffusion", "models", "train", "private_run"},
     "__init__": {"synthesizer"},
 }
 HEAVY = {"jax", "jaxlib", "flax", "optax", "orbax"}

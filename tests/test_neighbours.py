@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from synthdiff._validate import InputError
+from synthdiff.eval import neighbours
 from synthdiff.eval.neighbours import count_within, nearest
 
 
@@ -37,6 +38,28 @@ def test_inverted_lists_find_nearly_all_true_neighbours():
     base, queries = rng.normal(size=(5000, 4)), rng.normal(size=(200, 4))
     exact, approximate = (nearest(queries, base, 3, index=index)[1] for index in ("flat", "ivf"))
     assert np.mean(exact == approximate) > 0.95
+
+
+def test_inverted_lists_lose_no_copy():
+    base = np.random.default_rng(0).normal(size=(5000, 8)).astype(np.float32)
+    squares, ids = nearest(base, base, 1, index="ivf")
+    assert squares.max() == 0 and (ids[:, 0] == np.arange(5000)).all()
+
+
+def test_auto_is_exact_unless_both_tables_are_large(monkeypatch):
+    rng = np.random.default_rng(0)
+    base, queries = rng.normal(size=(3000, 2)), rng.normal(size=(40, 2))
+    built = []
+    original = neighbours.build_index
+    monkeypatch.setattr(
+        neighbours, "build_index", lambda rows, kind: built.append(kind) or original(rows, kind)
+    )
+    nearest(queries, base)
+    monkeypatch.setattr(neighbours, "_FLAT_ROWS", 2000)
+    nearest(queries, base)
+    monkeypatch.setattr(neighbours, "_FEW_QUERIES", 40)
+    nearest(queries, base)
+    assert built == ["flat", "flat", "ivf"]
 
 
 def test_count_within_equals_brute_force(points):

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from synthdiff.data.schema import Column, Schema
+from synthdiff.data.sources.simulate import join_codes
 from synthdiff.eval.audit import audit
 from synthdiff.eval.evaluate import evaluate
 from synthdiff.eval.report import write_report
@@ -32,17 +33,24 @@ def _table(schema, seed, patients=60):
     for column in schema.features:
         values = rng.normal(size=2 * patients)
         columns[column.name] = values if column.is_numeric else np.where(values > 0, "a", "b")
+        if column.kind == "code_set":
+            codes = rng.random((2 * patients, 4)) < 0.5
+            columns[column.name] = join_codes(codes, ("E11", "I10", "I20", "J45"))
     return pd.DataFrame(columns)
 
 
 @pytest.fixture(scope="module")
 def results():
     """Evaluation and audit of tables where one train patient has values that nobody else has."""
-    schema = _schema("x", "<b>&\"'y", target="dx")
+    schema = _schema("x", "<b>&\"'y")
+    columns = (*schema.columns, Column("site", "categorical"), Column("codes", "code_set"))
+    schema = Schema(columns, target="dx", sensitive=("<b>&\"'y", "site"))
     train, test, reference, synthetic = (_table(schema, seed) for seed in range(4))
+    train.loc[:5, "site"], train.loc[6:7, "site"] = "tiny", SENTINEL_CODE  # 3 patients and 1
     train.loc[0, "x"] = SENTINEL_NUMBER
     train["dx"] = train["dx"].astype(object)
     train.loc[0, "dx"] = SENTINEL_CODE
+    train.loc[0, "codes"] = f"I10;{SENTINEL_CODE}"
     return {
         "schema": schema,
         "evaluation": evaluate(train, test, synthetic, schema),
@@ -102,7 +110,33 @@ def test_sections_that_did_not_run_say_so(tmp_path):
     assert "not recorded" in page
 
 
-@pytest.mark.parametrize("part", ["fidelity", "detection", "utility", "marginals"])
+def test_groups_diversity_and_codes_are_shown(html, results):
+    groups = results["evaluation"]["subgroups"]["columns"]["site"]
+    level = groups["levels"]["a"]
+    assert f"{100 * level['share']['synthetic']:.1f}%" in html
+    assert f"{level['scores']['auroc']['tstr']['value']:.3f}" in html
+    assert "Other levels: 2" in html and ">tiny<" not in html
+    prevalence = results["evaluation"]["codes"]["codes"]["prevalence"]
+    assert f"{prevalence['floor']['spearman']:.3f}".replace("-", "−") in html
+    coverage = results["evaluation"]["diversity"]["pair_coverage"]["synthetic"]
+    assert f"{100 * coverage:.1f}%" in html
+
+
+def test_flagged_groups_are_named(tmp_path, results):
+    columns = results["evaluation"]["subgroups"]["columns"]
+    level = {**columns["site"]["levels"]["a"], "flags": ["share"]}
+    site = {**columns["site"], "levels": {"a": level}, "flags": ["auroc_gap"]}
+    subgroups = {**results["evaluation"]["subgroups"], "columns": {"site": site}}
+    evaluation = {**results["evaluation"], "subgroups": subgroups}
+    page = _render(tmp_path, results["schema"], evaluation=evaluation)
+    assert "site = a: its share of rows differs" in page
+    assert "site: wider gap in auroc" in page.lower()
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["fidelity", "detection", "utility", "subgroups", "diversity", "codes", "marginals"],
+)
 def test_skipped_parts_tell_their_reason(tmp_path, results, part):
     reason = "too <few> rows"
     evaluation = {**results["evaluation"], part: {"skipped": reason}}

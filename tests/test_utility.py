@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from synthdiff.data.schema import Column, Schema
-from synthdiff.eval.utility import train_synthetic_test_real
+from synthdiff.eval.utility import predict_target, score_utility
 
 SCHEMA = Schema(
     (Column("x", "continuous"), Column("sex", "categorical"), Column("y", "categorical")),
@@ -17,9 +17,14 @@ def _table(rng, rows):
     return pd.DataFrame({"x": x, "sex": sex, "y": np.digitize(noisy, [0.0, 1.0])})
 
 
+def _score(train, test, synthetic, schema):
+    sources = {"train": train, "synthetic": synthetic}
+    return score_utility(predict_target(sources, test, schema, 0))
+
+
 def _run(synthetic, schema=SCHEMA):
     rng = np.random.default_rng(0)
-    return train_synthetic_test_real(_table(rng, 600), _table(rng, 400), synthetic, schema, 0)
+    return _score(_table(rng, 600), _table(rng, 400), synthetic, schema)
 
 
 def test_fresh_rows_lose_little_and_shuffled_targets_lose_all():
@@ -66,7 +71,7 @@ def test_numeric_target_is_a_regression():
 
     synthetic = table(500)
     synthetic.loc[:100, "y"] = np.nan
-    result = train_synthetic_test_real(table(500), table(2000), synthetic, schema, 0)
+    result = _score(table(500), table(2000), synthetic, schema)
     assert result["task"] == "regression"
     ridge = result["models"]["ridge_regression"]
     assert ridge["trtr"]["r2"] == pytest.approx(0.9, abs=0.02)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -34,3 +36,32 @@ def batch_indices(
     offset = start - epochs[0] * num_rows
     rows = stream[offset : offset + stop - start]
     return rows.astype(np.int32).reshape(num_steps, batch_size)
+
+
+def poisson_batches(
+    num_patients: int,
+    rate: float,
+    capacity: int,
+    seed: Sequence[int],
+    first_step: int,
+    num_steps: int,
+) -> np.ndarray:
+    """Patients of `num_steps` Poisson samples: int32 [num_steps, capacity], padded with -1.
+
+    Each patient is in each step's sample with chance `rate`, independently of all else, which is
+    what the accounting assumes. A sample larger than the capacity loses its last patients.
+    """
+    rows = np.full((num_steps, capacity), -1, np.int32)
+    for i in range(num_steps):
+        rng = np.random.default_rng([*seed, first_step + i])
+        chosen = np.flatnonzero(rng.random(num_patients) < rate)[:capacity]
+        rows[i, : len(chosen)] = chosen
+    return rows
+
+
+def make_roster(patients: np.ndarray, max_rows: int) -> np.ndarray:
+    """Row positions of each patient (numbered from 0): int32 [patients, max_rows], padded by -1."""
+    place = pd.Series(patients).groupby(patients).cumcount().to_numpy()
+    roster = np.full((patients.max() + 1, max_rows), -1, np.int32)
+    roster[patients, place] = np.arange(len(patients))
+    return roster

@@ -207,9 +207,14 @@ def _explain(path: Path, error: Exception) -> InputError:
     return input_error(str(path), problem, fix)
 
 
-def write_json(path: str | Path, content: object) -> None:
-    """Writes JSON so that a reader sees the old file or the whole new one."""
+def write_json(path: str | Path, content: object, *, private: bool = False) -> None:
+    """Writes JSON so that a reader sees the old file or the whole new one.
+
+    private: only the owner may read it (mode 0600), from the first byte on.
+    """
     path = Path(path)
     temporary = path.with_name(path.name + ".tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.touch(mode=0o600 if private else 0o666)
     temporary.write_text(json.dumps(content, indent=1, sort_keys=False) + "\n")
     os.replace(temporary, path)

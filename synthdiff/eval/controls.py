@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from synthdiff.eval.attacks import ATTACKS
+from synthdiff.eval.attacks import ATTACKS, View
 from synthdiff.eval.detection import cross_fitted_scores
 from synthdiff.eval.game import Game
-from synthdiff.eval.membership import patient_scores, run_attack, summarise_scores
+from synthdiff.eval.membership import (
+    patient_scores,
+    score_attack,
+    summarise_attack,
+    summarise_scores,
+)
 
 ALPHA = 0.05
 TESTS = len(ATTACKS) + 1  # and the exact copies
@@ -40,22 +45,18 @@ def run_null_control(game: Game, rng: np.random.Generator) -> dict:
     patients = np.unique(game.reference_patients)
     half = rng.permutation(patients)[: len(patients) // 2]
     fresh = np.isin(game.reference_patients, half)
-    return run_attack(
-        ATTACKS[NULL_ATTACK],
-        game.members,
-        game.nonmembers,
-        game.reference[fresh],
-        game.reference[~fresh],
-        rng=rng,
-        confidence=CONTROL_CONFIDENCE,
-    )
+    view = View(game.view.targets, game.reference[fresh], game.reference[~fresh])
+    scores = score_attack(ATTACKS[NULL_ATTACK], game.members, game.nonmembers, view)
+    return summarise_attack(scores, rng, CONTROL_CONFIDENCE)
 
 
-def run_planted_leak(game: Game, share: float, rng: np.random.Generator) -> dict:
+def run_planted_leak(
+    game: Game, share: float, rng: np.random.Generator, tests: int = TESTS
+) -> dict:
     """Copies the records of a share of the members over random synthetic rows and attacks.
 
     Runs the two distance attacks and returns the one with the smaller p-value, multiplied by
-    the number of tests in the audit: what this finds, the audit's Holm rule finds as well.
+    `tests`, those in the audit: what this finds, the audit's Holm rule finds as well.
     """
     patients = np.unique(game.members.patients)
     planted = rng.choice(patients, max(1, round(share * len(patients))), replace=False)
@@ -63,14 +64,13 @@ def run_planted_leak(game: Game, share: float, rng: np.random.Generator) -> dict
     synthetic = game.synthetic.copy()
     places = rng.permutation(len(synthetic))[: len(copied)]
     synthetic[places] = copied[: len(places)]
-    results = {
-        name: run_attack(
-            ATTACKS[name], game.members, game.nonmembers, synthetic, game.reference, rng=rng
-        )
-        for name in PLANT_ATTACKS
-    }
+    view = game.view.replace_synthetic(synthetic)
+    results = {}
+    for name in PLANT_ATTACKS:
+        scores = score_attack(ATTACKS[name], game.members, game.nonmembers, view)
+        results[name] = summarise_attack(scores, rng)
     best = min(results, key=lambda name: results[name]["p_value"])
-    adjusted = min(1.0, TESTS * results[best]["p_value"])
+    adjusted = min(1.0, tests * results[best]["p_value"])
     return {
         **results[best],
         "attack": best,

@@ -6,7 +6,10 @@ import numpy as np
 import pandas as pd
 
 from synthdiff.data.schema import Column, Schema
+from synthdiff.eval.codes import evaluate_codes
 from synthdiff.eval.detection import MODEL, detection_auc
+from synthdiff.eval.diversity import evaluate_diversity
+from synthdiff.eval.fairness import draw_halves
 from synthdiff.eval.features import (
     category_keys,
     check_table,
@@ -15,7 +18,8 @@ from synthdiff.eval.features import (
     patient_numbers,
 )
 from synthdiff.eval.fidelity import evaluate_fidelity
-from synthdiff.eval.utility import train_synthetic_test_real
+from synthdiff.eval.subgroups import evaluate_subgroups
+from synthdiff.eval.utility import predict_target, score_utility
 
 MIN_PATIENTS = 5
 _BINS = 30
@@ -127,7 +131,7 @@ def evaluate(
     schema: Schema,
     seed: int = 0,
 ) -> dict:
-    """Fidelity, detection and utility of `synthetic`, each beside its real-against-real floor.
+    """Fidelity, detection, utility, groups, diversity and codes, each beside its real floor.
 
     train: rows the generator learnt from; test: rows of other patients. A metric that cannot
     run on these tables is {"skipped": reason}. Raises InputError where a column is absent.
@@ -138,10 +142,17 @@ def evaluate(
     if "skipped" not in detection:
         floor = detection_auc(test, train, schema, seed, other_has_patients=True)
         detection = {"auc": detection, "floor": floor, "model": MODEL}
+    sources = {"train": train, "synthetic": synthetic}
+    if schema.sensitive:
+        sources |= draw_halves(train, schema, seed)
+    predictions = predict_target(sources, test, schema, seed)
     return {
         "rows": {"train": len(train), "test": len(test), "synthetic": len(synthetic)},
         "fidelity": evaluate_fidelity(train, test, synthetic, schema),
         "detection": detection,
-        "utility": train_synthetic_test_real(train, test, synthetic, schema, seed),
+        "utility": score_utility(predictions),
+        "subgroups": evaluate_subgroups(train, test, synthetic, schema, predictions, seed),
+        "diversity": evaluate_diversity(train, test, synthetic, schema, predictions),
+        "codes": evaluate_codes(train, test, synthetic, schema, seed),
         "marginals": summarise_marginals(train, test, synthetic, schema),
     }

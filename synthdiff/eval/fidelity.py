@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,11 +115,17 @@ def shape_scores(real: pd.DataFrame, other: pd.DataFrame, schema: Schema) -> dic
     return result
 
 
-def _pair_score(first: _Encoded, second: _Encoded) -> float:
-    levels = first.levels * second.levels
+def contingency_score(
+    first: Sequence[np.ndarray], first_levels: int, second: Sequence[np.ndarray], second_levels: int
+) -> float:
+    """1 - total variation distance of two tables' joint distributions of two coded columns.
+
+    first, second: the column's codes in 0..levels-1 in either table.
+    """
+    levels = first_levels * second_levels
     joint = [
-        a.astype(np.int64) * second.levels + b
-        for a, b in zip(first.codes, second.codes, strict=True)
+        a.astype(np.int64) * second_levels + b.astype(np.int64)
+        for a, b in zip(first, second, strict=True)
     ]
     if levels > 4 * sum(map(len, joint)):  # few of the cells are occupied: number those only
         cells, index = np.unique(np.concatenate(joint), return_inverse=True)
@@ -144,7 +151,9 @@ def trend_scores(real: pd.DataFrame, other: pd.DataFrame, schema: Schema) -> np.
     for i, first in enumerate(encoded):
         for j, second in enumerate(encoded[:i]):
             if first.numbers is None or second.numbers is None:
-                scores[i, j] = scores[j, i] = _pair_score(first, second)
+                scores[i, j] = scores[j, i] = contingency_score(
+                    first.codes, first.levels, second.codes, second.levels
+                )
     return scores
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from synthdiff._validate import input_error
 from synthdiff.data.schema import Schema
+from synthdiff.eval.attacks import View
 from synthdiff.eval.features import Featurizer, row_keys
 from synthdiff.eval.membership import Side
 
@@ -19,7 +21,10 @@ _MAX_ROWS = 50_000
 
 @dataclass(frozen=True)
 class Game:
-    """Equally many member and non-member patients, and the rows that attacks may see."""
+    """Equally many member and non-member patients, and the rows that attacks may see.
+
+    member_rows, synthetic_rows: where the rows stand in the train and the synthetic table.
+    """
 
     unit: str
     members: Side
@@ -27,16 +32,24 @@ class Game:
     synthetic: np.ndarray
     reference: np.ndarray
     reference_patients: np.ndarray
+    member_rows: np.ndarray
+    synthetic_rows: np.ndarray
     overlap: int
     notes: list[str]
 
     @property
     def patients(self) -> int:
         """Patients on each side."""
-        return len(np.unique(self.members.patients))
+        return len(self.members.ids)
+
+    @cached_property
+    def view(self) -> View:
+        """What every attack sees; its targets are the members' rows, then the non-members'."""
+        targets = np.concatenate([self.members.features, self.nonmembers.features])
+        return View(targets, self.synthetic, self.reference)
 
 
-def _ids(df: pd.DataFrame, schema: Schema, where: str) -> np.ndarray:
+def patient_ids(df: pd.DataFrame, schema: Schema, where: str) -> np.ndarray:
     """The patient of each row; every row is its own where the schema has no entity."""
     if schema.entity is None:
         return np.arange(len(df))
@@ -47,21 +60,21 @@ def _ids(df: pd.DataFrame, schema: Schema, where: str) -> np.ndarray:
     return df[schema.entity].to_numpy()
 
 
-def _keep_patients(
-    df: pd.DataFrame, ids: np.ndarray, count: int, rng: np.random.Generator
-) -> tuple[pd.DataFrame, np.ndarray]:
-    kept = rng.choice(np.unique(ids), count, replace=False)
-    rows = np.isin(ids, kept)
-    return df[rows].reset_index(drop=True), ids[rows]
+def rows_of(df: pd.DataFrame, side: Side, schema: Schema, where: str) -> pd.DataFrame:
+    """The rows of table `df` that make up a side of the game, in the side's order."""
+    return df[np.isin(patient_ids(df, schema, where), side.patients)].reset_index(drop=True)
 
 
-def _cap_rows(
-    df: pd.DataFrame, ids: np.ndarray, rng: np.random.Generator
-) -> tuple[pd.DataFrame, np.ndarray]:
-    if len(df) <= _MAX_ROWS:
-        return df, ids
-    rows = rng.choice(len(df), _MAX_ROWS, replace=False)
-    return df.iloc[rows], ids[rows]
+def _keep_patients(ids: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Row numbers of `count` random patients."""
+    return np.flatnonzero(np.isin(ids, rng.choice(np.unique(ids), count, replace=False)))
+
+
+def _cap_rows(count: int, rng: np.random.Generator) -> np.ndarray:
+    """All row numbers, or 50,000 random ones."""
+    if count <= _MAX_ROWS:
+        return np.arange(count)
+    return np.sort(rng.choice(count, _MAX_ROWS, replace=False))
 
 
 def set_up_game(tables: dict[str, pd.DataFrame], schema: Schema, rng: np.random.Generator) -> Game:
@@ -69,7 +82,7 @@ def set_up_game(tables: dict[str, pd.DataFrame], schema: Schema, rng: np.random.
 
     tables: "train", "test", "reference" and "synthetic". Features are learnt from the reference.
     """
-    ids = {part: _ids(tables[part], schema, part) for part in ("train", "test", "reference")}
+    ids = {part: patient_ids(tables[part], schema, part) for part in ("train", "test", "reference")}
     shared = 0
     if schema.entity is not None:
         for a, b in (("train", "test"), ("train", "reference"), ("test", "reference")):
@@ -79,22 +92,27 @@ def set_up_game(tables: dict[str, pd.DataFrame], schema: Schema, rng: np.random.
         raise input_error(
             "audit", f"a part has fewer than {_MIN_PATIENTS} patients", "hold out more patients"
         )
-    count = min(available, _MAX_PATIENTS)
-    member_rows, member_ids = _keep_patients(tables["train"], ids["train"], count, rng)
-    nonmember_rows, nonmember_ids = _keep_patients(tables["test"], ids["test"], count, rng)
-    reference, reference_ids = _cap_rows(tables["reference"], ids["reference"], rng)
-    synthetic, _ = _cap_rows(tables["synthetic"], np.arange(len(tables["synthetic"])), rng)
+    count, total = min(available, _MAX_PATIENTS), len(tables["synthetic"])
+    rows = {part: _keep_patients(ids[part], count, rng) for part in ("train", "test")}
+    rows |= {part: _cap_rows(len(tables[part]), rng) for part in ("reference", "synthetic")}
+    tables = {part: tables[part].iloc[kept].reset_index(drop=True) for part, kept in rows.items()}
     notes = []
-    if len(synthetic) < len(tables["synthetic"]):
-        notes.append(f"Attacks saw a random {_MAX_ROWS} of {len(tables['synthetic'])} rows.")
-    encode = Featurizer.fit(reference, schema).transform
+    if len(rows["synthetic"]) < total:
+        notes.append(f"Attacks saw a random {_MAX_ROWS} of {total} rows.")
+    encode = Featurizer.fit(tables["reference"], schema).transform
+
+    def make_side(part: str) -> Side:
+        return Side(encode(tables[part]), ids[part][rows[part]], row_keys(tables[part], schema))
+
     return Game(
-        "row" if schema.entity is None else "patient",
-        Side(encode(member_rows), member_ids, row_keys(member_rows, schema)),
-        Side(encode(nonmember_rows), nonmember_ids, row_keys(nonmember_rows, schema)),
-        encode(synthetic),
-        encode(reference),
-        reference_ids,
-        shared,
-        notes,
+        unit="row" if schema.entity is None else "patient",
+        members=make_side("train"),
+        nonmembers=make_side("test"),
+        synthetic=encode(tables["synthetic"]),
+        reference=encode(tables["reference"]),
+        reference_patients=ids["reference"][rows["reference"]],
+        member_rows=rows["train"],
+        synthetic_rows=rows["synthetic"],
+        overlap=shared,
+        notes=notes,
     )

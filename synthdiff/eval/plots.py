@@ -50,7 +50,7 @@ STYLE = {
 }
 
 
-def _encode(figure: Figure) -> str:
+def encode(figure: Figure) -> str:
     """The figure as `data:image/svg+xml;base64,...`."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
@@ -122,7 +122,7 @@ def plot_marginal(marginal: Mapping, *, dates: bool = False) -> str:
         _draw_densities(axes, marginal, dates)
     else:
         _draw_shares(axes, marginal)
-    return _encode(figure)
+    return encode(figure)
 
 
 @mpl.rc_context(STYLE)
@@ -155,7 +155,7 @@ def plot_pair_gap(columns: Sequence[str], gap: np.ndarray) -> str:
         image, ax=axes, shrink=0.6, label="points above (+) or below (−) the floor"
     )
     bar.outline.set_visible(False)
-    return _encode(figure)
+    return encode(figure)
 
 
 @mpl.rc_context(STYLE)
@@ -201,7 +201,7 @@ def plot_roc(
     axes.grid(color="#e4e4e4", linewidth=0.7)
     axes.set_axisbelow(True)
     figure.legend(loc="outside right upper")
-    return _encode(figure)
+    return encode(figure)
 
 
 @mpl.rc_context(STYLE)
@@ -223,4 +223,4 @@ def plot_training(rows: Sequence[Mapping], max_points: int = 400) -> str:
     axes.set(xlabel="step", ylabel="loss")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.grid(axis="y", color="#e4e4e4", linewidth=0.7)
-    return _encode(figure)
+    return encode(figure)

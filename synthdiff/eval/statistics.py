@@ -34,13 +34,13 @@ def auc(members: np.ndarray, nonmembers: np.ndarray) -> float:
     return float(_placements(np.asarray(members), np.asarray(nonmembers)).mean())
 
 
-def _side_variance(placements: np.ndarray, groups: np.ndarray | None) -> float:
-    """Variance of a mean of placements whose rows are independent between groups only."""
-    deviations = placements - placements.mean()
+def clustered_variance(values: np.ndarray, groups: np.ndarray | None) -> float:
+    """Variance of a mean whose rows are independent between groups only."""
+    deviations = values - values.mean()
     if groups is not None:
         deviations = np.bincount(np.unique(groups, return_inverse=True)[1], deviations)
     count = len(deviations)
-    return float(count / max(count - 1, 1) * np.sum(deviations**2) / len(placements) ** 2)
+    return float(count / max(count - 1, 1) * np.sum(deviations**2) / len(values) ** 2)
 
 
 def auc_interval(
@@ -62,8 +62,8 @@ def auc_interval(
     if value in (0.0, 1.0):
         margin = 1 - (1 - confidence) ** (1 / min(len(members), len(nonmembers)))
     else:
-        variance = _side_variance(placements, member_groups)
-        variance += _side_variance(_placements(nonmembers, members), nonmember_groups)
+        variance = clustered_variance(placements, member_groups)
+        variance += clustered_variance(_placements(nonmembers, members), nonmember_groups)
         margin = stats.norm.ppf((1 + confidence) / 2) * np.sqrt(variance)
     return interval(value, max(0.0, value - margin), min(1.0, value + margin), confidence)
 

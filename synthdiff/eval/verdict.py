@@ -9,11 +9,12 @@ from synthdiff.eval.game import Game
 from synthdiff.eval.statistics import minimum_detectable_tpr
 
 MIN_POWER_PATIENTS = 1000
+WORKING_AUC = 0.6
 
 
-def smallest_detectable(game: Game) -> float:
+def smallest_detectable(game: Game, tests: int = TESTS) -> float:
     """Smallest exposed share of members found 4 times in 5, after Holm and both tests."""
-    alpha = ALPHA / (2 * TESTS)
+    alpha = ALPHA / (2 * tests)
     return minimum_detectable_tpr(game.patients, game.patients, alpha=alpha)
 
 
@@ -60,7 +61,7 @@ def _format_p(p_value: float) -> str:
     return f"p = {p_value:.2g}" if p_value >= 1e-12 else "p < 1e-12"
 
 
-def _describe_leaks(attacks: Mapping[str, dict], copies: dict, unit: str) -> list[str]:
+def _describe_attacks(attacks: Mapping[str, dict], unit: str) -> list[str]:
     reasons = []
     for name, result in attacks.items():
         if result["p_value_holm"] < ALPHA:
@@ -70,6 +71,11 @@ def _describe_leaks(attacks: Mapping[str, dict], copies: dict, unit: str) -> lis
                 f"member {unit}s at 1% false alarms (95% interval {tpr['lower']:.1%} to "
                 f"{tpr['upper']:.1%}); adjusted {_format_p(result['p_value_holm'])}."
             )
+    return reasons
+
+
+def _describe_leaks(attacks: Mapping[str, dict], copies: dict, unit: str) -> list[str]:
+    reasons = _describe_attacks(attacks, unit)
     if copies["p_value_holm"] < ALPHA:
         reasons.append(
             f"{copies['train_share']:.1%} of the training rows reappear exactly, against "
@@ -79,8 +85,40 @@ def _describe_leaks(attacks: Mapping[str, dict], copies: dict, unit: str) -> lis
     return reasons
 
 
+def decide_whitebox(
+    game: Game, verdict: str, attacks: Mapping[str, dict], about: Mapping
+) -> tuple[str, list[str]]:
+    """The verdict on handing out the model itself; `verdict` is the one on the table.
+
+    about["shadow_auc"]: AUC of each attack on shadow models, which remember their patients. Where
+    no attack reaches WORKING_AUC even there, finding nothing means nothing.
+    """
+    if verdict == "INVALID":
+        return verdict, ["The split or a control fails, so these numbers cannot be read either."]
+    leaks = _describe_attacks(attacks, game.unit)
+    if leaks:
+        return "LEAK DETECTED", leaks
+    weak = []
+    if game.patients < MIN_POWER_PATIENTS:
+        weak.append(f"Only {game.patients} {game.unit}s on each side.")
+    best = max(about["shadow_auc"].values())
+    if best < WORKING_AUC:
+        weak.append(f"On shadow models with known members no attack exceeds AUC {best:.3f}.")
+    if weak:
+        return "INCONCLUSIVE", weak
+    return "NO LEAK DETECTED", [
+        f"No attack on the model tells members from non-members (smallest adjusted p = "
+        f"{min(r['p_value_holm'] for r in attacks.values()):.2f}).",
+        f"On shadow models with known members the best attack reaches AUC {best:.3f}.",
+    ]
+
+
 def decide(
-    game: Game, attacks: Mapping[str, dict], controls: Mapping[str, dict], copies: dict
+    game: Game,
+    attacks: Mapping[str, dict],
+    controls: Mapping[str, dict],
+    copies: dict,
+    tests: int = TESTS,
 ) -> tuple[str, list[str]]:
     """The verdict and the reasons for it, in words; attacks and copies are Holm-adjusted."""
     invalid = _check_validity(game, controls)
@@ -92,7 +130,7 @@ def decide(
         return "LEAK DETECTED", leaks
     if weak:
         return "INCONCLUSIVE", weak
-    smallest = smallest_detectable(game)
+    smallest = smallest_detectable(game, tests)
     found = "also found" if controls["leak_small"]["detected"] else "not found"
     return "NO LEAK DETECTED", [
         f"No attack tells members from non-members ({game.patients} {game.unit}s on each side, "

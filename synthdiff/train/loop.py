@@ -23,10 +23,13 @@ class TrainingDiverged(FloatingPointError):
 
 def check_finite(first_step: int, metrics: dict, part_names: tuple[str, ...]) -> None:
     """Raises TrainingDiverged at the first step of a chunk whose loss or gradient is not finite."""
-    bad = ~(np.isfinite(metrics["loss"]) & np.isfinite(metrics["grad_norm"]))
+    bad = ~np.isfinite(metrics.get("loss", 0.0) + metrics["grad_norm"])
     if not bad.any():
         return
     i = int(np.argmax(bad))
+    if "loss" not in metrics:  # a private run measures none
+        problem = f"Gradient {metrics['grad_norm'][i]} at step {first_step + i}"
+        raise TrainingDiverged(f"{problem}. Fix: lower learning_rate.")
     terms = metrics["per_part"][i]
     culprits = [part_names[j] for j in np.flatnonzero(~np.isfinite(terms))]
     if not culprits:
@@ -74,11 +77,11 @@ def fit(
             check_finite(step, metrics, part_names)
             step += count
             rate = (step - first) / (time.monotonic() - started)
-            row = {"step": step, "loss": float(metrics["loss"].mean()), "rate": round(rate, 3)}
+            seen = {k: float(metrics[k].mean()) for k in ("loss", "grad_norm") if k in metrics}
             bar.update(count)
-            bar.set_postfix(loss=f"{row['loss']:.4f}")
+            bar.set_postfix({name: f"{value:.4f}" for name, value in seen.items()})
             if checkpoints:
-                append_metrics(log, row | {"grad_norm": float(metrics["grad_norm"].mean())})
+                append_metrics(log, {"step": step, "rate": round(rate, 3)} | seen)
                 due = step % config.checkpoint_every < count
                 if due or step == config.num_steps:
                     checkpoints.save(state)

@@ -51,7 +51,7 @@ def _version_of(package: str) -> str | None:
         return None
 
 
-def describe_run(*, config: dict, data_hash: str, seeds: dict[str, int]) -> dict:
+def describe_run(*, config: dict, data_hash: str | None, seeds: dict[str, int]) -> dict:
     """The manifest: config, versions, device, git revision, data hash, seeds, command, time."""
     devices = jax.local_devices()
     return {

@@ -13,10 +13,11 @@ from synthdiff.train.step import AXIS
 
 
 def make_parallel_train(step: Callable, devices: Sequence[jax.Device] | None = None) -> Callable:
-    """Builds `run(state, data, rows [k, batch]) -> (state, metrics [k, ...])`.
+    """Builds `run(state, data, rows [k, batch, ...]) -> (state, metrics [k, ...])`.
 
     k steps are one dispatch, each batch cut evenly over the devices. State and data are broadcast
-    (in_axes None), so neither ever has a device axis.
+    (in_axes None), so neither ever has a device axis. Axes of `rows` beyond the batch, such as one
+    for models that are trained together, go to the step as they are.
     """
     devices = list(devices or jax.local_devices())
 
@@ -31,14 +32,14 @@ def make_parallel_train(step: Callable, devices: Sequence[jax.Device] | None = N
     )
 
     def run(state, data, rows: np.ndarray):
-        num_steps, batch_size = rows.shape
+        num_steps, batch_size, *rest = rows.shape
         if batch_size % len(devices):
             raise InputError(
                 f"batch_size {batch_size} does not divide over {len(devices)} devices. "
                 f"Fix: use a multiple of {len(devices)}."
             )
         position = np.arange(batch_size, dtype=np.int32).reshape(len(devices), -1)
-        return mapped(state, data, rows.reshape(num_steps, len(devices), -1), position)
+        return mapped(state, data, rows.reshape(num_steps, len(devices), -1, *rest), position)
 
     return run
 

@@ -71,10 +71,17 @@ def make_train_step(
         batch = jax.tree.map(lambda column: column[rows], data)
         (loss, per_part), grads = accumulated(state.params, batch, keys, u)
         loss, per_part, grads = jax.lax.pmean((loss, per_part, grads), AXIS)
-        updates, opt_state = tx.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        ema_params = update_ema(state.ema_params, params, config.ema_decay, state.step)
         metrics = {"loss": loss, "per_part": per_part, "grad_norm": optax.global_norm(grads)}
-        return TrainState(state.step + 1, params, ema_params, opt_state), metrics
+        return advance(state, grads, tx, config), metrics
 
     return step
+
+
+def advance(
+    state: TrainState, grads: dict, tx: optax.GradientTransformation, config: TrainConfig
+) -> TrainState:
+    """The state after one step of the optimiser and of the moving average."""
+    updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    ema_params = update_ema(state.ema_params, params, config.ema_decay, state.step)
+    return TrainState(state.step + 1, params, ema_params, opt_state)

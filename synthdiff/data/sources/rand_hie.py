@@ -23,6 +23,9 @@ Good to know:
     Such a value was not observed: here it is missing.
   * `mhi`, `disea` and `educdec` also hold imputed means (6, 4 and 6 distinct values, on 3,729,
     8,001 and 227 rows). They stay as published: nothing marks them but their odd decimals.
+  * Every column is marked public. Shares and indices have the bounds of their definition; the
+    codebook bounds no amount and no count, so these have round numbers far above what a person
+    of that time would need in a year. They clip nothing in the published file.
   * `ghindx` (general health index) is really missing in 5,223 rows.
 """
 
@@ -36,15 +39,14 @@ import pandas as pd
 
 from synthdiff._validate import input_error
 from synthdiff.data.schema import Column, Schema
-from synthdiff.data.sources.fetch import count_column, public_column, verify, with_schema
+from synthdiff.data.sources.fetch import public_column, verify, with_schema
 
 SHA256 = "fe64f3c8e987779daa6052dd756d9ce277e025330f5549126c7c2f6a3c9c5541"
 HEALTH = ("poor", "fair", "good", "excellent")
 IMPUTED_BOOLEANS = ("black", "physlm")
-
-
-def _amount(name: str) -> Column:
-    return Column(name, "continuous", lower=0)
+MOST_DOLLARS = {"outpdol": 10_000, "drugdol": 2000, "suppdol": 2000, "mentdol": 5000,
+                "inpdol": 100_000}  # fmt: skip
+MOST_VISITS = {"totadm": 20, "mdvis": 150, "notmdvis": 200, "mentvis": 100}
 
 
 COLUMNS = (
@@ -54,23 +56,23 @@ COLUMNS = (
     public_column("coins", "ordinal", (0, 25, 50, 95, 100)),
     public_column("idp", "boolean", (0, 1)),
     public_column("mdeoff", "continuous", (0, 1000)),
-    _amount("pioff"),
+    public_column("pioff", "continuous", (0, 2000)),
     public_column("tookphys", "boolean", (0, 1)),
     public_column("year", "ordinal", range(1, 6)),
     public_column("time", "continuous", (0, 1)),
-    _amount("xage"),
+    public_column("xage", "continuous", (0, 110)),
     public_column("female", "boolean", (0, 1)),
     public_column("black", "boolean", (False, True)),
-    _amount("income"),
-    _amount("educdec"),
-    Column("num", "integer", lower=1, step=1),
+    public_column("income", "continuous", (0, 50_000)),
+    public_column("educdec", "continuous", (0, 30)),
+    public_column("num", "integer", (1, 30)),
     public_column("health", "ordinal", HEALTH),
     public_column("mhi", "continuous", (0, 100)),
     public_column("ghindx", "continuous", (0, 100)),
-    _amount("disea"),
+    public_column("disea", "continuous", (0, 100)),
     public_column("physlm", "boolean", (False, True)),
-    *map(_amount, ("outpdol", "drugdol", "suppdol", "mentdol", "inpdol")),
-    *map(count_column, ("totadm", "mdvis", "notmdvis", "mentvis")),
+    *(public_column(name, "continuous", (0, most)) for name, most in MOST_DOLLARS.items()),
+    *(public_column(name, "integer", (0, most)) for name, most in MOST_VISITS.items()),
     public_column("inpmis", "boolean", (0, 1)),
 )
 

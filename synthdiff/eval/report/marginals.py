@@ -29,10 +29,11 @@ def write_marginals(
         _draw_marginal(name, marginals[name], columns.get(name) or {}, kinds.get(name))
         for name in drawn
     ]
-    return join((head, tag("p", note), _write_key(), tag("div", *figures, class_="grid")))
+    return join((head, tag("p", note), write_key(), tag("div", *figures, class_="grid")))
 
 
-def _write_key() -> Html:
+def write_key() -> Html:
+    """What the marks of the figures mean."""
     items = []
     for name, label in (
         ("train", "real, train"),

@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from synthdiff.data.schema import Schema
+from synthdiff.eval.report.codes import write_codes, write_diversity
 from synthdiff.eval.report.fidelity import write_fidelity
+from synthdiff.eval.report.groups import write_groups
 from synthdiff.eval.report.markup import page, tag
 from synthdiff.eval.report.privacy import write_privacy
 from synthdiff.eval.report.provenance import (
@@ -22,7 +24,10 @@ from synthdiff.eval.report.provenance import (
 from synthdiff.eval.report.tiles import draw_tiles
 from synthdiff.eval.report.utility import write_utility
 
-_SECTIONS = ("Limits", "Fidelity", "Utility", "Privacy", "Training", "Provenance")
+_SECTIONS = (
+    *("Limits", "Fidelity", "Utility", "Groups", "Diversity", "Codes"),
+    *("Privacy", "Training", "Provenance"),
+)
 
 
 def write_report(
@@ -50,6 +55,9 @@ def write_report(
         write_limits(manifest),
         write_fidelity(evaluation, schema),
         write_utility(evaluation),
+        write_groups(evaluation),
+        write_diversity(evaluation),
+        write_codes(evaluation),
         write_privacy(audit),
         write_training(training),
         write_provenance(manifest, schema),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from synthdiff.eval import plots
+from synthdiff.eval.report.disclosure import write_disclosure
 from synthdiff.eval.report.formats import (
     by_auc,
     number,
@@ -64,8 +65,8 @@ def write_privacy(audit: Mapping | None) -> Html:
         )
     parts = (
         *(note, reasons, tag("p", f"The test: {'; '.join(sizes)}.")),
-        *(sensitivity, _write_attacks(audit), _write_controls(audit)),
-        *(_write_roc(audit), _write_copies(audit.get("copies"))),
+        *(sensitivity, _write_attacks(audit), _write_whitebox(audit), _write_controls(audit)),
+        *(_write_roc(audit), _write_copies(audit.get("copies")), write_disclosure(audit)),
     )
     return section("Privacy", title, *parts)
 
@@ -82,6 +83,29 @@ def _write_attacks(audit: Mapping) -> Html:
         _attack_row(spaced(name), attack) for name, attack in by_auc(audit.get("attacks") or {})
     ]
     return join((tag("h3", "Attacks, strongest first"), table(caption, header, rows)))
+
+
+def _write_whitebox(audit: Mapping) -> Html:
+    block = audit.get("whitebox")
+    if not block:
+        return ""
+    checks = block.get("shadow_auc") or {}
+    caption = (
+        "By someone who holds the model itself, not only the table; same members, non-members and "
+        f"adjustment. Calibrated by {block.get('shadow_models')} shadow models, each trained on a "
+        f"random half of {block.get('shadow_patients'):,} other {audit.get('unit', 'row')}s. Last "
+        "column: AUC on those models' own members, whom they remember; it shows that the attack "
+        "works."
+    )
+    header = ("Attack", "AUC", "TPR at 1% FPR", "Adjusted p", "AUC on shadow models")
+    rows = [
+        (*_attack_row(spaced(name), attack), number(checks.get(name)))
+        for name, attack in by_auc(block.get("attacks") or {})
+    ]
+    verdict = tag("p", "If the model is handed out: ", tag("strong", block.get("verdict")))
+    reasons = tag("ul", *(tag("li", reason) for reason in block.get("reasons") or ()))
+    title = tag("h3", "Attacks on the model, strongest first")
+    return join((title, verdict, reasons, table(caption, header, rows)))
 
 
 def _write_controls(audit: Mapping) -> Html:

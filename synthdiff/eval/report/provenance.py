@@ -44,7 +44,8 @@ def write_head(manifest: Mapping, evaluation: Mapping | None) -> Html:
 def write_limits(manifest: Mapping) -> Html:
     """What the numbers below can and cannot show."""
     guarantee = manifest.get("differential_privacy")
-    if guarantee:
+    if guarantee:  # the claim; its ledger is in the manifest
+        guarantee = {k: v for k, v in guarantee.items() if not isinstance(v, Mapping | list)}
         settings = ", ".join(
             f"{name} = {text}".removeprefix(" = ") for name, text in flatten(guarantee)
         )
@@ -61,7 +62,8 @@ def write_limits(manifest: Mapping) -> Html:
         "table as good as a second real sample reaches the floor; 100% is not to be expected.",
         "Fidelity compares columns one by one and in pairs. Relations among three or more columns "
         "are seen only by detection and utility.",
-        "Averages hide small groups: rare diagnoses and minorities may fare worse than the table.",
+        "Averages hide small groups. Groups and codes of enough patients are judged in sections of "
+        "their own; smaller ones may fare worse than any number here.",
         "The page shows aggregates (counts, shares, scores) and no record, real or synthetic.",
     )
     title = "What this report does and does not show"
@@ -71,6 +73,7 @@ def write_limits(manifest: Mapping) -> Html:
 def write_training(training: Sequence[Mapping] | None) -> Html:
     """The training loss by step."""
     title = "Training"
+    training = [row for row in training or () if "loss" in row]  # a private run logs none
     if why_absent(training or None):
         return section("Training", title, tag("p", why_absent(None), class_="note"))
     last = training[-1]

@@ -57,6 +57,7 @@ figure { margin: 1rem 0 1.4rem; break-inside: avoid; }
 figure img { max-width: 100%; height: auto; display: block; }
 figcaption { color: var(--soft); font-size: .9rem; max-width: 44rem; margin-top: .4rem; }
 .grid { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 1.2rem 1.1rem; }
+.grid.pair { grid-template-columns: repeat(2, minmax(0, 1fr)); }
 .grid figure { margin: 0; display: flex; flex-direction: column; }
 .grid figcaption { order: -1; margin: 0 0 .1rem; font-size: .84rem; line-height: 1.35; }
 .grid figcaption b { display: block; color: var(--ink); overflow-wrap: anywhere; }

@@ -1,0 +1,100 @@
+"""The generators that benchmark_quality.py compares, each as a function that draws tables."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from _common import FLAGS, read_config
+from train import CONFIGS
+
+from synthdiff._validate import input_error
+from synthdiff.data.conform import conform
+from synthdiff.data.schema import Schema
+from synthdiff.data.table import read_table
+from synthdiff.eval.baselines import BASELINES, fit_ctgan
+from synthdiff.eval.protocol.resume import score_draws
+from synthdiff.eval.protocol.score import score_floor, score_table
+from synthdiff.eval.protocol.tables import Roles, prepare
+from synthdiff.synthesizer import Config, fit
+
+NETWORKS = ("unet", "mlp")
+FLOORS = ("real", "copy")
+BASELINE_METHODS = (*FLOORS, *BASELINES)
+SEEDED = (*BASELINES, "ctgan", *NETWORKS)
+METHODS = (*FLOORS, *SEEDED)
+
+
+def build_config(name: str) -> Config:
+    """The config that the flags describe, with the network of the method."""
+    configs = {prefix: read_config(prefix, config) for prefix, config in CONFIGS.items()}
+    configs["model"] = replace(configs["model"], name=name)
+    return Config(**configs, min_patients=FLAGS.min_patients)
+
+
+def read_csv_flags() -> dict[str, list[Path]]:
+    """{method: its tables} of the --csv=name:path flags; a path may hold wildcards."""
+    tables = {}
+    for item in FLAGS.csv:
+        name, _, pattern = item.partition(":")
+        path = Path(pattern)
+        files = sorted(path.parent.glob(path.name)) if pattern else []
+        if not files or name in METHODS:
+            fix = f"write name:path with a new name (not {', '.join(METHODS)}) and existing files"
+            raise input_error(f"--csv={item}", "names no table, or a method of ours", fix)
+        tables[name] = files
+    return tables
+
+
+def count_tables(name: str, num_samples: int) -> int:
+    """Tables to score: one for a floor, as many as there are files for another's method."""
+    if name in FLOORS:
+        return 1
+    return num_samples if name in SEEDED else min(num_samples, len(read_csv_flags()[name]))
+
+
+def make_sampler(
+    name: str, seed: int, train: pd.DataFrame, schema: Schema, folder: Path
+) -> Callable[[int], pd.DataFrame]:
+    """Trains the method if it needs training; returns `draw(index of the table)`."""
+    rows = len(train)
+    if name in FLOORS:
+        return lambda index: train
+    if name in BASELINES:
+        return lambda i: BASELINES[name](train, schema, rows, np.random.default_rng([seed, i]))
+    if name == "ctgan":
+        sample = fit_ctgan(train, schema, seed)
+        return lambda index: sample(rows)
+    if name in NETWORKS:
+        model = fit(train, schema, config=build_config(name), folder=folder, seed=seed)
+        return lambda index: model.sample(rows, seed=index)
+    without_patients = replace(schema, columns=schema.features)
+    return partial(_read, read_csv_flags()[name], without_patients)
+
+
+def _read(files: list[Path], schema: Schema, index: int) -> pd.DataFrame:
+    return conform(read_table(files[index]), schema)
+
+
+def run_method(name: str, seed: int, parts: dict, schema, root: Path) -> dict:
+    """The scores of one method and training seed; floors have one table and no seed."""
+    folder, train = root / name / f"seed{seed}", parts["train"]
+    budget = {"grid": FLAGS.mle_grid, "device": FLAGS.xgb_device}
+    config = build_config(name).to_json() if name in NETWORKS else None
+    tables, roles = {k: prepare(v, schema) for k, v in parts.items()}, Roles.from_schema(schema)
+
+    def score(table) -> dict:
+        if name == "real":
+            return score_floor(**tables, roles=roles, **budget)
+        return score_table(**tables, synthetic=prepare(table, schema), roles=roles, **budget)
+
+    print(f"== {name}, seed {seed}", flush=True)
+    return score_draws(
+        folder / "scores.json",
+        {"data": FLAGS.data, **budget, "config": config},
+        count_tables(name, FLAGS.num_samples),
+        lambda: make_sampler(name, seed, train, schema, folder),
+        score,
+    )

@@ -1,0 +1,91 @@
+"""Scores synthdiff and baselines by the TabDiff protocol, beside real rows, copies and shuffles.
+
+    python experiments/benchmark_quality.py --data=adult --run_dir=runs/adult \\
+        --methods=real,copy,shuffled,smote,unet,mlp --seeds=0,1,2 --num_samples=20
+
+Other generators: --csv=name:folder/*.csv, one file per sampled table. Finished tables are not
+done again; --report writes the Markdown anew from the record. Takes the config flags of train.py.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import _methods
+from _common import FLAGS, define_config_flags, run_script
+from absl import flags
+from repeat import OUR_FOLDERS
+from train import CONFIGS
+
+from synthdiff._validate import input_error, one_of, positive
+from synthdiff.data.protocol import SPLITS, load_split
+from synthdiff.data.table import write_json
+from synthdiff.eval.protocol.mle import GRIDS
+from synthdiff.eval.protocol.record import format_markdown, summarise
+from synthdiff.eval.protocol.trees import require_xgboost
+from synthdiff.synthesizer import Config
+from synthdiff.train.manifest import describe_run, hash_frame
+
+
+def define_flags() -> None:
+    flags.DEFINE_string("data", "adult", ", ".join(SPLITS) + ", any with _halves for the DCR")
+    flags.DEFINE_string("data_dir", None, "folder with the data sets; default $SYNTHDIFF_DATA")
+    flags.DEFINE_list("methods", list(_methods.BASELINE_METHODS), ", ".join(_methods.METHODS))
+    flags.DEFINE_multi_string("csv", [], "name:path of other generators' tables")
+    flags.DEFINE_list("seeds", ["0", "1", "2"], "training seeds")
+    flags.DEFINE_integer("num_samples", 20, "tables drawn per training seed")
+    flags.DEFINE_enum("mle_grid", "full", list(GRIDS), "settings tried in MLE; small for a CPU")
+    flags.DEFINE_enum("xgb_device", "cpu", ["cpu", "cuda"], "where XGBoost runs")
+    flags.DEFINE_string("record", None, "record file; default record.json in the run folder")
+    flags.DEFINE_bool("report", False, "only write the Markdown table of the record anew")
+    for prefix, config in CONFIGS.items():
+        define_config_flags(prefix, config)
+    flags.DEFINE_integer("min_patients", Config.min_patients, "rarest value that may be learnt")
+
+
+def run_all(root: Path) -> dict:
+    """The record: summaries of every method with what is needed to repeat them."""
+    parts, schema = load_split(FLAGS.data, FLAGS.data_dir)
+    manifest = describe_run(config={}, data_hash=hash_frame(parts["train"]), seeds={})
+    seeds, methods = [int(seed) for seed in FLAGS.seeds], {}
+    for name in [*FLAGS.methods, *_methods.read_csv_flags()]:
+        used = seeds if name in _methods.SEEDED else [0]
+        states = [_methods.run_method(name, seed, parts, schema, root) for seed in used]
+        runs = [state["samples"] for state in states]
+        methods[name] = {
+            "seeds": used,
+            "num_samples": [len(run) for run in runs],
+            "seconds": [state["seconds"] for state in states],
+            "scores": summarise(runs),
+        }
+    return {
+        "dataset": FLAGS.data,
+        "rows": {part: len(df) for part, df in parts.items()},
+        "command": " ".join(word for word in sys.argv if not word.startswith(OUR_FOLDERS)),
+        "commit": manifest["git_revision"],
+        "device": "{count} x {kind}, {cores} cores".format(**manifest["device"]),
+        "versions": manifest["versions"] | {"xgboost": require_xgboost().__version__},
+        "data_sha256": manifest["data_sha256"],
+        "mle_grid": FLAGS.mle_grid,
+        "wall_seconds": round(sum(sum(s.values()) for m in methods.values() for s in m["seconds"])),
+        "methods": methods,
+    }
+
+
+def benchmark(root: Path) -> None:
+    """Runs every method and seed, and writes the record as JSON and Markdown."""
+    path = Path(FLAGS.record or root / "record.json")
+    if not FLAGS.report:
+        for name in FLAGS.methods:
+            one_of(_methods.METHODS, methods=name)
+        positive(num_samples=FLAGS.num_samples)
+        require_xgboost()
+        write_json(path, run_all(root))
+    elif not path.exists():
+        raise input_error(f"--record={path}", "no such record", "run without --report first")
+    path.with_suffix(".md").write_text(format_markdown(json.loads(path.read_text())))
+    print(path.with_suffix(".md").read_text())
+
+
+if __name__ == "__main__":
+    run_script(benchmark, define_flags)

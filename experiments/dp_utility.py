@@ -1,0 +1,100 @@
+"""What a guarantee costs: fidelity, utility and attacks at several epsilons and without.
+
+    python experiments/dp_utility.py --run_dir=runs/dp --epsilons=1,3,10,0 --seeds=0,1,2 \\
+        --record=experiments/results/dp_utility.json
+
+Epsilon 0 trains without differential privacy. Takes every flag of train.py, whose settings are
+the same for all epsilons.
+"""
+
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import train
+from _common import FLAGS, describe_data, read_config, read_data, run_script, split_table
+from absl import flags
+from repeat import OUR_FOLDERS, summarise
+
+from synthdiff.data.table import write_json
+from synthdiff.eval.audit import audit
+from synthdiff.eval.evaluate import evaluate
+from synthdiff.models.config import count_params
+from synthdiff.synthesizer import Config, fit
+from synthdiff.train.manifest import describe_run
+
+
+def define_flags() -> None:
+    train.define_flags()
+    flags.DEFINE_list("epsilons", ["1", "3", "10", "0"], "budgets; 0 is no privacy")
+    flags.DEFINE_list("seeds", ["0", "1", "2"], "training seeds")
+    flags.DEFINE_string("record", None, "record file; default record.json in the run folder")
+
+
+def measure(parts: dict, schema, config: Config, seed: int) -> dict[str, float]:
+    """The headline numbers of one model."""
+    started = time.perf_counter()
+    model = fit(parts["train"], schema, config=config, seed=seed)
+    trained = time.perf_counter()
+    synthetic = model.sample(len(parts["train"]), seed=seed)
+    found = evaluate(parts["train"], parts["test"], synthetic, schema)
+    attacks = audit(parts["train"], parts["test"], parts["reference"], synthetic, schema)
+    scores = {
+        "fidelity rate": found["fidelity"]["rate"],
+        "fidelity rate, floor": found["fidelity"]["floor"]["rate"],
+        "detection AUC": found["detection"]["auc"]["value"],
+    }
+    for source in ("trtr", "tstr"):
+        scores[f"utility {source} auroc"] = found["utility"]["mean"][source]["auroc"]
+    for name, attack in attacks["attacks"].items():
+        scores[f"attack {name} AUC"] = attack["auc"]["value"]
+    if model.privacy:
+        training = model.privacy["ledger"][-1]
+        scores |= {"epsilon, PLD": model.privacy["epsilon"], "sigma": training["noise_multiplier"]}
+    scores["parameters"] = count_params(model.params)
+    return scores | {"seconds train": round(trained - started, 1)}
+
+
+def format_markdown(record: dict) -> str:
+    """One row per score, one column per epsilon."""
+    lines = [f"# {record['dataset']} by epsilon, seeds {', '.join(map(str, record['seeds']))}", ""]
+    lines += [f"- {key}: {record[key]}" for key in ("command", "commit", "device", "wall_seconds")]
+    if len(record["seeds"]) == 1:
+        lines.append("- one seed only: nothing is known of the spread over seeds")
+    names = list(record["scores"])
+    heads = [f"epsilon {name}" if float(name) else "not private" for name in names]
+    lines += ["", f"| score | {' | '.join(heads)} |", "| --- |" + " ---: |" * len(names)]
+    for score in next(iter(record["scores"].values())):
+        cells = [record["scores"][name].get(score) for name in names]
+        texts = ["" if c is None else f"{c['mean']:.4g}" for c in cells]
+        spreads = [f" ± {c['std']:.2g}" if c and c["std"] is not None else "" for c in cells]
+        lines.append(f"| {score} | {' | '.join(map(str.__add__, texts, spreads))} |")
+    return "\n".join(lines) + "\n"
+
+
+def compare(root: Path) -> None:
+    started, spec = time.time(), describe_data()
+    df, schema = read_data(spec)
+    parts = split_table(df, schema, spec["split_seed"])
+    configs = {prefix: read_config(prefix, config) for prefix, config in train.CONFIGS.items()}
+    base, runs, seeds = Config(**configs), {}, [int(seed) for seed in FLAGS.seeds]
+    for epsilon in FLAGS.epsilons:
+        config = replace(base, dp=replace(base.dp, epsilon=float(epsilon)))
+        runs[epsilon] = [measure(parts, schema, config, seed) for seed in seeds]
+    facts = describe_run(config=base.to_json(), data_hash=None, seeds={"train": seeds})
+    record = {"dataset": spec["data"], "seeds": seeds, "commit": facts["git_revision"],
+              "command": " ".join(w for w in sys.argv if not w.startswith(OUR_FOLDERS)),
+              "device": "{count} x {kind}, {cores} cores".format(**facts["device"]),
+              "versions": facts["versions"], "config": facts["config"],
+              "wall_seconds": round(time.time() - started),
+              "scores": {name: summarise(runs[name]) for name in runs}}  # fmt: skip
+    path = Path(FLAGS.record or root / "record.json")
+    write_json(path, json.loads(json.dumps(record)))
+    path.with_suffix(".md").write_text(format_markdown(record))
+    print(path.with_suffix(".md").read_text())
+
+
+if __name__ == "__main__":
+    run_script(compare, define_flags)

@@ -1,0 +1,101 @@
+"""Does balancing a column make models fairer that are trained on the synthetic table?
+
+    python experiments/fairness.py --run_dir=runs/quickstart --balance=black \\
+        --record=experiments/results/fairness_rand_hie.json
+
+Reads a run, or trains one where there is none. Samples it as it is and balanced, once per seed;
+models of each table, alone and added to the real rows, are tested on real rows. Takes every flag
+of train.py. Writes the record as JSON, and a Markdown table beside it.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import train
+from _arms import compare_arms, draw_tables, find_groups, measure_tables
+from _common import FLAGS, read_data, read_manifest, run_script, split_table
+from absl import flags
+from repeat import OUR_FOLDERS
+
+from synthdiff import load
+from synthdiff._validate import InputError
+from synthdiff.data.balance import parse_balance
+from synthdiff.data.table import write_json
+from synthdiff.eval.utility import predict_target
+
+NOTES = ("command", "train_seed", "train_steps", "sampling_seeds", "rows", "test_patients",
+         "target", "commit", "device", "wall_seconds")  # fmt: skip
+
+
+def define_flags() -> None:
+    train.define_flags()
+    flags.DEFINE_string("balance", None, "column, or column:level=share,..., as in sample.py")
+    flags.DEFINE_integer("num_rows", None, "rows per table; default: as many as were trained on")
+    flags.DEFINE_list("seeds", ["0", "1", "2"], "seeds of the synthetic tables")
+    flags.DEFINE_string("record", None, "record file; default fairness.json in the run folder")
+    flags.mark_flag_as_required("balance")
+
+
+def format_markdown(record: dict) -> str:
+    """The record as Markdown: each score of real, as-is and balanced tables."""
+    lines = [f"# Fairness: {record['dataset']}, {record['balance']} balanced", ""]
+    lines += [f"- {key}: {record[key]}" for key in NOTES]
+    lines += ["", "Models of each table tested on real rows: mean ± std over sampling seeds.",
+              "Change: balanced minus as is, 95% interval over test patients.", ""]  # fmt: skip
+    for added, change in (("", "change"), ("real + ", "change, added")):
+        arms = ["real", f"{added}as is", f"{added}balanced"]
+        lines += [f"| score | {' | '.join(arms)} | change |", "| --- | ---: | ---: | ---: | ---: |"]
+        for name, row in record["scores"].items():
+            if "skipped" in row:
+                lines.append(f"| {name} | skipped: {row['skipped']} | | | |")
+                continue
+            spread = [f"{row[arm]['mean']:.3f} ± {row[arm]['std'] or 0:.3f}" for arm in arms[1:]]
+            gain = "{value:+.3f} ({lower:+.3f} to {upper:+.3f})".format(**row[change])
+            lines.append(f"| {name} | {row['real']:.3f} | {' | '.join(spread)} | {gain} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def compare(run_dir: Path) -> None:
+    """Trains where there is no run, then draws, fits, measures and writes the record."""
+    started = time.time()
+    if not (run_dir / "manifest.json").exists():
+        train.train(run_dir)
+    manifest = read_manifest(run_dir)
+    df, schema = read_data(manifest["data"])
+    parts = split_table(df, schema, manifest["data"]["split_seed"])
+    name = parse_balance(FLAGS.balance)[0]
+    seeds = [int(seed) for seed in FLAGS.seeds]
+    rows, model = FLAGS.num_rows or len(parts["train"]), load(run_dir)
+    tables = draw_tables(model, parts["train"], schema, FLAGS.balance, rows, seeds)
+    predictions = predict_target(tables, parts["test"], schema, 0)
+    if isinstance(predictions, dict):
+        raise InputError(f"No model of the target: {predictions['skipped']}.")
+    codes, groups, patients = find_groups(parts, schema, name, predictions.rows)
+    scores = compare_arms(measure_tables(predictions, codes, groups, patients))
+    record = {
+        "dataset": manifest["dataset"],
+        "balance": FLAGS.balance,
+        "target": predictions.target,
+        "sampling_seeds": seeds,
+        "rows": {part: len(parts[part]) for part in ("train", "test")} | {"synthetic": rows},
+        "test_patients": {g: len(np.unique(patients[codes == i])) for i, g in enumerate(groups)},
+        "command": " ".join(word for word in sys.argv if not word.startswith(OUR_FOLDERS)),
+        "train_seed": manifest["seeds"],
+        "train_steps": manifest["config"]["train"]["num_steps"],
+        "commit": manifest["git_revision"],
+        "device": "{count} x {kind}, {cores} cores".format(**manifest["device"]),
+        "versions": manifest["versions"],
+        "wall_seconds": round(time.time() - started),
+        "scores": scores,
+    }
+    path = Path(FLAGS.record or run_dir / "fairness.json")
+    write_json(path, record)
+    path.with_suffix(".md").write_text(format_markdown(record))
+    print(path.with_suffix(".md").read_text())
+
+
+if __name__ == "__main__":
+    run_script(compare, define_flags)

@@ -1,0 +1,102 @@
+"""Which attacks catch a model that was trained too long on too few patients?
+
+    python experiments/overfit_audit.py --run_dir=runs/overfit --cohort=300 \\
+        --model.name=mlp --train.num_steps=3000 --compare=runs/quickstart \\
+        --record=experiments/results/whitebox_rand_hie.json
+
+Trains on `cohort` of the training patients, attacks table and model, and records the result beside
+audits that are finished (--compare: run folders that `audit.py --whitebox` has seen).
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import audit as audit_script
+import numpy as np
+import train
+from _common import FLAGS, describe_data, read_config, read_data, run_script, split_table
+from absl import flags
+
+from synthdiff.data.table import write_json
+from synthdiff.eval.audit import audit
+from synthdiff.eval.release import redact
+from synthdiff.synthesizer import Config, fit
+from synthdiff.train.manifest import describe_run, hash_frame
+
+OUR_FOLDERS = ("--run_dir", "--data_dir", "--record", "--compare")
+
+
+def define_flags() -> None:
+    train.define_flags()
+    audit_script.define_flags()
+    flags.DEFINE_integer("cohort", 300, "training patients")
+    flags.DEFINE_list("compare", [], "folders of finished runs with a white-box audit")
+    flags.DEFINE_string("record", None, "record file; default record.json in the run folder")
+
+
+def format_row(name: str, on: str, found: dict, shadow_auc: float | None) -> str:
+    auc, tpr = found["auc"], found["tpr_at_1pct_fpr"]
+    cells = [
+        *(name, on),
+        f"{auc['value']:.3f} ({auc['lower']:.3f} to {auc['upper']:.3f})",
+        f"{tpr['value']:.1%} ({tpr['lower']:.1%} to {tpr['upper']:.1%})",
+        f"{found['p_value_holm']:.2g}",
+        "" if shadow_auc is None else f"{shadow_auc:.3f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def format_markdown(record: dict) -> str:
+    lines = ["# Attacks on the table and on the model itself", ""]
+    lines += [f"- {key}: {record[key]}" for key in ("command", "commit", "device", "wall_seconds")]
+    for name, result in record["audits"].items():
+        model = result["whitebox"]
+        lines += ["", f"## {name}", "", f"- {result['members']} {result['unit']}s a side"]
+        lines += [f"- table: {result['verdict']}; model: {model['verdict']}"]
+        lines += [f"- {model['shadow_models']} shadow models, {model['noises']} noises", ""]
+        lines += ["| attack | on | AUC | TPR at 1% FPR | adjusted p | AUC on shadow models |"]
+        lines += ["| --- | --- | ---: | ---: | ---: | ---: |"]
+        lines += [format_row(k, "table", v, None) for k, v in result["attacks"].items()]
+        known = model["shadow_auc"]
+        lines += [format_row(k, "model", v, known.get(k)) for k, v in model["attacks"].items()]
+    return "\n".join(lines) + "\n"
+
+
+def run(run_dir: Path) -> None:
+    started = time.time()
+    config = {prefix: read_config(prefix, kind) for prefix, kind in train.CONFIGS.items()}
+    config = Config(**config, min_patients=FLAGS.min_patients)
+    spec = describe_data()
+    df, schema = read_data(spec)
+    parts = split_table(df, schema, spec["split_seed"])
+    ids = parts["train"][schema.entity] if schema.entity else parts["train"].index.to_series()
+    chosen = np.random.default_rng(spec["split_seed"]).permutation(ids.unique())[: FLAGS.cohort]
+    parts["train"] = parts["train"][ids.isin(chosen)].reset_index(drop=True)
+    model = fit(parts["train"], schema, config=config, folder=run_dir)
+    parts["synthetic"] = model.sample(len(parts["train"]))
+    whitebox = audit_script.attack_with_flags(model, parts["reference"])
+    result = audit(**parts, schema=schema, whitebox=whitebox)
+    audits = {Path(d).name: json.loads((Path(d) / "audit.json").read_text()) for d in FLAGS.compare}
+    audits[f"{FLAGS.cohort} patients, {config.train.num_steps} steps"] = result
+    audits = {name: redact(found) for name, found in audits.items()}
+    seeds = {"train": config.train.seed, "split": spec["split_seed"]}
+    facts = describe_run(config=config.to_json(), data_hash=hash_frame(df), seeds=seeds)
+    record = {
+        "command": " ".join(word for word in sys.argv if not word.startswith(OUR_FOLDERS)),
+        "commit": facts["git_revision"],
+        "device": "{count} x {kind}, {cores} cores".format(**facts["device"]),
+        **{key: facts[key] for key in ("versions", "config", "seeds", "data_sha256")},
+        "wall_seconds": round(time.time() - started),
+        "audits": audits,
+    }
+    path = Path(FLAGS.record or run_dir / "record.json")
+    no_curves = {"object_hook": lambda found: {k: v for k, v in found.items() if k != "roc"}}
+    write_json(path, json.loads(json.dumps(record), **no_curves))
+    path.with_suffix(".md").write_text(format_markdown(record))
+    print(path.with_suffix(".md").read_text())
+
+
+if __name__ == "__main__":
+    run_script(run, define_flags)

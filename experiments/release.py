@@ -1,0 +1,57 @@
+"""Releases a run's synthetic table if its audit passes the policy; otherwise says why not.
+
+    python experiments/release.py --run_dir=runs/quickstart --accept_caution="inference of health"
+
+Writes <run_dir>/release/ with the table, its card, the report and the audit, or writes
+<run_dir>/refusal.json and ends with exit code 1. A gate at CAUTION refuses too unless it is named
+in --accept_caution (repeat the flag for more), which the card then says.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from _common import FLAGS, read_manifest, read_run, run_script
+from absl import flags
+
+from synthdiff._validate import input_error
+from synthdiff.data.table import write_json
+from synthdiff.eval.release import write_release
+from synthdiff.eval.report import write_report
+from synthdiff.train.metrics import read_metrics
+
+
+def read_json(path: Path) -> dict | None:
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def run_release(run_dir: Path) -> None:
+    audit = read_json(run_dir / "audit.json")
+    if audit is None:
+        raise input_error(str(run_dir), "no audit.json", "run experiments/audit.py")
+    tables, schema = read_run(run_dir)
+    manifest = read_manifest(run_dir)
+
+    def write_page(path: Path, shown: dict) -> None:
+        evaluation = read_json(run_dir / "evaluation.json")
+        training = read_metrics(run_dir / "metrics.jsonl")
+        parts = {"evaluation": evaluation, "audit": shown, "training": training}
+        write_report(path, manifest=manifest, schema=schema, **parts)
+
+    folder, accept = run_dir / "release", FLAGS.accept_caution
+    refusals = write_release(folder, audit, tables, schema, manifest, write_page, accept)
+    refused = run_dir / "refusal.json"
+    refused.unlink(missing_ok=True)
+    if refusals:
+        write_json(refused, {"refused": refusals}, private=True)
+        print("\n".join(["REFUSED, nothing was released:", *refusals]), file=sys.stderr)
+        raise SystemExit(1)
+    print(f"released: {', '.join(sorted(path.name for path in folder.iterdir()))} in {folder}")
+
+
+def define_flags() -> None:
+    flags.DEFINE_multi_string("accept_caution", [], "gate at CAUTION that you answer for")
+
+
+if __name__ == "__main__":
+    run_script(run_release, define_flags)

@@ -1,0 +1,91 @@
+"""How often the audit cries wolf: real rows of other patients stand in for the synthetic table.
+
+    python experiments/validate_audit.py --data=rand_hie --split_seeds=100:120 \\
+        --record=experiments/results/null_splits.json
+
+Per split the patients fall into train, test, reference and "synthetic"; nothing is learnt, so every
+rejection is false. The planted leaks of the same audits say what would have been found.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import faiss
+import numpy as np
+from _common import FLAGS, define_data_flags, describe_data, read_data, run_script
+from absl import flags
+
+from synthdiff.data.split import split_by_entity
+from synthdiff.data.table import write_json
+from synthdiff.eval.audit import audit_membership
+from synthdiff.eval.controls import ALPHA
+from synthdiff.eval.features import row_keys
+from synthdiff.eval.game import set_up_game
+from synthdiff.eval.statistics import clopper_pearson
+
+SHARES = {"train": 0.4, "test": 0.2, "reference": 0.2, "synthetic": 0.2}
+
+
+def audit_split(df, schema, seed: int) -> dict:
+    """p-values, verdict and controls of the audit of one split in which nothing was learnt."""
+    patients = df[schema.entity].to_numpy() if schema.entity else None
+    parts = split_by_entity(patients, len(df), SHARES, seed)
+    tables = {name: df.iloc[rows].reset_index(drop=True) for name, rows in parts.items()}
+    rng = np.random.default_rng(seed)
+    game = set_up_game(tables, schema, rng)
+    found, _ = audit_membership(game, row_keys(tables["synthetic"], schema), rng)
+    tests = {name: attack["p_value"] for name, attack in found["attacks"].items()}
+    return {
+        "seed": seed,
+        "patients": game.patients,
+        "verdict": found["verdict"],
+        "reasons": found["reasons"],
+        "p_values": tests | {"copies": found["copies"]["p_value"]},
+        "auc": {name: attack["auc"]["value"] for name, attack in found["attacks"].items()},
+        "leaks_found": {k: found["controls"][k]["detected"] for k in ("leak", "leak_small")},
+    }
+
+
+def summarise(splits: list[dict]) -> dict:
+    """Share of splits, with exact intervals, in which each test and the audit were wrong."""
+
+    def share(hits: list[bool]) -> dict:
+        return {"count": sum(hits)} | clopper_pearson(sum(hits), len(hits))
+
+    names = splits[0]["p_values"]
+    rates = {n: share([bool(s["p_values"][n] < ALPHA) for s in splits]) for n in names}
+    for verdict in ("LEAK DETECTED", "INVALID", "INCONCLUSIVE", "NO LEAK DETECTED"):
+        rates[f"verdict {verdict}"] = share([s["verdict"] == verdict for s in splits])
+    for leak in splits[0]["leaks_found"]:
+        rates[f"planted {leak} found"] = share([s["leaks_found"][leak] for s in splits])
+    return rates
+
+
+def define_flags() -> None:
+    flags.DEFINE_string("split_seeds", "100:120", "first:last split seed, the last left out")
+    flags.DEFINE_string("record", "null_splits.json", "record file; a Markdown table goes beside")
+
+
+def validate(run_dir: Path) -> None:
+    faiss.omp_set_num_threads(1)
+    started, (first, last) = time.time(), map(int, FLAGS.split_seeds.split(":"))
+    df, schema = read_data(describe_data())
+    splits = [audit_split(df, schema, seed) for seed in range(first, last)]
+    record = {"data": FLAGS.data, "command": " ".join(sys.argv), "shares": SHARES}
+    record |= {"wall_seconds": round(time.time() - started), "rates": summarise(splits)}
+    path = Path(FLAGS.record)
+    write_json(path, record | {"splits": splits})
+    lines = [f"# Audits of {FLAGS.data} in which nothing was learnt", ""]
+    lines += [f"{len(splits)} splits, {splits[0]['patients']} patients a side, level {ALPHA}.", ""]
+    lines += ["| event | splits | share | 95% interval |", "| --- | ---: | ---: | ---: |"]
+    for name, rate in record["rates"].items():
+        ends = f"{rate['lower']:.3f} to {rate['upper']:.3f}"
+        lines.append(f"| {name} | {rate['count']} | {rate['value']:.3f} | {ends} |")
+    path.with_suffix(".md").write_text("\n".join(lines) + "\n")
+    print(json.dumps({name: rate["value"] for name, rate in record["rates"].items()}, indent=1))
+
+
+if __name__ == "__main__":
+    run_script(validate, define_data_flags, define_flags)

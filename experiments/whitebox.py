@@ -1,0 +1,81 @@
+"""What `audit.py --whitebox` does to a trained model: shadow models, losses, attacks."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from synthdiff._validate import input_error
+from synthdiff.diffusion.losses import make_loss_fn
+from synthdiff.eval.whitebox import Losses, check_on_shadows, score_rows
+from synthdiff.exposure.measure import make_measure_losses, measure_probes
+from synthdiff.exposure.shadow import draw_membership, take_model, train_shadows
+from synthdiff.layout import Records
+from synthdiff.models.config import ModelConfig, make_network
+from synthdiff.synthesizer import Synthesizer
+from synthdiff.train.optim import TrainConfig
+
+SHADOW_MODEL = ModelConfig("mlp", width=8, hidden=128, depth=2)
+SHADOW_TRAIN = TrainConfig(batch_size=128, steps_per_call=100, ema_decay=0.98)
+MAX_POOL_PATIENTS = 1500
+
+
+def _choose_pool(df: pd.DataFrame, entity: str | None) -> tuple[pd.DataFrame, np.ndarray]:
+    """Rows of at most MAX_POOL_PATIENTS reference patients, and whose each is."""
+    ids = df[entity].to_numpy() if entity else np.arange(len(df))
+    chosen = np.random.default_rng(3).permutation(np.unique(ids))[:MAX_POOL_PATIENTS]
+    kept = np.isin(ids, chosen)
+    return df[kept], ids[kept]
+
+
+def attack_model(
+    model: Synthesizer,
+    reference: pd.DataFrame,
+    num_models: int,
+    num_steps: int,
+    num_noises: int,
+    members: pd.DataFrame,
+    nonmembers: pd.DataFrame,
+) -> tuple[dict[str, np.ndarray], dict]:
+    """Scores per row of members and non-members, and facts for the report.
+
+    Shadow models learn from reference patients only, none of whom is attacked.
+    """
+    if num_models < 4:
+        raise input_error("--shadow_models", f"{num_models} is too few", "use 8 to 64")
+    layout, schedule, config = model.codec.layout, model.config.schedule, model.config.model
+    reference, ids = _choose_pool(reference, model.codec.schema.entity)
+    patients, owner = np.unique(ids, return_inverse=True)
+
+    def encode(df: pd.DataFrame, use: int) -> Records:
+        return Records(*model.codec.encode(df, np.random.default_rng([use, 4])))
+
+    # Encoded anew for the attack, as a member is whose noise within granular values is unknown.
+    learnt, pool = encode(reference, 0), encode(reference, 1)
+    targets = encode(pd.concat([members, nonmembers], ignore_index=True), 2)
+    member = draw_membership(len(patients), num_models, 0)[:, owner]
+    init_fn, shadow_fn = make_network(SHADOW_MODEL, layout)
+    loss_fn = make_loss_fn(shadow_fn, layout, schedule)
+    shadows = train_shadows(
+        init_fn, loss_fn, learnt, member, replace(SHADOW_TRAIN, num_steps=num_steps)
+    )
+    of_shadow = make_measure_losses(shadow_fn, layout, schedule, num_noises=num_noises)
+    each = [take_model(shadows, m) for m in range(num_models)]
+    apply_fn = make_network(config, layout, learnable_schedule=schedule.learnable)[1]
+    of_model = make_measure_losses(apply_fn, layout, schedule, num_noises=num_noises)
+
+    def measure(records: Records, who: np.ndarray) -> Losses:
+        shadow = np.stack([of_shadow(params, records) for params in each])
+        return Losses(of_model(model.params, records), shadow, who)
+
+    unseen = measure(pool, member)
+    nobody = np.zeros((num_models, len(targets.continuous)), bool)
+    scores = score_rows(measure(targets, nobody), unseen)
+    scores |= measure_probes(apply_fn, model.params, layout, schedule, targets)
+    return scores, {
+        "shadow_models": num_models,
+        "shadow_steps": num_steps,
+        "shadow_patients": len(patients),
+        "noises": num_noises,
+        "shadow_auc": check_on_shadows(unseen, ids),
+    }

@@ -1,0 +1,133 @@
+"""The three risks of WP29 opinion 05/2014: singling out, linkability and inference.
+
+Each risk compares an attack on patients of the training data with the same attack on held-out
+patients and with guessing; what it gains over the held-out patients is the residual risk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from synthdiff.data.schema import Schema
+from synthdiff.eval.features import Featurizer, patient_numbers
+from synthdiff.eval.inference import guess_secret
+from synthdiff.eval.linkability import chance_of_link, find_links
+from synthdiff.eval.risk import compare_rates
+from synthdiff.eval.singling_out import attack_multivariate, attack_univariate
+from synthdiff.eval.statistics import holm
+from synthdiff.eval.strata import find_outliers
+
+_MAX_PATIENTS = 5000
+_MAX_ROWS = 50_000
+
+
+@dataclass(frozen=True)
+class _Targets:
+    """One random record of each patient, members first; and who is a member, who an outlier."""
+
+    table: pd.DataFrame
+    member: np.ndarray
+    outlier: np.ndarray
+
+
+def _keep(df: pd.DataFrame, schema: Schema, count: int, rng: np.random.Generator):
+    """The rows of `count` random patients (or of all), and the patient of each row."""
+    patients = patient_numbers(df, schema)
+    total = int(patients.max()) + 1
+    rows = np.isin(patients, rng.permutation(total)[: min(count, total)])
+    return df[rows].reset_index(drop=True), patients[rows]
+
+
+def _draw_targets(
+    members: pd.DataFrame,
+    controls: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    schema: Schema,
+    rng: np.random.Generator,
+) -> _Targets:
+    drawn = []
+    for df in (members, controls):
+        kept, patients = _keep(df, schema, _MAX_PATIENTS, rng)
+        order = rng.permutation(len(kept))
+        drawn.append(kept.iloc[order[np.unique(patients[order], return_index=True)[1]]])
+    table = pd.concat(drawn, ignore_index=True)
+    features = Featurizer.fit(synthetic, schema).transform(table)
+    rows = np.arange(len(table))
+    outlier = np.isin(rows, find_outliers([(features, rows)])[0])
+    return _Targets(table, rows < len(drawn[0]), outlier)
+
+
+def _compare(
+    right: np.ndarray, chance: np.ndarray, member: np.ndarray, outlier: np.ndarray
+) -> dict:
+    """The record of an attack on all targets, with one on the outliers only beside it."""
+    records = []
+    for kept in (np.ones(len(right), bool), outlier):
+        first, second = kept & member, kept & ~member
+        baseline = float(chance[first].mean()) if first.any() else 0.0
+        records.append(compare_rates(right[first], right[second], baseline))
+    return records[0] | {"outliers": records[1]}
+
+
+def _single_out(
+    members: pd.DataFrame,
+    controls: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    schema: Schema,
+    rng: np.random.Generator,
+) -> dict[str, dict]:
+    """Equally many patients a side, for a predicate singles out more easily among fewer."""
+    counts = [int(patient_numbers(df, schema).max()) + 1 for df in (members, controls)]
+    size = min(*counts, _MAX_PATIENTS)
+    sides = [_keep(df, schema, size, rng) for df in (members, controls)]
+    return {
+        "univariate": attack_univariate(sides, synthetic, schema, rng),
+        "multivariate": attack_multivariate(sides, synthetic, schema, rng),
+    }
+
+
+def audit_disclosure(
+    train: pd.DataFrame,
+    held_out: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    schema: Schema,
+    rng: np.random.Generator,
+) -> dict:
+    """Singling out, linkability, and inference of each sensitive column and the target.
+
+    held_out: every real row of patients whom the generator never saw. At most 5000 patients a
+    side, one random record of each, and 50,000 synthetic rows. The p-values of all attacks are
+    adjusted together (Holm).
+    """
+    if len(synthetic) > _MAX_ROWS:
+        synthetic = synthetic.iloc[rng.choice(len(synthetic), _MAX_ROWS, replace=False)]
+    synthetic = synthetic.reset_index(drop=True)
+    targets = _draw_targets(train, held_out, synthetic, schema, rng)
+    secrets = dict.fromkeys([*schema.sensitive, *filter(None, [schema.target])])
+    result = {"singling_out": _single_out(train, held_out, synthetic, schema, rng)}
+    if len(schema.features) > 1:
+        links = find_links(targets.table, synthetic, schema, rng)
+        chance = np.full(len(links), chance_of_link(len(synthetic), 1))
+        result["linkability"] = _compare(links, chance, targets.member, targets.outlier)
+        result["inference"] = {}
+    for name in secrets if len(schema.features) > 1 else ():
+        known, right, chance = guess_secret(targets.table, synthetic, schema, schema[name], rng)
+        sides = targets.member[known], targets.outlier[known]
+        result["inference"][name] = _compare(right, chance, *sides)
+    adjusted = holm({k: v["p_value"] for k, v in list_attacks(result).items() if "p_value" in v})
+    for name, record in list_attacks(result).items():
+        if name in adjusted:
+            record["p_value_holm"] = adjusted[name]
+    return result
+
+
+def list_attacks(disclosure: dict) -> dict[str, dict]:
+    """Every attack of the result by a name of its own, such as "inference of sex"."""
+    named = {f"singling out, {k}": v for k, v in (disclosure.get("singling_out") or {}).items()}
+    if "linkability" in disclosure:
+        named["linkability"] = disclosure["linkability"]
+    inferred = disclosure.get("inference") or {}
+    return named | {f"inference of {k}": v for k, v in inferred.items()}

@@ -1,0 +1,176 @@
+"""What an audit must show before a table may go out: every limit, and where it comes from.
+
+Limits bind the upper end of the 95% interval, so a small audit fails to show what it cannot show.
+They are this project's proposals but for 0.09, which has precedents; edit them here and nowhere
+else. A gate says PASS, CAUTION, INCONCLUSIVE, FAIL or INVALID, and never that a table is private.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from synthdiff.eval.controls import ALPHA
+from synthdiff.eval.disclosure import list_attacks
+
+STATUSES = ("PASS", "CAUTION", "INCONCLUSIVE", "FAIL", "INVALID")
+
+
+@dataclass(frozen=True)
+class Limit:
+    """An upper bound up to `good` passes, up to `bearable` calls for caution."""
+
+    good: float
+    bearable: float
+    why: str
+
+
+TPR = Limit(
+    0.027,
+    0.10,
+    "0.027 = e x 1%, the most that an attack on a generator with differential privacy of epsilon 1 "
+    "can find at 1% false alarms; 10% is ten times chance",
+)
+TPR_STRATUM = Limit(
+    0.05,
+    0.20,
+    "twice the limits for everybody, since vulnerable patients are few: with 500 a side, no leak "
+    "passes in 99 of 100 audits and a leak of 5% in none (simulated)",
+)
+AUC = Limit(0.55, 0.60, "chance is 0.5; with 1000 patients a side chance alone stays within 0.525")
+RESIDUAL = Limit(
+    0.05,
+    0.09,
+    "0.09 is the identity disclosure limit of US expert determinations (El Emam 2020), from the "
+    "smallest publishable cell of 11 people; 0.05 leaves a margin below it",
+)
+FIRST_OF_ALL = "without it the other numbers cannot be read"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One gate's outcome: its status, the numbers behind it and the reason in words."""
+
+    name: str
+    status: str
+    reason: str
+    why: str
+    value: float | None = None
+    upper: float | None = None
+    limit: float | None = None
+
+
+def _judge(name: str, what: str, estimate: Mapping, limit: Limit, *, few: bool = False) -> Gate:
+    """Reads an interval against a limit.
+
+    An interval that reaches above `bearable` but holds `good` too is not evidence of a risk: it
+    is INCONCLUSIVE, or CAUTION where the group can only be small (few).
+    """
+    if "skipped" in estimate:
+        status = "CAUTION" if few else "INCONCLUSIVE"
+        return Gate(name, status, f"{what} was not measured: {estimate['skipped']}.", limit.why)
+    value, upper = estimate["value"], estimate["upper"]
+    status, end = "FAIL", f"above the limit of {limit.bearable:g}"
+    if upper <= limit.good:
+        status, end = "PASS", f"within the limit of {limit.good:g}"
+    elif upper <= limit.bearable:
+        status, end = "CAUTION", f"above {limit.good:g} and within {limit.bearable:g}"
+    elif estimate["lower"] <= limit.good:
+        status = "CAUTION" if few else "INCONCLUSIVE"
+        end += f", but {estimate['lower']:.3f} is possible too: too few patients to tell"
+    reason = f"{what} is {value:.3f}, at most {upper:.3f}: {end}."
+    return Gate(name, status, reason, limit.why, value, upper, limit.good)
+
+
+def _worst(attacks: Mapping[str, Mapping], key: str) -> tuple[str, Mapping]:
+    """The attack with the highest upper bound, and that estimate."""
+    name = max(attacks, key=lambda attack: attacks[attack][key]["upper"])
+    return name.replace("_", " "), attacks[name][key]
+
+
+def _judge_audit(audit: Mapping) -> list[Gate]:
+    """Whether the audit can be read: validity and power."""
+    words = " ".join(audit["reasons"])
+    if audit["verdict"] == "INVALID":
+        return [Gate("validity", "INVALID", words, FIRST_OF_ALL)]
+    gates = [Gate("validity", "PASS", "Every control came out as it should.", FIRST_OF_ALL)]
+    found = {size: audit["controls"][size]["detected"] for size in ("leak", "leak_small")}
+    why = "finding nothing means little where planted copies of members are not found"
+    if audit["verdict"] == "INCONCLUSIVE" or not found["leak"]:
+        return [*gates, Gate("power", "INCONCLUSIVE", words, why)]
+    status = "PASS" if found["leak_small"] else "CAUTION"
+    reason = "The planted leak of 1% of the members was " + ("" if found["leak_small"] else "not ")
+    return [*gates, Gate("power", status, f"{reason}found; one of 10% was.", why)]
+
+
+def _judge_membership(audit: Mapping) -> list[Gate]:
+    attacks = audit["attacks"]
+    leaks = [name.replace("_", " ") for name, a in attacks.items() if a["p_value_holm"] < ALPHA]
+    reason = "No attack tells members from others beyond chance."
+    if leaks:
+        reason = f"Tells members from others beyond chance: {', '.join(leaks)}."
+    why = "a leak of 1% of the members lies within the limits below and shows only in a test"
+    gates = [Gate("membership test", "FAIL" if leaks else "PASS", reason, why)]
+    name, tpr = _worst(attacks, "tpr_at_1pct_fpr")
+    what = f"The share of members found at 1% false alarms (attack {name})"
+    gates.append(_judge("membership TPR", what, tpr, TPR))
+    name, auc = _worst(attacks, "auc")
+    gates.append(_judge("membership AUC", f"The AUC (attack {name})", auc, AUC))
+    for stratum, result in (audit.get("strata") or {}).items():
+        if result["members"] + result["nonmembers"] == 0:
+            reason = "Nobody belongs to this stratum."
+            gates.append(Gate(f"membership TPR, {stratum}", "PASS", reason, TPR_STRATUM.why))
+            continue
+        what, estimate = "The share of members found at 1% false alarms", result
+        if "skipped" not in result:
+            name, estimate = _worst(result["attacks"], "tpr_at_1pct_fpr")
+            what += f" (attack {name}, {result['members']} members)"
+        gates.append(_judge(f"membership TPR, {stratum}", what, estimate, TPR_STRATUM, few=True))
+    return gates
+
+
+def _judge_copies(copies: Mapping) -> list[Gate]:
+    exact = copies["p_value_holm"] >= ALPHA
+    reason = (
+        f"{copies['train_share']:.2%} of the training rows and {copies['holdout_share']:.2%} of "
+        f"the held-out rows reappear (adjusted p = {copies['p_value_holm']:.3f})."
+    )
+    why = "held-out rows reappear by chance only; training rows must not do so more often"
+    gates = [Gate("exact copies", "PASS" if exact else "FAIL", reason, why)]
+    if "near" in copies:
+        estimate = copies["near"].get("residual", copies["near"])
+        what = "The excess of training patients with a near copy"
+        gates.append(_judge("near copies", what, estimate, RESIDUAL))
+    return gates
+
+
+def _judge_disclosure(disclosure: Mapping | None) -> list[Gate]:
+    if not disclosure:
+        reason = "Singling out, linkability and inference were not measured."
+        return [Gate("disclosure", "INCONCLUSIVE", reason, RESIDUAL.why)]
+    gates = []
+    for name, record in list_attacks(disclosure).items():
+        estimate = record.get("residual", record)
+        gates.append(_judge(name, "The residual risk", estimate, RESIDUAL))
+        if "outliers" in record:
+            estimate = record["outliers"].get("residual", record["outliers"])
+            what = "The residual risk of outliers"
+            gates.append(_judge(f"{name}, outliers", what, estimate, RESIDUAL, few=True))
+    if not disclosure.get("inference"):
+        reason = "No sensitive or target column is declared, so inference was not tested."
+        gates.append(Gate("inference", "CAUTION", reason, RESIDUAL.why))
+    return gates
+
+
+def evaluate_policy(audit: Mapping) -> list[dict]:
+    """Every gate's outcome, from the result of `audit.audit`."""
+    gates = _judge_audit(audit)
+    if gates[0].status != "INVALID":
+        gates += _judge_membership(audit) + _judge_copies(audit["copies"])
+        gates += _judge_disclosure(audit.get("disclosure"))
+    return [asdict(gate) for gate in gates]
+
+
+def worst_status(gates: list[dict]) -> str:
+    """The status of the release as a whole: that of its worst gate."""
+    return max((gate["status"] for gate in gates), key=STATUSES.index)

@@ -1,0 +1,108 @@
+"""Conjunctions of conditions on several columns, and the one patient to whom they point."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from synthdiff.data.schema import Schema
+from synthdiff.eval.features import category_keys, numeric_values
+
+NOBODY = -1
+_MOST_COLUMNS = 8
+_CHUNK = 32
+
+
+@dataclass(frozen=True)
+class Predicates:
+    """Conjunctions over columns: slots [queries, 8] of column, operator sign and value.
+
+    sign: 1 for >=, -1 for <=, 0 for equality; a value of NaN asks for a missing cell. Queries
+    of fewer columns repeat their last one.
+    """
+
+    columns: np.ndarray
+    signs: np.ndarray
+    values: np.ndarray
+
+    def __getitem__(self, kept: object) -> Predicates:
+        return Predicates(self.columns[kept], self.signs[kept], self.values[kept])
+
+    def cut(self, last: np.ndarray) -> Predicates:
+        """Each query without the slots after `last` [queries]."""
+        slots = np.minimum(np.arange(self.columns.shape[1]), last[:, None])
+        parts = (self.columns, self.signs, self.values)
+        return Predicates(*(np.take_along_axis(part, slots, axis=1) for part in parts))
+
+    def match(self, table: np.ndarray) -> Iterator[np.ndarray]:
+        """bool [queries, rows] of a table [columns, rows] after each further slot."""
+        found = np.ones((len(self.columns), table.shape[1]), bool)
+        for slot in range(self.columns.shape[1]):
+            cells = table[self.columns[:, slot]]
+            sign, value = self.signs[:, slot, None], self.values[:, slot, None]
+            equal = np.where(np.isnan(value), np.isnan(cells), cells == value)
+            found &= equal | (sign * (cells - value) > 0)
+            yield found
+
+    def isolate(self, table: np.ndarray) -> Predicates:
+        """The queries that hold for one row only, cut at the first slot but one where they do."""
+        kept = []
+        for start in range(0, len(self.columns), _CHUNK):
+            part = self[start : start + _CHUNK]
+            alone = np.stack([found.sum(axis=1) == 1 for found in part.match(table)], axis=1)
+            alone[:, 0] &= alone.shape[1] == 1
+            kept.append(part.cut(alone.argmax(axis=1))[alone.any(axis=1)])
+        names = ("columns", "signs", "values")
+        return Predicates(*(np.concatenate([getattr(p, name) for p in kept]) for name in names))
+
+    def owners(self, table: np.ndarray, patients: np.ndarray) -> np.ndarray:
+        """The one patient to whom each query points, else NOBODY. int [queries]"""
+        result = np.full(len(self.columns), NOBODY, np.int64)
+        last = int(patients.max()) + 1
+        for start in range(0, len(result), _CHUNK):
+            *_, found = self[start : start + _CHUNK].match(table)
+            low = np.where(found, patients, last).min(axis=1)
+            high = np.where(found, patients, NOBODY).max(axis=1)
+            result[start : start + _CHUNK] = np.where(low == high, low, NOBODY)
+        return result
+
+
+def encode_tables(tables: list[pd.DataFrame], schema: Schema) -> list[np.ndarray]:
+    """Each table as float32 [columns, rows]: numbers, or codes that all tables share; NaN missing.
+
+    A code set counts as one value: the whole cell.
+    """
+    blocks = [[] for _ in tables]
+    for column in schema.features:
+        if column.is_numeric:
+            cells = [numeric_values(df[column.name], column) for df in tables]
+        else:
+            keys = [category_keys(df[column.name]) for df in tables]
+            codes = pd.factorize(np.concatenate(keys))[0].astype(float)
+            ends = np.cumsum([len(part) for part in keys])[:-1]
+            cells = np.split(np.where(codes < 0, np.nan, codes), ends)
+        for block, part in zip(blocks, cells, strict=True):
+            block.append(part.astype(np.float32))
+    return [np.stack(block) for block in blocks]
+
+
+def draw_predicates(
+    synthetic: np.ndarray, numeric: np.ndarray, count: int, rng: np.random.Generator, *, guess: bool
+) -> Predicates:
+    """Conjunctions over columns in random order; synthetic [columns, rows], numeric [columns].
+
+    Each describes one random synthetic row: its value or beyond, on its side of the median. A
+    guess takes the value of each column from another row, and a random side.
+    """
+    width = min(_MOST_COLUMNS, len(synthetic))
+    columns = rng.random((count, len(synthetic))).argsort(axis=1)[:, :width]
+    rows = rng.integers(synthetic.shape[1], size=(count, width if guess else 1))
+    values = synthetic[columns, rows]
+    present = np.where(np.isnan(synthetic).all(axis=1, keepdims=True), 0, synthetic)
+    sides = np.where(values >= np.nanmedian(present, axis=1)[columns], 1, -1)
+    if guess:
+        sides = rng.choice([-1, 1], size=columns.shape)
+    return Predicates(columns, np.where(numeric[columns], sides, 0).astype(np.float32), values)

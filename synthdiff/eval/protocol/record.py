@@ -1,0 +1,68 @@
+"""Means and spreads of a benchmark over training seeds and samples, and their Markdown table."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from synthdiff.eval.protocol.score import METRICS, Scores
+
+
+def summarise(runs: list[list[Scores]]) -> dict[str, dict]:
+    """Each metric over `runs`: per training seed, the scores of its sampled tables.
+
+    mean: of the seeds' means. std_seeds: standard deviation of those over seeds; None for one
+    seed. std_samples: that over the tables of one seed, averaged over seeds, which is all the
+    literature prints; None for one table. A metric skipped anywhere is {"skipped": reason}.
+    """
+    summary: dict[str, dict] = {}
+    for name in METRICS:
+        values = [[scores[name] for scores in run] for run in runs]
+        skipped = [value for run in values for value in run if isinstance(value, dict)]
+        if skipped:
+            summary[name] = skipped[0]
+            continue
+        means = [float(np.mean(run)) for run in values]
+        spreads = [float(np.std(run, ddof=1)) for run in values if len(run) > 1]
+        summary[name] = {
+            "mean": float(np.mean(means)),
+            "std_seeds": float(np.std(means, ddof=1)) if len(means) > 1 else None,
+            "std_samples": float(np.mean(spreads)) if spreads else None,
+            "values": means,
+        }
+    return summary
+
+
+def _format_score(score: dict) -> str:
+    if "skipped" in score:
+        return "skipped"
+    spreads = [
+        f"{score[key]:.3f}" for key in ("std_seeds", "std_samples") if score[key] is not None
+    ]
+    tail = f" ± {spreads[0]}" if spreads else ""
+    return f"{score['mean']:.3f}{tail}"
+
+
+def format_markdown(record: dict) -> str:
+    """The record as a table of methods by metrics, with what is needed to repeat it."""
+    lines = [f"# Data quality on {record['dataset']}", ""]
+    for key in ("command", "commit", "device", "rows", "mle_grid", "wall_seconds"):
+        lines.append(f"- {key}: {record[key]}")
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    lines += [f"- versions: {versions}", ""]
+    methods = record["methods"]
+    lines.append("| score | " + " | ".join(methods) + " |")
+    lines.append("| --- |" + " ---: |" * len(methods))
+    for name, about in METRICS.items():
+        cells = [_format_score(method["scores"][name]) for method in methods.values()]
+        lines.append(f"| {about} | " + " | ".join(cells) + " |")
+    for label, key in (("training seeds", "seeds"), ("tables per seed", "num_samples")):
+        cells = [", ".join(map(str, method[key])) for method in methods.values()]
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    lines += ["", "Spread: over training seeds where there are several, else over sampled tables."]
+    reasons = {
+        f"- {method}, {name}: {score['skipped']}"
+        for method, result in methods.items()
+        for name, score in result["scores"].items()
+        if "skipped" in score
+    }
+    return "\n".join([*lines, *sorted(reasons)]) + "\n"

@@ -1,0 +1,116 @@
+"""The gate before a synthetic table leaves: policy, then scan, then the folder, or nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from synthdiff.data.schema import Schema
+from synthdiff.data.table import write_json, write_table
+from synthdiff.eval.card import write_card
+from synthdiff.eval.features import hash_rows
+from synthdiff.eval.policy import evaluate_policy
+from synthdiff.eval.scan import Finding, scan_folder
+
+INTERNAL = ("nearest",)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a table may go out. refusals: every reason against it, in words."""
+
+    gates: list[dict]
+    accepted: list[str]
+    refusals: list[str]
+
+
+def decide_release(
+    audit: Mapping,
+    tables: Mapping[str, pd.DataFrame],
+    schema: Schema,
+    accept: Sequence[str] = (),
+) -> Decision:
+    """Reads the audit's gates for these very tables.
+
+    accept: names of gates at CAUTION that a person takes responsibility for. Nothing else can be
+    accepted: INCONCLUSIVE, FAIL and INVALID always refuse.
+    """
+    refusals = []
+    hashes = audit.get("rows_sha256") or {}
+    for part, df in tables.items():
+        if hashes.get(part) != hash_rows(df, schema):
+            refusals.append(f"The audit is of another {part} table: run the audit again.")
+    gates = evaluate_policy(audit)
+    cautions = {gate["name"] for gate in gates if gate["status"] == "CAUTION"}
+    for name in accept:
+        if name not in cautions:
+            refusals.append(f"--accept_caution={name}: no gate of this name is at CAUTION.")
+    for gate in gates:
+        open_caution = gate["status"] == "CAUTION" and gate["name"] not in accept
+        if gate["status"] not in ("PASS", "CAUTION") or open_caution:
+            refusals.append(f"{gate['status']}, gate {gate['name']!r}: {gate['reason']}")
+    return Decision(gates, [name for name in accept if name in cautions], refusals)
+
+
+def redact(audit: Mapping) -> dict:
+    """The audit without what only the data holder may see: distances of single records."""
+    return {key: value for key, value in audit.items() if key not in INTERNAL}
+
+
+def write_release(
+    folder: Path,
+    audit: Mapping,
+    tables: Mapping[str, pd.DataFrame],
+    schema: Schema,
+    manifest: Mapping,
+    write_page: Callable[[Path, dict], None],
+    accept: Sequence[str] = (),
+) -> list[str]:
+    """Writes table, card, report and audit into `folder`, or refuses and leaves no folder.
+
+    tables: "train", "test", "reference" and "synthetic". write_page(path, audit) writes the
+    report. Everything is written beside `folder`, for the owner's eyes only, and scanned; the
+    folder appears whole or not at all, and an earlier release is taken back by a refusal.
+
+    Returns:
+      The reasons for the refusal; none where the release was written.
+    """
+    folder = Path(folder)
+    staging = folder.with_name(folder.name + ".staging")
+    for old in (staging, folder):
+        shutil.rmtree(old, ignore_errors=True)
+    decision = decide_release(audit, tables, schema, accept)
+    if decision.refusals:
+        return decision.refusals
+    staging.mkdir(mode=0o700, parents=True)
+    try:
+        shown = redact(audit)
+        write_table(tables["synthetic"], staging / "synthetic.csv")
+        write_json(staging / "audit.json", shown)
+        write_page(staging / "report.html", shown)
+        hashes = {path.name: hash_file(path) for path in sorted(staging.iterdir())}
+        card = write_card(decision.gates, decision.accepted, shown, manifest, schema, hashes)
+        (staging / "card.md").write_text(card, encoding="utf-8")
+        real = pd.concat([tables[part] for part in ("train", "test", "reference")])
+        findings = scan_folder(staging, real, tables["train"], schema)
+        if not findings:
+            os.replace(staging, folder)
+            folder.chmod(0o755)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return [_describe(finding) for finding in findings]
+
+
+def _describe(finding: Finding) -> str:
+    return f"Scan, {finding.kind} in {finding.file}: {finding.what}."
+
+
+def hash_file(path: Path) -> str:
+    """sha256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,165 @@
+"""Looks through a folder that is about to leave the house for real values and for code."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from synthdiff.data.conform import conform
+from synthdiff.data.schema import Schema
+from synthdiff.data.table import as_text, read_table
+from synthdiff.eval.features import numeric_values, patient_numbers, row_keys
+
+TABLES = (".csv", ".parquet")
+TEXTS = (".json", ".md", ".html", ".txt")
+MIN_PATIENTS = 5
+_SHORTEST_ID = 5  # in running text; shorter ids would be found in every page number
+_WORD = re.compile(r"[\w.@-]*\w")
+_PICKLE = re.compile(rb"\x80[\x02-\x05]|\Ac[\w.]+\n[\w.]+\n|\A\(?[idl]?p?0?\n?c[\w.]+\n[\w.]+\n")
+_ACTIVE = re.compile(rb"<script|javascript:|<iframe|<object|<embed|\son\w+\s*=", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that must not go out: in which file, of which sort, and what, without its value."""
+
+    file: str
+    kind: str
+    what: str
+
+
+def scan_folder(
+    folder: str | Path, real: pd.DataFrame, train: pd.DataFrame, schema: Schema
+) -> list[Finding]:
+    """Every finding in a folder. real: rows of all real patients; train: those learnt from.
+
+    Real rows: rows of a table that equal a training row which no other training row equals.
+    Identifiers: ids of real patients, in tables and in running text. Extremes: a table reaches, or
+    a text states, the largest or smallest value of a column, if fewer than 5 training patients
+    hold it and it is not public. Code: any file that is not a plain table or text, and those that
+    hold pickles, active HTML or cells that a spreadsheet runs. Each blocks a release.
+    """
+    ids = _real_ids(real, schema)
+    extremes = _rare_extremes(train, schema)
+    findings = []
+    for path in sorted(Path(folder).rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_dir() and not path.is_symlink():
+            continue
+        found = list(_find_code(path))
+        if not found and path.suffix in TABLES:
+            found = list(_search_table(path, ids, extremes, train, schema))
+        elif not found:
+            found = list(_search_text(path, ids, extremes))
+        findings += [Finding(name, kind, what) for kind, what in found]
+    return findings
+
+
+def _real_ids(real: pd.DataFrame, schema: Schema) -> set[str]:
+    if schema.entity is None:
+        return set()
+    return set(as_text(real[schema.entity]).dropna())
+
+
+def _rare_extremes(train: pd.DataFrame, schema: Schema) -> dict[str, list[float]]:
+    """The extremes of numeric columns that fewer than 5 training patients hold."""
+    patients = patient_numbers(train, schema)
+    found = {}
+    for column in schema.features:
+        if not column.is_numeric or column.public:
+            continue
+        values = numeric_values(train[column.name], column)
+        for end in (np.nanmin, np.nanmax) if np.isfinite(values).any() else ():
+            value = end(values)
+            if len(np.unique(patients[values == value])) < MIN_PATIENTS:
+                found.setdefault(column.name, []).append(float(value))
+    return found
+
+
+def _find_code(path: Path) -> Iterator[tuple[str, str]]:
+    """Why a file could do something when it is opened, or cannot be looked through."""
+    if path.is_symlink():
+        yield "code", "a link: what it points to is not part of the folder"
+        return
+    if path.suffix not in TABLES + TEXTS:
+        yield "code", f"{path.suffix or 'no'} suffix: only plain tables and texts may go out"
+        return
+    if path.stat().st_mode & 0o111:
+        yield "code", "may be executed"
+    content = path.read_bytes()
+    if path.suffix != ".parquet" and b"\0" in content:
+        yield "code", "binary content under the name of a text"
+    if path.suffix != ".parquet" and (_PICKLE.search(content) or content.startswith(b"PK")):
+        yield "code", "a pickle or an archive under the name of a text"
+    if content.startswith(b"#!"):
+        yield "code", "a script"
+    if path.suffix in (".html", ".md") and _ACTIVE.search(content):
+        yield "code", "active content that a browser would run"
+
+
+def _search_table(
+    path: Path, ids: set[str], extremes: dict, train: pd.DataFrame, schema: Schema
+) -> Iterator[tuple[str, str]]:
+    raw = read_table(path)
+    for name in raw.columns:
+        cells = as_text(raw[name])
+        if schema.entity is None or name == schema.entity or not _is_number(raw[name]):
+            count = int(cells.isin(ids).sum())
+            if count:
+                yield "identifier", f"{count} cells of column {name!r} are ids of real patients"
+        formulas = int(cells.str.match(r"[=@\t\r]").fillna(False).astype(bool).sum())
+        if formulas:
+            yield "code", f"{formulas} cells of column {name!r} begin as a spreadsheet formula"
+    if any(column.name not in raw for column in schema.features):
+        yield "unknown table", "its columns are not those of the schema, so it cannot be compared"
+        return
+    keys = row_keys(train, schema)
+    levels, counts = np.unique(keys, return_counts=True)
+    entity = [] if schema.entity is None or schema.entity in raw else [schema.entity]
+    table = conform(raw.assign(**dict.fromkeys(entity, 0)), schema)
+    rows = np.flatnonzero(np.isin(row_keys(table, schema), levels[counts == 1]))
+    if len(rows):
+        yield "real row", f"{len(rows)} rows, the first at {rows[0]}, are rows of one real patient"
+    for name, values in extremes.items():
+        cells = numeric_values(table[name], schema[name])
+        hit = sum(bool(np.any(cells == value)) for value in values)
+        if hit:
+            yield "extreme", f"column {name!r} reaches {hit} extreme(s) that few real patients hold"
+
+
+def _is_number(cells: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(cells.dtype)
+
+
+def _search_text(path: Path, ids: set[str], extremes: dict) -> Iterator[tuple[str, str]]:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    words = set(_WORD.findall(text))
+    found = {word for word in words if len(word) >= _SHORTEST_ID} & ids
+    if found:
+        yield "identifier", f"{len(found)} ids of real patients"
+    numbers = _numbers(text, words, path.suffix)
+    for name, values in extremes.items():
+        # Whole numbers are counts of many things; one with decimals is hardly there by chance.
+        if any(value in numbers for value in values if value % 1):
+            yield "extreme", f"states an extreme of column {name!r} that few real patients hold"
+
+
+def _numbers(text: str, words: set[str], suffix: str) -> set[float]:
+    """Every number that a text states."""
+    if suffix == ".json":
+        numbers: set[float] = set()
+        json.loads(text, parse_float=lambda word: numbers.add(float(word)))
+        return numbers
+    result = set()
+    for word in words:
+        try:
+            result.add(float(word))
+        except ValueError:
+            continue
+    return result

@@ -1,0 +1,132 @@
+"""Vulnerable patients: outliers and holders of rare values, found without knowing the members."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from synthdiff.data.schema import Column, Schema
+from synthdiff.eval import statistics
+from synthdiff.eval.features import category_keys, code_rows
+from synthdiff.eval.membership import Scores, patient_scores, summarise_scores
+from synthdiff.eval.neighbours import nearest
+
+OUTLIER_SHARE = 0.05
+RARE_PATIENTS, RARE_SHARE = 11, 0.01
+MIN_STRATUM = 30
+_K = 5
+_MOST_OWN_ROWS = 64
+
+
+def outlier_scores(features: np.ndarray, patients: np.ndarray) -> np.ndarray:
+    """Mean distance of each row to its 5 nearest rows of other patients. float64 [n]
+
+    As the Achilles score (Meeus et al. 2023, arXiv 2306.10308), over every real row at hand,
+    members and others alike, so that the score cannot tell who is a member.
+    """
+    owner = np.unique(patients, return_inverse=True)[1]
+    own = min(int(np.bincount(owner).max()), _MOST_OWN_ROWS)
+    k = min(_K + own, len(features))
+    squares, ids = nearest(features, features, k)
+    others = owner[ids] != owner[:, None]
+    first = others & (np.cumsum(others, axis=1) <= _K)
+    found = first.sum(axis=1)
+    total = np.where(first, np.sqrt(squares), 0).sum(axis=1)
+    # All neighbours are the patient's own: the nearest other lies beyond the last of them.
+    return np.where(found, total / np.maximum(found, 1), np.sqrt(squares[:, -1]))
+
+
+def _number(ids: Sequence[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """A number per row that no patient of another part shares, and each part's sorted ids."""
+    names, numbers, total = [], [], 0
+    for part in ids:
+        known, index = np.unique(part, return_inverse=True)
+        names.append(known)
+        numbers.append(index + total)
+        total += len(known)
+    return np.concatenate(numbers), names
+
+
+def _split(chosen: np.ndarray, names: list[np.ndarray]) -> list[np.ndarray]:
+    """Patients chosen by number, as ids per part; chosen: bool [patients]."""
+    masks = np.split(chosen, np.cumsum([len(part) for part in names])[:-1])
+    return [part[mask] for part, mask in zip(names, masks, strict=True)]
+
+
+def find_outliers(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+    """The 5% of all patients (at least one) with the most outlying row, as ids per part.
+
+    parts: (features [n, d], patient of each row [n]).
+    """
+    numbers, names = _number([ids for _, ids in parts])
+    rows = outlier_scores(np.concatenate([features for features, _ in parts]), numbers)
+    scores = patient_scores(rows, numbers)
+    chosen = np.zeros(len(scores), bool)
+    chosen[np.argsort(-scores, kind="stable")[: max(1, round(OUTLIER_SHARE * len(scores)))]] = True
+    return _split(chosen, names)
+
+
+def _values(df: pd.DataFrame, column: Column) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers and categories or codes of a column; none for a column of numbers."""
+    if column.kind == "code_set":
+        return code_rows(df[column.name], column)
+    if column.is_numeric:
+        return np.empty(0, np.int64), np.empty(0, object)
+    values = category_keys(df[column.name])
+    rows = np.flatnonzero(~pd.isna(values))
+    return rows, values[rows]
+
+
+def find_rare(parts: Sequence[tuple[pd.DataFrame, np.ndarray]], schema: Schema) -> list[np.ndarray]:
+    """Patients with a category or code that few of all patients have, as ids per part.
+
+    Few: under 11, the smallest cell that US agencies publish, or under 1%. parts: (table, patient
+    of each row). Rare numbers make outliers instead.
+    """
+    numbers, names = _number([ids for _, ids in parts])
+    df = pd.concat([table for table, _ in parts], ignore_index=True)
+    chosen = np.zeros(sum(map(len, names)), bool)
+    limit = max(RARE_PATIENTS, RARE_SHARE * len(chosen))
+    for column in schema.features:
+        rows, values = _values(df, column)
+        pairs = pd.DataFrame({"value": values, "patient": numbers[rows]}).drop_duplicates()
+        few = pairs.groupby("value")["patient"].transform("size") < limit
+        chosen[pairs["patient"][few].to_numpy(np.int64)] = True
+    return _split(chosen, names)
+
+
+def audit_strata(
+    strata: Mapping[str, Sequence[np.ndarray]],
+    scores: Mapping[str, Scores],
+    ids: tuple[np.ndarray, np.ndarray],
+    rng: np.random.Generator,
+) -> dict[str, dict]:
+    """Every attack on the patients of each stratum only.
+
+    strata: ids of its members and of its non-members. ids: sorted ids of all members and
+    non-members, as the scores are ordered. The false positive rate is among the stratum's own
+    non-members. Holm's adjustment runs over the attacks of a stratum.
+    """
+    result = {}
+    for name, chosen in strata.items():
+        inside = [np.isin(side, chosen[at]) for at, side in enumerate(ids)]
+        sizes = [int(side.sum()) for side in inside]
+        if min(sizes) < MIN_STRATUM:
+            few = f"{sizes[0]} members and {sizes[1]} non-members, {MIN_STRATUM} of each needed"
+            result[name] = {"skipped": few, "members": sizes[0], "nonmembers": sizes[1]}
+            continue
+        attacks = {}
+        for attack, found in scores.items():
+            raw, ranked = (
+                tuple(side[kept] for side, kept in zip(both, inside, strict=True))
+                for both in (found.raw, found.ranked)
+            )
+            attacks[attack] = summarise_scores(*raw, rng, ranked=ranked)
+            del attacks[attack]["roc"]
+        adjusted = statistics.holm({k: v["p_value"] for k, v in attacks.items()})
+        for attack, p_value in adjusted.items():
+            attacks[attack]["p_value_holm"] = p_value
+        result[name] = {"members": sizes[0], "nonmembers": sizes[1], "attacks": attacks}
+    return result

@@ -1,0 +1,90 @@
+"""A training run with differential privacy: plan, secret, codec and ledger, set up together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+import pandas as pd
+
+from synthdiff.data.batches import make_roster, poisson_batches
+from synthdiff.data.codec import Codec
+from synthdiff.data.private import cap_rows, fit_private_codec, list_public, require_public
+from synthdiff.data.schema import Schema
+from synthdiff.layout import Records
+from synthdiff.train.dp import (
+    DpConfig,
+    PrivacyPlan,
+    describe_privacy,
+    draw_secret,
+    make_private_step,
+    plan_privacy,
+)
+from synthdiff.train.optim import TrainConfig
+
+CODEC, ROWS, JITTER, SAMPLES = range(4)  # uses of the secret in NumPy
+
+
+@dataclass(frozen=True)
+class PrivateRun:
+    """table, patients: the capped training rows and whose they are. account: for the manifest."""
+
+    codec: Codec
+    table: pd.DataFrame
+    patients: np.ndarray
+    plan: PrivacyPlan
+    dp: DpConfig
+    secret: int
+    account: dict
+
+    @classmethod
+    def begin(
+        cls,
+        df: pd.DataFrame,
+        schema: Schema,
+        dp: DpConfig,
+        train: TrainConfig,
+        min_patients: int,
+        folder: Path | None,
+    ) -> PrivateRun:
+        """Plans the noise, then spends the codec's share of the budget on a conformed table.
+
+        Raises InputError where the schema leaves anything to be read from the data.
+        """
+        require_public(schema)
+        ids = df[schema.entity].astype(str) if schema.entity else np.arange(len(df))
+        patients = pd.factorize(ids, sort=True)[0]
+        multiple = len(jax.local_devices()) * train.accumulate
+        plan = plan_privacy(dp, train, int(patients.max()) + 1, multiple)
+        secret = draw_secret(folder / "dp_secret" if folder else None)
+        rng = partial(_make_rng, secret)
+        table, patients = cap_rows(df, patients, dp.max_rows_per_patient, rng(ROWS))
+        codec, entry = fit_private_codec(
+            table, schema, dp.max_rows_per_patient, plan.codec_sigma, min_patients, rng(CODEC)
+        )
+        public = {"unit": schema.entity or "row", "columns": list_public(schema)}
+        account = describe_privacy(dp, plan, [entry], public)
+        return cls(codec, table, patients, plan, dp, secret, account)
+
+    def encode(self) -> tuple[Records, np.ndarray]:
+        """The encoded rows, and the roster of rows by patient."""
+        records = self.codec.encode(self.table, _make_rng(self.secret, JITTER))
+        return Records(*records), make_roster(self.patients, self.dp.max_rows_per_patient)
+
+    def make_step(self, loss_fn: Callable, tx, train: TrainConfig) -> Callable:
+        return make_private_step(loss_fn, tx, train, self.dp, self.plan, self.secret)
+
+    def sample_patients(self, first_step: int, num_steps: int) -> np.ndarray:
+        """Poisson samples of patients: int32 [num_steps, capacity]."""
+        plan, seed = self.plan, (self.secret, SAMPLES)
+        return poisson_batches(
+            plan.num_patients, plan.rate, plan.capacity, seed, first_step, num_steps
+        )
+
+
+def _make_rng(secret: int, purpose: int) -> np.random.Generator:
+    return np.random.default_rng([secret, purpose, 0])

@@ -1,0 +1,102 @@
+"""The only door to jax-privacy and dp-accounting: clipped sums, and what they cost.
+
+Both come with the extra `dp`, pinned, because their interfaces still move. jax-privacy clips and
+sums; dp-accounting counts. Its auditor is not used (see synthdiff/eval/epsilon.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+from synthdiff._validate import input_error
+
+SMALLEST_SIGMA = 0.25  # with less noise an epsilon says nothing
+TOLERANCE = 1e-3  # of a noise multiplier; calibration errs on the private side
+
+
+def load_package(name: str):
+    """The module, or an InputError that names the extra to install."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        problem = f"{name.partition('.')[0]} is not installed ({error})"
+        fix = "pip install 'synthdiff[dp]', or leave --dp.epsilon at 0"
+        raise input_error("differential privacy", problem, fix) from error
+
+
+def make_clipped_sum(
+    loss_fn: Callable, clip_norm: float, normaliser: float, microbatch_size: int | None = None
+) -> Callable:
+    """Builds `f(params, rows, keys, is_padding_example=...) -> clipped sum / normaliser`.
+
+    loss_fn(params, rows, key) -> scalar loss of one patient; rows and keys of f have a leading
+    axis of patients. Each patient's whole gradient is clipped to clip_norm,
+    so adding or removing one moves the result by at most `f.sensitivity()`.
+    """
+    clipping = load_package("jax_privacy.clipping")
+    return clipping.clipped_grad(
+        loss_fn,
+        l2_clip_norm=clip_norm,
+        normalize_by=normaliser,
+        batch_argnums=(1, 2),
+        keep_batch_dim=False,
+        microbatch_size=microbatch_size,
+    )
+
+
+def make_event(sigma: float, rate: float, num_steps: int, releases: tuple[float, ...] = ()):
+    """Poisson-sampled Gaussian steps at noise multiplier sigma, after Gaussian releases."""
+    dp = load_package("dp_accounting")
+    step = dp.PoissonSampledDpEvent(rate, dp.GaussianDpEvent(sigma))
+    once = [dp.GaussianDpEvent(multiplier) for multiplier in releases]
+    return dp.ComposedDpEvent([*once, dp.SelfComposedDpEvent(step, num_steps)])
+
+
+def compute_epsilon(event, delta: float, method: str = "pld") -> float:
+    """Epsilon at delta of an event, adjacency: add or remove one patient. method: pld or rdp."""
+    accountant = _accountants()[method]()
+    return float(accountant.compose(event).get_epsilon(delta))
+
+
+def calibrate_sigma(
+    epsilon: float, delta: float, rate: float, num_steps: int, releases: tuple[float, ...] = ()
+) -> float:
+    """The smallest noise multiplier (to TOLERANCE) whose PLD epsilon is at most `epsilon`.
+
+    Raises InputError where the releases alone cost more.
+    """
+    dp, accountants = load_package("dp_accounting"), _accountants()
+    if releases and compute_epsilon(make_event(1e6, rate, 1, releases), delta) >= epsilon:
+        problem = "the codec's own releases use up the whole budget"
+        raise input_error("dp.codec_share", problem, "lower it, or raise dp.epsilon")
+
+    def gap(sigma: float) -> float:
+        event = make_event(sigma, rate, num_steps, releases)
+        return compute_epsilon(event, delta) - epsilon
+
+    high = max(0.5, 1.5 * rate * num_steps**0.5 / epsilon)  # near the answer: small sigma is slow
+    while gap(high) > 0:
+        high *= 1.5
+    low = high / 1.5
+    while gap(low) <= 0:
+        low, high = low / 1.5, low
+        if high < SMALLEST_SIGMA:
+            return high
+    return float(
+        dp.calibrate_dp_mechanism(
+            accountants["pld"],
+            lambda sigma: make_event(sigma, rate, num_steps, releases),
+            epsilon,
+            delta,
+            dp.ExplicitBracketInterval(low, high),
+            tol=TOLERANCE,
+        )
+    )
+
+
+def _accountants() -> dict[str, Callable]:
+    return {
+        "pld": load_package("dp_accounting.pld").PLDAccountant,
+        "rdp": load_package("dp_accounting.rdp").RdpAccountant,
+    }

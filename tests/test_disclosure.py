@@ -1,0 +1,209 @@
+"""Singling out, linkability and inference against known answers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthdiff.data.schema import Column, Schema
+from synthdiff.eval.disclosure import audit_disclosure, list_attacks
+from synthdiff.eval.features import Featurizer
+from synthdiff.eval.inference import guess_secret, is_right
+from synthdiff.eval.linkability import chance_of_link, find_links
+from synthdiff.eval.neighbours import nearest
+from synthdiff.eval.predicates import NOBODY, Predicates, draw_predicates, encode_tables
+from synthdiff.eval.singling_out import answer_univariate, first_hits, read_univariate
+
+SCHEMA = Schema(
+    (
+        Column("id", "entity"),
+        Column("age", "continuous"),
+        Column("dose", "continuous"),
+        Column("weight", "continuous"),
+        Column("sex", "categorical"),
+        Column("codes", "code_set"),
+    ),
+    target="dose",
+    sensitive=("sex",),
+)
+
+
+def _draw(seed, patients=400):
+    """Two visits each; dose and sex cannot be inferred from the rest."""
+    rng = np.random.default_rng(seed)
+    rows = 2 * patients
+    table = {"id": np.repeat(np.arange(patients), 2) + 10_000 * seed}
+    table |= {name: rng.normal(size=rows) for name in ("age", "dose", "weight")}
+    table["sex"] = rng.choice(["F", "M"], rows)
+    table["codes"] = rng.choice(["A", "B", "A;B", ""], rows)
+    return pd.DataFrame(table)
+
+
+def _audit(synthetic, seed=0):
+    return audit_disclosure(_draw(1), _draw(2), synthetic, SCHEMA, np.random.default_rng(seed))
+
+
+def test_fresh_rows_carry_no_residual_risk():
+    for name, record in list_attacks(_audit(_draw(3))).items():
+        assert record["residual"]["lower"] <= 0.02, name
+        assert record["p_value_holm"] > 0.01, name
+
+
+def test_a_copy_is_found_by_every_attack():
+    attacks = list_attacks(_audit(_draw(1)))
+    assert set(attacks) == {
+        "singling out, univariate",
+        "singling out, multivariate",
+        "linkability",
+        "inference of sex",
+        "inference of dose",
+    }
+    for name, record in attacks.items():
+        assert record["p_value_holm"] < 1e-6 and record["beats_guessing"], name
+        assert record["residual"]["lower"] > 0.05, name
+    assert attacks["inference of sex"]["attack"]["value"] == 1.0
+    assert "fewer than 30" in attacks["inference of dose"]["outliers"]["skipped"]
+
+
+def test_p_values_keep_their_level_without_a_leak():
+    found = []
+    for seed in range(10):
+        tables = (_draw(3 * seed + at, 60) for at in range(10, 13))
+        result = audit_disclosure(*tables, SCHEMA, np.random.default_rng(seed))
+        found += [record["p_value"] < 0.05 for record in list_attacks(result).values()]
+    assert len(found) == 50 and np.mean(found) <= 0.12
+
+
+def test_equally_many_patients_face_each_predicate():
+    """A predicate singles out more easily among few: unequal sides would fake a residual risk."""
+    result = audit_disclosure(
+        _draw(1, 900), _draw(2, 100), _draw(3, 500), SCHEMA, np.random.default_rng(0)
+    )
+    for record in result["singling_out"].values():
+        assert record["residual"]["lower"] < 0.02
+
+
+def test_singling_out_counts_patients_and_not_rows():
+    column = Column("age", "continuous")
+    real = pd.DataFrame({"age": [1.0, 1.0, 2.0, 2.0, 5.0, np.nan]})
+    patients = np.array([0, 0, 1, 2, 3, 4])
+    queries = [("==", 1.0), ("==", 2.0), ("==", 7.0), (">=", 5.0), ("<=", 1.5), ("missing", None)]
+    owners = answer_univariate(queries, real, column, patients)
+    np.testing.assert_array_equal(owners, [0, NOBODY, NOBODY, 3, 0, 4])
+    # Two predicates about patient 0 expose one patient.
+    np.testing.assert_array_equal(first_hits(owners), [1, 0, 0, 1, 0, 1])
+
+
+def test_univariate_predicates_hold_for_one_synthetic_row():
+    numbers = pd.DataFrame({"age": [1.0, 2.0, 2.0, 9.0, np.nan]})
+    assert read_univariate(numbers, Column("age", "continuous")) == [
+        ("==", 1.0), ("==", 9.0), ("<=", 1.0), (">=", 9.0), ("missing", None)
+    ]  # fmt: skip
+    codes = pd.DataFrame({"codes": ["A;B", "A", ""]})
+    assert read_univariate(codes, Column("codes", "code_set"))[0] == ("==", "B")
+
+
+def test_datetimes_are_singled_out_too():
+    column = Column("seen", "datetime")
+    dates = pd.DataFrame({"seen": pd.to_datetime(["2020-01-01", "2020-01-02", "2020-01-02"])})
+    queries = read_univariate(dates, column)
+    assert [operator for operator, _ in queries] == ["==", "<="]
+    assert (answer_univariate(queries, dates, column, np.arange(3)) == 0).all()
+
+
+def test_multivariate_predicates_are_cut_where_they_isolate_a_row():
+    rng = np.random.default_rng(0)
+    (table,) = encode_tables([_draw(1)], SCHEMA)
+    numeric = np.array([True, True, True, False, False])
+    drawn = draw_predicates(table, numeric, 300, rng, guess=False)
+    alone = drawn.isolate(table)
+    assert 20 < len(alone.columns) <= 300
+    *_, found = alone.match(table)
+    assert (found.sum(axis=1) == 1).all()
+    shorter = alone.cut(np.zeros(len(alone.columns), np.int64))
+    assert all((match.sum(axis=1) > 1).any() for match in shorter.match(table))
+
+
+def test_predicates_match_by_hand():
+    table = np.array([[1.0, 2.0, 3.0, np.nan], [0.0, 1.0, 1.0, 0.0]], np.float32)
+    queries = Predicates(
+        np.array([[0, 1], [0, 0], [0, 1]]),
+        np.array([[1, 0], [0, 0], [-1, 0]], np.float32),
+        np.array([[2, 1], [np.nan, np.nan], [2, 0]], np.float32),
+    )
+    *_, found = queries.match(table)
+    np.testing.assert_array_equal(found, [[0, 1, 1, 0], [0, 0, 0, 1], [1, 0, 0, 0]])
+    np.testing.assert_array_equal(queries.owners(table, np.array([5, 6, 6, 7])), [6, 7, 5])
+
+
+PAIR = Schema((Column("a", "continuous"), Column("b", "continuous")))
+
+
+@pytest.mark.parametrize(("k", "rate"), [(1, 0.25), (3, 1.0), (4, 1.0)])
+def test_linkability_vector(k, rate):
+    real = pd.DataFrame({"a": [0, 0, 4, 0], "b": [0, 1, 9, 4]})
+    synthetic = pd.DataFrame({"a": [0, 1, 4, 9], "b": [0, 1, 4, 9]})
+    links = find_links(real, synthetic, PAIR, np.random.default_rng(0), k=k)
+    assert links.mean() == rate
+
+
+def test_chance_of_a_link_vector():
+    assert [chance_of_link(4, k) for k in range(1, 5)] == pytest.approx([0.25, 5 / 6, 1, 1])
+
+
+def test_ties_do_not_link_by_the_order_of_the_table():
+    """All rows are equal, so two nearest ones agree once in 50; in one fixed order, always."""
+    same = pd.DataFrame({"a": np.ones(50), "b": np.ones(50)})
+    rates = [find_links(same, same, PAIR, np.random.default_rng(i)).mean() for i in range(100)]
+    assert np.mean(rates) == pytest.approx(chance_of_link(50, 1), abs=0.06)
+
+
+def test_inference_vectors():
+    schema = Schema((Column("c0", "categorical"), Column("c1", "categorical")))
+    real = pd.DataFrame({"c0": ["a", "b"], "c1": ["x", "y"]})
+    for synthetic, rate in ((real, 1.0), (real.assign(c1=["x", "x"]), 0.5)):
+        rows, right, chance = guess_secret(
+            real, synthetic, schema, schema["c1"], np.random.default_rng(0)
+        )
+        assert right.mean() == rate and len(rows) == 2
+        assert chance.mean() == 0.5
+
+
+def test_a_guess_is_judged_by_the_secret_and_not_by_itself():
+    """Anonymeter 1.1.0 divides by the guess: any negative guess is within 5% of any secret."""
+    guesses = np.array([-1.0, -100.0, 96.0, 94.0, np.nan])
+    np.testing.assert_array_equal(is_right(guesses, 100.0, 1.0), [0, 0, 1, 0, 0])
+    np.testing.assert_array_equal(is_right(np.array([-96.0, 100.0]), -100.0, 1.0), [1, 0])
+    np.testing.assert_array_equal(is_right(np.array([0.04, 0.06]), 0.0, 1.0), [1, 0])
+    np.testing.assert_array_equal(
+        is_right(np.array(["a", None], object), np.array(["a", None], object), None), [1, 0]
+    )
+
+
+def test_distance_between_records_treats_missing_as_a_value():
+    """Anonymeter 1.1.0 puts two missing cells at distance 1 and one missing cell at NaN."""
+    columns = tuple(Column(name, "categorical") for name in "abcd")
+    rows = pd.DataFrame([[1, 0, 1, 0], [0, 1, 0, 1], [None, 0, 1, 0]], columns=list("abcd"))
+    features = Featurizer.fit(rows, Schema(columns)).transform(rows)
+    squares = ((features[:, None] - features[None]) ** 2).sum(axis=2)
+    np.testing.assert_allclose(squares, [[0, 4, 1], [4, 0, 4], [1, 4, 0]], atol=1e-5)
+    numbers = pd.DataFrame({"a": [np.nan, np.nan, 0.3, 1.0]})
+    features = Featurizer.fit(numbers, Schema((Column("a", "continuous"),))).transform(numbers)
+    assert ((features[0] - features[1]) ** 2).sum() == 0
+    assert np.isfinite(features).all() and ((features[0] - features[2]) ** 2).sum() >= 1
+
+
+def test_order_of_neighbours_vector():
+    base = pd.DataFrame({"a": [0, 0.2, 0.15, 0.1]})
+    encode = Featurizer.fit(base, Schema((Column("a", "continuous"),))).transform
+    ids = nearest(encode(pd.DataFrame({"a": [0.01]})), encode(base), 4)[1]
+    np.testing.assert_array_equal(ids[0], [0, 3, 2, 1])
+
+
+def test_tables_of_one_column_and_of_few_patients_say_what_is_skipped():
+    schema = Schema((Column("id", "entity"), Column("age", "continuous")), target="age")
+    tables = [_draw(seed, 40)[["id", "age"]] for seed in range(3)]
+    result = audit_disclosure(*tables, schema, np.random.default_rng(0))
+    assert "skipped" in result["singling_out"]["multivariate"] and "inference" not in result
+    few = [_draw(seed, 8) for seed in range(3)]
+    attacks = list_attacks(audit_disclosure(*few, SCHEMA, np.random.default_rng(0)))
+    assert "skipped" in attacks["linkability"] and "skipped" in attacks["inference of sex"]

@@ -1,0 +1,136 @@
+"""Private runs end to end: account, refusals, resume, and the same update on any device count."""
+
+import importlib.util
+import json
+import os
+import stat
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from test_private import SCHEMA, make_table
+
+import synthdiff
+from synthdiff._validate import InputError
+from synthdiff.models.config import ModelConfig
+from synthdiff.synthesizer import Config
+from synthdiff.train.dp import DpConfig, draw_secret
+from synthdiff.train.metrics import read_metrics
+from synthdiff.train.optim import TrainConfig
+
+has_extra = all(map(importlib.util.find_spec, ("jax_privacy", "dp_accounting")))
+needs_extra = pytest.mark.skipif(
+    not has_extra, reason="needs the extra dp: pip install 'synthdiff[dp]'"
+)
+TABLE = make_table(patients=150)
+CONFIG = Config(
+    ModelConfig("mlp", width=4, hidden=16),
+    train=TrainConfig(num_steps=8, batch_size=20, steps_per_call=4, checkpoint_every=4),
+    dp=DpConfig(epsilon=3.0, noise_multiplicity=2, max_rows_per_patient=2),
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("private")
+    return synthdiff.fit(TABLE, SCHEMA, config=CONFIG, folder=folder, progress=False), folder
+
+
+@needs_extra
+def test_account_names_claim_mechanism_and_ledger(run):
+    account = run[0].privacy
+    assert 2.9 < account["epsilon"] <= 3.0 < account["epsilon_rdp"]
+    assert account["delta"] == pytest.approx(1e-5, rel=1e-3)
+    assert "patient" in account["adjacency"] and "Poisson" in account["sampler"]
+    codec, training = account["ledger"]
+    assert codec["noise_multiplier"] > 0 and training["noise_multiplier"] > 0
+    assert training["steps"] == 8 and training["sampling_rate"] == pytest.approx(20 / 150)
+    assert account["public"]["patients"] == 150
+    assert set(account["public"]["columns"]) == {c.name for c in SCHEMA.features}
+    assert synthdiff.load(run[1]).privacy == json.loads(json.dumps(account))
+
+
+@needs_extra
+def test_log_holds_no_loss_and_secret_is_not_readable(run):
+    rows = read_metrics(run[1] / "metrics.jsonl")
+    assert len(rows) == 2 and all(set(row) == {"step", "rate", "grad_norm"} for row in rows)
+    secret = run[1] / "dp_secret"
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    for path in run[1].glob("*.json"):
+        assert secret.read_text() not in path.read_text()
+
+
+@needs_extra
+def test_samples_keep_to_the_public_schema(run):
+    table = run[0].sample(200)
+    assert table["cost"].between(0, 10_000).all() and table["sex"].isin(["F", "M", "X"]).all()
+
+
+@needs_extra
+def test_a_second_call_resumes_with_the_same_secret(run):
+    again = synthdiff.fit(TABLE, SCHEMA, config=CONFIG, folder=run[1], progress=False)
+    assert again.codec.to_json() == run[0].codec.to_json()
+    leaves = [np.concatenate([np.ravel(x) for x in flatten(m.params)]) for m in (again, run[0])]
+    np.testing.assert_array_equal(*leaves)
+
+
+def flatten(tree):
+    return [leaf for v in tree.values() for leaf in (flatten(v) if isinstance(v, dict) else [v])]
+
+
+def test_secrets_differ_and_are_kept(tmp_path):
+    assert draw_secret(None) != draw_secret(None)
+    path = tmp_path / "deep" / "secret"
+    assert draw_secret(path) == draw_secret(path) < 2**128
+
+
+def test_a_schema_read_from_data_is_refused():
+    with pytest.raises(InputError, match=r"public schema(.|\n)*column 'age'(.|\n)*Fix"):
+        synthdiff.fit(TABLE, config=CONFIG, progress=False)
+
+
+CHILD = """
+import sys
+import jax, jax.numpy as jnp, numpy as np, optax
+from synthdiff.data.batches import make_roster
+from synthdiff.layout import Records
+from synthdiff.train.dp import DpConfig, PrivacyPlan, make_private_step
+from synthdiff.train.optim import TrainConfig
+from synthdiff.train.parallel import make_parallel_train
+from synthdiff.train.state import create_state
+
+assert len(jax.local_devices()) == int(sys.argv[2])
+rng = np.random.default_rng(0)
+owner = np.repeat(np.arange(30), 2)
+data = Records(rng.normal(size=(60, 3)).astype(np.float32), np.zeros((60, 0), np.int8))
+
+def loss_fn(params, batch, keys, u):
+    noise = jax.vmap(lambda key: jax.random.normal(key, (3,)))(keys)
+    return (jnp.tanh(batch.continuous @ params["w"]) - noise * u[:, None]) ** 2
+
+plan = PrivacyPlan(1.5, 1.0, 0.5, 0.3, 3, 30, 16, 1e-5, 1.0, 1.1)
+dp = DpConfig(noise_multiplicity=2, max_rows_per_patient=2)
+step = make_private_step(loss_fn, optax.sgd(1.0), TrainConfig(), dp, plan, 2**100 + 7)
+patients = np.full((3, 16), -1, np.int32)
+patients[:, :9] = rng.permuted(np.tile(np.arange(30), (3, 1)), axis=1)[:, :9]
+state = create_state({"w": jnp.eye(3)}, optax.sgd(1.0))
+state, metrics = make_parallel_train(step)(state, (data, make_roster(owner, 2)), patients)
+np.savez(sys.argv[1], w=state.params["w"], norm=metrics["grad_norm"])
+"""
+
+
+@needs_extra
+def test_the_update_is_the_same_on_four_devices(tmp_path):
+    """Each device sums its part; the noise comes once, not once per device."""
+    found = []
+    for count in (1, 4):
+        flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={count}"
+        env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
+        words = [sys.executable, "-c", CHILD, str(tmp_path / f"{count}.npz"), str(count)]
+        done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr[-2000:]
+        found.append(dict(np.load(tmp_path / f"{count}.npz")))
+    for name in ("w", "norm"):
+        np.testing.assert_allclose(found[0][name], found[1][name], rtol=1e-5, atol=1e-6)
+    assert np.abs(found[0]["w"] - np.eye(3)).max() > 0.05

@@ -1,0 +1,99 @@
+"""Summaries, their Markdown, resuming, and the benchmark script as a user runs it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthdiff._validate import InputError
+from synthdiff.eval.protocol.record import format_markdown, summarise
+from synthdiff.eval.protocol.resume import score_draws
+from synthdiff.eval.protocol.score import METRICS, score_floor, score_table
+from synthdiff.eval.protocol.tables import Roles
+
+SCRIPT = Path(__file__).parents[1] / "experiments" / "benchmark_quality.py"
+
+
+def _scores(value, **other):
+    return dict.fromkeys(METRICS, value) | other
+
+
+def test_spread_over_seeds_and_over_samples_are_told_apart():
+    summary = summarise([[_scores(1.0), _scores(3.0)], [_scores(4.0), _scores(8.0)]])
+    score = summary["shape_error"]
+    assert score["values"] == [2.0, 6.0] and score["mean"] == 4.0
+    assert score["std_seeds"] == pytest.approx(np.sqrt(8))
+    assert score["std_samples"] == pytest.approx((np.sqrt(2) + np.sqrt(8)) / 2)
+    alone = summarise([[_scores(1.0)]])["mle"]
+    assert alone["std_seeds"] is None and alone["std_samples"] is None
+
+
+def test_a_skipped_score_stays_skipped_and_gives_its_reason():
+    runs = [[_scores(1.0), _scores(1.0, mle={"skipped": "no target"})]]
+    methods = {"a": {"seeds": [0], "num_samples": [2], "scores": summarise(runs)}}
+    keys = ("dataset", "command", "commit", "device", "rows", "mle_grid", "wall_seconds")
+    record = dict.fromkeys(keys, "x") | {"versions": {"numpy": "2"}, "methods": methods}
+    text = format_markdown(json.loads(json.dumps(record)))
+    assert "- a, mle: no target" in text and "| 1.000 ± 0.000 |" in text and "nan" not in text
+    assert sum(line.startswith("| ") for line in text.splitlines()) == len(METRICS) + 4
+
+
+def test_finished_tables_are_not_drawn_again(tmp_path):
+    path, drawn = tmp_path / "m" / "scores.json", []
+
+    def draw(index):
+        drawn.append(index)
+        return pd.DataFrame({"x": [index]})
+
+    def run(count, settings=(1, 2)):
+        score = lambda table: _scores(float(table["x"].iloc[0]))  # noqa: E731
+        return score_draws(path, {"s": settings}, count, lambda: draw, score)["samples"]
+
+    assert [s["mle"] for s in run(2)] == [0, 1] and drawn == [0, 1]
+    assert run(2) == run(2) and drawn == [0, 1]
+    assert len(run(3)) == 3 and drawn == [0, 1, 2]
+    assert len(run(1)) == 1 and drawn == [0, 1, 2]
+    with pytest.raises(InputError, match="begun with other flags"):
+        run(3, settings=(1, 3))
+
+
+def test_floor_and_copy_have_every_score():
+    pytest.importorskip("xgboost", reason="pip install 'synthdiff[benchmark]'")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=900)
+    table = pd.DataFrame({"x": x, "y": rng.normal(size=900), "c": np.where(x > 0, "a", "b")})
+    train, test = table[:600], table[600:].reset_index(drop=True)
+    roles = Roles(("x", "y"), ("c",), "c")
+    floor = score_floor(train, test, roles, grid="small")
+    copy = score_table(train, test, train, roles, grid="small")
+    shuffled = table[:600].apply(lambda c: c.to_numpy()[rng.permutation(600)])
+    broken = score_table(train, test, shuffled, roles, grid="small")
+    assert set(floor) == set(copy) == set(METRICS)
+    assert copy["shape_error"] == copy["trend_error"] == 0 and copy["dcr_tie_aware"] == 100
+    assert 0 < floor["shape_error"] < 8 and floor["mle"] == copy["mle"] > 0.95
+    assert floor["dcr_chance"] == pytest.approx(80) and copy["dcr_chance"] < 70
+    assert floor["dcr_tie_aware"] == pytest.approx(80, abs=9)
+    assert broken["detection_300"] > 0.68 > 0.6 > copy["detection_300"]
+
+
+def _run(*flags):
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, str(SCRIPT), *flags]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--report"], "no such record"),
+        (["--methods=gan"], "got 'gan'"),
+    ],
+)
+def test_mistakes_end_in_one_line(flags, expected, tmp_path):
+    done = _run(f"--run_dir={tmp_path}", *flags)
+    assert done.returncode != 0 and expected in done.stderr and "Traceback" not in done.stderr

@@ -1,0 +1,310 @@
+"""Policy, scan and release: what passes, and that every planted fault is caught."""
+
+import io
+import json
+import pickletools
+import stat
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthdiff.data.schema import Column, Schema
+from synthdiff.data.table import write_json, write_table
+from synthdiff.eval.features import hash_rows
+from synthdiff.eval.policy import evaluate_policy, worst_status
+from synthdiff.eval.release import decide_release, write_release
+from synthdiff.eval.scan import scan_folder
+from synthdiff.eval.statistics import interval
+
+SCHEMA = Schema(
+    (
+        Column("id", "entity"),
+        Column("age", "continuous"),
+        Column("bmi", "continuous", lower=0, upper=99, public=True),
+        Column("name", "categorical"),
+    ),
+    target="age",
+)
+PARTS = ("train", "test", "reference", "synthetic")
+# Protocol 0 and protocol 4 of an object that would call os.system on loading; never loaded here.
+PICKLES = (
+    b"cos\nsystem\n(S'true'\ntR.",
+    b"\x80\x04\x95\x1d\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94\x8c\x06system\x94\x93\x94"
+    b"\x8c\x04true\x94\x85\x94R\x94.",
+)
+
+
+def _draw(seed, patients=60):
+    rng = np.random.default_rng(seed)
+    ids = [f"MRN-{seed}{i:05d}" for i in range(patients)]
+    return pd.DataFrame(
+        {
+            "id": np.repeat(ids, 2),
+            "age": rng.normal(50, 9, 2 * patients).clip(30, 70),
+            "bmi": rng.normal(25, 3, 2 * patients),
+            "name": rng.choice(["a", "b"], 2 * patients),
+        }
+    )
+
+
+@pytest.fixture
+def tables():
+    found = {part: _draw(seed) for seed, part in enumerate(PARTS)}
+    found["synthetic"]["age"] = found["synthetic"]["age"].clip(35, 65)
+    return found
+
+
+def _rate(value, upper, lower=0.0):
+    return {"residual": interval(value, lower, upper), "p_value": 0.5}
+
+
+def _audit(tables, **changes):
+    """An audit in which everything passes."""
+    attack = {
+        "auc": interval(0.5, 0.48, 0.52),
+        "tpr_at_1pct_fpr": interval(0.01, 0.0, 0.02),
+        "p_value_holm": 0.9,
+    }
+    stratum = {"members": 600, "nonmembers": 600, "attacks": {"distance": attack}}
+    found = {
+        "unit": "patient",
+        "members": 2000,
+        "nonmembers": 2000,
+        "seed": 0,
+        "verdict": "NO LEAK DETECTED",
+        "reasons": ["No attack tells."],
+        "attacks": {"distance": attack},
+        "controls": {name: {"detected": True} for name in ("leak", "leak_small")},
+        "copies": {"train_share": 0.0, "holdout_share": 0.0, "p_value_holm": 1.0,
+                   "near": _rate(0.0, 0.01)},
+        "strata": {"outliers": stratum},
+        "disclosure": {
+            "singling_out": {"univariate": _rate(0.0, 0.02), "multivariate": _rate(0.0, 0.02)},
+            "linkability": _rate(0.0, 0.01),
+            "inference": {"age": _rate(0.0, 0.03) | {"outliers": _rate(0.0, 0.04)}},
+        },
+        "nearest": [{"train_row": 1, "synthetic_row": 2, "distance": 0.125}],
+        "rows_sha256": {part: hash_rows(df, SCHEMA) for part, df in tables.items()},
+    }  # fmt: skip
+    return found | changes
+
+
+def _status(audit, name):
+    return {gate["name"]: gate["status"] for gate in evaluate_policy(audit)}[name]
+
+
+def _release(folder, audit, tables, accept=()):
+    def write_page(path, shown):
+        path.write_text(f"<html>{json.dumps(shown)}</html>")
+
+    manifest = {"dataset": "demo", "seeds": {"train": 3}, "git_revision": "abc"}
+    return write_release(folder, audit, tables, SCHEMA, manifest, write_page, accept)
+
+
+def test_policy_passes_a_clean_audit(tables):
+    assert worst_status(evaluate_policy(_audit(tables))) == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("lower", "value", "upper", "status"),
+    [
+        (0.0, 0.01, 0.05, "PASS"),
+        (0.0, 0.01, 0.08, "CAUTION"),
+        (0.0, 0.04, 0.2, "INCONCLUSIVE"),
+        (0.06, 0.07, 0.1, "FAIL"),
+        (-0.1, 0.0, 0.0499, "PASS"),
+    ],
+)
+def test_limits_bind_the_upper_bound(tables, lower, value, upper, status):
+    audit = _audit(tables)
+    audit["disclosure"]["linkability"] = _rate(value, upper, lower)
+    assert _status(audit, "linkability") == status
+
+
+def test_each_part_of_the_audit_can_stop_a_release(tables):
+    base = _audit(tables)
+    attack = base["attacks"]["distance"]
+    loud = {"distance": attack | {"tpr_at_1pct_fpr": interval(0.2, 0.15, 0.25)}}
+    sure = {"distance": attack | {"auc": interval(0.7, 0.65, 0.75)}}
+    significant = {"distance": attack | {"p_value_holm": 0.001}}
+    cases = {
+        "validity": ({"verdict": "INVALID"}, "INVALID"),
+        "power": ({"verdict": "INCONCLUSIVE"}, "INCONCLUSIVE"),
+        "membership TPR": ({"attacks": loud}, "FAIL"),
+        "membership AUC": ({"attacks": sure}, "FAIL"),
+        "membership test": ({"attacks": significant}, "FAIL"),
+        "exact copies": ({"copies": base["copies"] | {"p_value_holm": 0.01}}, "FAIL"),
+        "near copies": ({"copies": base["copies"] | {"near": _rate(0.2, 0.3, 0.1)}}, "FAIL"),
+        "disclosure": ({"disclosure": None}, "INCONCLUSIVE"),
+        "membership TPR, outliers": (
+            {"strata": {"outliers": base["strata"]["outliers"] | {"attacks": loud}}},
+            "FAIL",
+        ),
+    }
+    for name, (change, status) in cases.items():
+        assert _status(base | change, name) == status, name
+
+
+def test_small_strata_call_for_caution_and_empty_ones_for_nothing(tables):
+    few = {"skipped": "5 members", "members": 5, "nonmembers": 4}
+    audit = _audit(tables, strata={"few": few, "none": few | {"members": 0, "nonmembers": 0}})
+    assert _status(audit, "membership TPR, few") == "CAUTION"
+    assert _status(audit, "membership TPR, none") == "PASS"
+
+
+def test_no_gate_ever_calls_a_table_private(tables):
+    for gate in evaluate_policy(_audit(tables)):
+        assert "private" not in gate["status"].lower() and "private" not in gate["reason"].lower()
+
+
+def test_a_passing_table_is_released_whole(tables, tmp_path):
+    assert _release(tmp_path / "release", _audit(tables), tables) == []
+    names = {path.name for path in (tmp_path / "release").iterdir()}
+    assert names == {"synthetic.csv", "card.md", "report.html", "audit.json"}
+    assert [path.name for path in tmp_path.iterdir()] == ["release"]
+    card = (tmp_path / "release/card.md").read_text()
+    for part in ("Intended use", "Limits", "Not tested", "train 3", "abc", "linkability"):
+        assert part in card
+    assert "accepted" not in card
+    for path in (tmp_path / "release").iterdir():
+        assert "nearest" not in path.read_text() or path.name == "card.md"
+    assert "nearest" not in json.loads((tmp_path / "release/audit.json").read_text())
+
+
+@pytest.mark.parametrize("status", ["FAIL", "INCONCLUSIVE"])
+def test_a_refusal_leaves_nothing_and_takes_back_an_earlier_release(tables, tmp_path, status):
+    _release(tmp_path / "release", _audit(tables), tables)
+    audit = _audit(tables)
+    bad = {"FAIL": _rate(0.2, 0.31, 0.1), "INCONCLUSIVE": _rate(0.04, 0.31)}[status]
+    audit["disclosure"]["linkability"] = bad
+    (reason,) = _release(tmp_path / "release", audit, tables, accept=())
+    assert reason.startswith(f"{status}, gate 'linkability'") and "0.310" in reason
+    assert list(tmp_path.iterdir()) == []
+    refusals = decide_release(audit, tables, SCHEMA, ["linkability"]).refusals
+    assert len(refusals) == 2  # it cannot be accepted either
+
+
+def test_a_caution_is_released_only_when_accepted_by_name(tables, tmp_path):
+    audit = _audit(tables)
+    audit["disclosure"]["inference"]["age"] = _rate(0.01, 0.07)
+    folder = tmp_path / "release"
+    assert "CAUTION, gate 'inference of age'" in _release(folder, audit, tables)[0]
+    assert not folder.exists()
+    assert _release(folder, audit, tables, ["inference of age"]) == []
+    card = (folder / "card.md").read_text()
+    assert "accepted" in card and "**inference of age**" in card
+    assert "no gate of this name" in _release(folder, audit, tables, ["inference of agee"])[0]
+
+
+def test_an_audit_of_another_table_refuses(tables, tmp_path):
+    audit = _audit(tables)
+    other = tables | {"synthetic": _draw(9)}
+    assert "another synthetic table" in _release(tmp_path / "release", audit, other)[0]
+
+
+def test_a_real_row_in_the_table_refuses_though_every_gate_passes(tables, tmp_path):
+    tables["synthetic"].loc[5, ["age", "bmi", "name"]] = tables["train"].loc[
+        tables["train"]["age"].sub(50).abs().idxmin(), ["age", "bmi", "name"]
+    ]
+    (reason,) = _release(tmp_path / "release", _audit(tables), tables)
+    assert "real row" in reason and list(tmp_path.iterdir()) == []
+
+
+def _scan(folder, tables):
+    real = pd.concat([tables[part] for part in PARTS[:3]])
+    return {(f.kind, f.file) for f in scan_folder(folder, real, tables["train"], SCHEMA)}
+
+
+def test_a_clean_folder_has_no_finding(tables, tmp_path):
+    write_table(tables["synthetic"], tmp_path / "synthetic.csv")
+    write_table(tables["synthetic"], tmp_path / "synthetic.parquet")
+    (tmp_path / "card.md").write_text("# Card\n\n120 rows, AUC 0.501, seed MRN-3.\n")
+    write_json(tmp_path / "audit.json", {"auc": 0.5012345, "rows": 120})
+    assert _scan(tmp_path, tables) == set()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_planted_rows_ids_and_extremes_are_found_in_tables(tables, tmp_path, suffix):
+    clean, train = tables["synthetic"], tables["train"]
+    inner = train["age"].between(40, 60).idxmax()
+    features = ["age", "bmi", "name"]
+    row = clean.copy()
+    row.loc[3, features] = train.loc[inner, features]
+    named = clean.assign(id=clean["id"].where(clean.index != 4, tables["test"].loc[0, "id"]))
+    hidden = clean.assign(name=clean["name"].where(clean.index != 4, train.loc[0, "id"]))
+    extreme = clean.assign(age=clean["age"].where(clean.index != 4, train["age"].max()))
+    formula = clean.assign(name=clean["name"].where(clean.index != 4, "=HYPERLINK(1)"))
+    planted = {"real row": row, "identifier": named, "extreme": extreme, "code": formula}
+    for kind, df in (*planted.items(), ("identifier", hidden)):
+        write_table(df, tmp_path / f"t{suffix}")
+        assert _scan(tmp_path, tables) == {(kind, f"t{suffix}")}
+
+
+def test_rows_and_extremes_of_many_are_no_finding(tables, tmp_path):
+    """A value at which many patients pile up, a public bound, a row that two patients share."""
+    train, made = tables["train"], tables["synthetic"].copy()
+    train["age"] = train["age"].clip(45, 55)
+    train.loc[2, ["age", "bmi", "name"]] = train.loc[0, ["age", "bmi", "name"]]
+    made.loc[0, ["age", "bmi", "name"]] = train.loc[0, ["age", "bmi", "name"]]
+    made.loc[1, "age"] = 55
+    made.loc[2, "bmi"] = train["bmi"].max()
+    write_table(made, tmp_path / "t.csv")
+    assert _scan(tmp_path, tables) == set()
+
+
+def test_ids_and_extremes_are_found_in_texts(tables, tmp_path):
+    top = float(tables["train"]["age"].max())
+    top = float(np.sort(tables["train"]["age"])[0]) if top == 70 else top
+    (tmp_path / "a.md").write_text(f"Thanks to {tables['reference'].loc[8, 'id']}.")
+    write_json(tmp_path / "b.json", {"knots": [0.5, top]})
+    assert _scan(tmp_path, tables) == {("identifier", "a.md"), ("extreme", "b.json")}
+
+
+def _npy(values):
+    file = io.BytesIO()
+    np.save(file, values, allow_pickle=True)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("weights.pkl", PICKLES[1]),
+        ("notes.txt", PICKLES[0]),
+        ("notes.txt", PICKLES[1]),
+        ("card.md", b"hello " + PICKLES[1]),
+        ("model.npy", _npy(np.array([{}], dtype=object))),
+        ("model.json", _npy(np.array([{}], dtype=object))),
+        ("model.json", b"PK\x03\x04zip"),
+        ("setup.py", b"print(1)"),
+        ("run.txt", b"#!/bin/sh\nrm"),
+        ("page.html", b"<p onclick = 'x()'>"),
+        ("page.html", b"<SCRIPT>x()</SCRIPT>"),
+        ("card.md", b"[a](javascript:x)"),
+    ],
+)
+def test_files_that_run_are_found(tables, tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    assert _scan(tmp_path, tables) == {("code", name)}
+
+
+def test_the_planted_pickles_are_pickles_that_call_something():
+    for content in PICKLES:
+        names = [opcode.name for opcode, _, _ in pickletools.genops(content)]
+        assert "REDUCE" in names and names[-1] == "STOP"
+
+
+def test_links_and_executables_are_found(tables, tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/a.txt").write_text("text")
+    (tmp_path / "sub/a.txt").chmod(0o755)
+    (tmp_path / "b.txt").symlink_to("/etc/passwd")
+    assert _scan(tmp_path, tables) == {("code", "sub/a.txt"), ("code", "b.txt")}
+
+
+def test_private_json_is_for_the_owner_only(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text("{}")
+    write_json(path, {"a": 1}, private=True)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600 and json.loads(path.read_text()) == {"a": 1}
