@@ -57,12 +57,12 @@ def test_patient_split_of_diabetes_shares_no_patient():
     assert (stays["gender"] == 1).mean() > 0.999
 
 
-def test_rand_hie_is_split_by_person_and_in_halves():
+def test_rand_hie_is_split_by_household_and_in_halves():
     parts, schema = load_split("rand_hie")
-    assert set(parts) == {"train", "val", "test"} and schema.entity == "zper"
-    assert not set(parts["train"]["zper"]) & set(parts["test"]["zper"])
+    assert set(parts) == {"train", "val", "test"} and schema.entity == "household"
+    assert not set(parts["train"]["household"]) & set(parts["test"]["household"])
     halves, _ = load_split("rand_hie_halves")
-    assert not set(halves["train"]["zper"]) & set(halves["test"]["zper"])
+    assert not set(halves["train"]["household"]) & set(halves["test"]["household"])
     assert abs(len(halves["train"]) - len(halves["test"])) < 200
     assert sum(map(len, halves.values())) == sum(map(len, parts.values())) == 20_190
 

@@ -21,9 +21,9 @@ from synthdiff.layout import Layout, Records
 from synthdiff.train.parallel import make_parallel_map
 
 COUNT, DIMS, CODES = 200, 8, 6
-NUMBERS = Layout(tuple("abcdefgh"), tuple(range(DIMS)), (), (), (-1,) * DIMS)
-CATEGORIES = Layout(tuple("abcdef"), (), tuple(range(CODES)), (4,) * CODES, ())
-GATED = Layout(("x", "k"), (0,), (0, 1), (2, 4), (0,))
+NUMBERS = Layout(tuple("abcdefgh"), tuple(range(DIMS)), (), (), (-1,) * DIMS, (1,) * DIMS)
+CATEGORIES = Layout(tuple("abcdef"), (), tuple(range(CODES)), (4,) * CODES, (), ())
+GATED = Layout(("x", "k"), (0,), (0, 1), (2, 4), (0,), (1,))
 SCHEDULE = Schedule()
 SIGMAS = (0.1, 0.3, 1.0, 3.0)
 LEVELS = tuple(float(-2 * np.log(sigma)) for sigma in SIGMAS)

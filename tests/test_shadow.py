@@ -21,7 +21,7 @@ from synthdiff.train.state import create_state
 from synthdiff.train.step import make_train_step
 
 DIMS = 8
-LAYOUT = Layout((*"abcdefgh", "k"), tuple(range(DIMS)), (DIMS,), (4,), (-1,) * DIMS)
+LAYOUT = Layout((*"abcdefgh", "k"), tuple(range(DIMS)), (DIMS,), (4,), (-1,) * DIMS, (1,) * DIMS)
 SCHEDULE = Schedule()
 PATIENTS, MODELS = 80, 4
 TRAIN = TrainConfig(num_steps=600, batch_size=64, steps_per_call=200, ema_decay=0.9, seed=3)

@@ -111,7 +111,7 @@ class NumericCoder:
         return np.where(here, bins, gate), np.where(here, scores, 0.0)
 
     def _share_below(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Quantile level of each value; one that many share is spread evenly over its share."""
+        """Quantile level of each value, spread evenly over its share, or else over its step."""
         values, levels = np.asarray(self.values), ndtr(self.scores)
         last = len(values) - 1
         after = np.searchsorted(values, x, "right")
@@ -119,9 +119,11 @@ class NumericCoder:
         nearest = np.where(x - values[left] <= values[right] - x, values[left], values[right])
         x = np.where(levels[right] - levels[left] < 1e-9, nearest, x)  # nobody lives in between
         first, after = np.searchsorted(values, x, "left"), np.searchsorted(values, x, "right")
-        low, high = levels[np.minimum(first, last)], levels[np.maximum(after - 1, 0)]
-        spread = low + (high - low) * rng.random(len(x))
-        return np.where(after - first > 1, spread, ndtr(np.interp(x, values, self.scores)))
+        shared, half = after - first > 1, (self.step or 0.0) / 2
+        low, high = (ndtr(np.interp(x + d, values, self.scores)) for d in (-half, half))
+        low = np.where(shared, levels[np.minimum(first, last)], low)
+        high = np.where(shared, levels[np.maximum(after - 1, 0)], high)
+        return low + (high - low) * rng.random(len(x))
 
     def decode(self, gate: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """float64 [rows], NaN where missing."""

@@ -16,7 +16,7 @@ from synthdiff._validate import InputError
 from synthdiff.data.categories import CategoryCoder, CodeSetCoder, find_codes
 from synthdiff.data.codec import Codec
 from synthdiff.data.dtypes import to_values
-from synthdiff.data.numeric import MAX_SCORE, SPIKE_SHARE, NumericCoder
+from synthdiff.data.numeric import BIN_ROWS, MAX_BINS, MAX_SCORE, SPIKE_SHARE, NumericCoder
 from synthdiff.data.schema import Column, Schema
 
 PARTS, HALVINGS, MAX_POINTS = 16, 12, 256
@@ -192,15 +192,14 @@ def _make_coder(column: Column, grid: Grid, noisy: np.ndarray, spread: float):
     where = np.clip(np.searchsorted(grid.edges, spikes, "right") - 1, 0, grid.num_cells - 1)
     rest = cells - np.bincount(where, points[points > limit], minlength=grid.num_cells)
     scores, values = _draw_curve(grid.edges, rest, spread)
-    step = get_step(column)
     return NumericCoder(
         column.name,
+        min(MAX_BINS, max(1, int(rest.sum()) // BIN_ROWS)),
         tuple(spikes.tolist()),
         has_missing,
         tuple(scores.tolist()),
         tuple(values.tolist()),
-        step,
-        step is not None,
+        get_step(column),
         column.lower,
         column.upper,
     )
