@@ -80,7 +80,6 @@ def run(run_dir: Path) -> None:
     result = audit(**parts, schema=schema, whitebox=whitebox)
     audits = {Path(d).name: json.loads((Path(d) / "audit.json").read_text()) for d in FLAGS.compare}
     audits[f"{FLAGS.cohort} patients, {config.train.num_steps} steps"] = result
-    audits = {name: redact(found) for name, found in audits.items()}
     seeds = {"train": config.train.seed, "split": spec["split_seed"]}
     facts = describe_run(config=config.to_json(), data_hash=hash_frame(df), seeds=seeds)
     record = {
@@ -89,7 +88,7 @@ def run(run_dir: Path) -> None:
         "device": "{count} x {kind}, {cores} cores".format(**facts["device"]),
         **{key: facts[key] for key in ("versions", "config", "seeds", "data_sha256")},
         "wall_seconds": round(time.time() - started),
-        "audits": audits,
+        "audits": {name: redact(found) for name, found in audits.items()},
     }
     path = Path(FLAGS.record or run_dir / "record.json")
     no_curves = {"object_hook": lambda found: {k: v for k, v in found.items() if k != "roc"}}

@@ -136,8 +136,7 @@ def audit(
         block = {**about, "attacks": on_model, "verdict": verdict, "reasons": reasons}
         membership["whitebox"] = block
     held_out = pd.concat([test, reference], ignore_index=True)
-    patients = [int(patient_numbers(df, schema).max()) + 1 for df in (train, held_out)]
-    share = patients[0] / sum(patients)
+    share = _share_of_patients(train, held_out, schema)
     result = {
         "unit": game.unit,
         "members": game.patients,
@@ -153,6 +152,12 @@ def audit(
         "nearest": list_nearest(game),
     }
     return result | {"gates": evaluate_policy(result)}
+
+
+def _share_of_patients(train: pd.DataFrame, held_out: pd.DataFrame, schema: Schema) -> float:
+    """Of the patients of both tables, the share that is in the first."""
+    first, second = (int(patient_numbers(df, schema).max()) + 1 for df in (train, held_out))
+    return first / (first + second)
 
 
 def _audit_strata(
