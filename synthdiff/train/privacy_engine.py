@@ -7,6 +7,7 @@ sums; dp-accounting counts. Its auditor is not used (see synthdiff/eval/epsilon.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 
 from synthdiff._validate import input_error
@@ -59,6 +60,7 @@ def compute_epsilon(event, delta: float, method: str = "pld") -> float:
     return float(accountant.compose(event).get_epsilon(delta))
 
 
+@cache  # a pure function of numbers, and seconds long
 def calibrate_sigma(
     epsilon: float, delta: float, rate: float, num_steps: int, releases: tuple[float, ...] = ()
 ) -> float:
