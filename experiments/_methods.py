@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _common import FLAGS, read_config
-from train import CONFIGS
+from _common import FLAGS
+from train import build_config as read_flag_config
 
 from synthdiff._validate import input_error
 from synthdiff.data.conform import conform
@@ -29,9 +29,8 @@ METHODS = (*FLOORS, *SEEDED)
 
 def build_config(name: str) -> Config:
     """The config that the flags describe, with the network of the method."""
-    configs = {prefix: read_config(prefix, config) for prefix, config in CONFIGS.items()}
-    configs["model"] = replace(configs["model"], name=name)
-    return Config(**configs, min_patients=FLAGS.min_patients)
+    config = read_flag_config()
+    return replace(config, model=replace(config.model, name=name))
 
 
 def read_csv_flags() -> dict[str, list[Path]]:

@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
 import train
 from _common import FLAGS, describe_data, read_data, run_script, split_table
 from absl import flags
@@ -66,7 +65,7 @@ def score(text: str, parts: dict, schema, seed: int) -> dict[str, float]:
 
 
 def write_record(path: Path, record: dict) -> None:
-    """JSON, and beside it a Markdown table and a plot of mean and spread by arm."""
+    """JSON, and beside it a Markdown table and a plot of every seed by arm."""
     write_json(path, record)
     arms = {arm: summarise(list(runs.values())) for arm, runs in record["runs"].items()}
     names = list(next(iter(arms.values())))
@@ -80,11 +79,10 @@ def write_record(path: Path, record: dict) -> None:
     path.with_suffix(".md").write_text("\n".join(lines) + "\n")
     figure, axes = plt.subplots(1, len(SHOWN), figsize=(4 * len(SHOWN), 1 + 0.4 * len(arms)))
     for axis, name in zip(axes, SHOWN, strict=True):
-        for place, scores in enumerate(arms.values()):
+        for arm, scores in reversed(arms.items()):
             values = scores[name]["values"]
-            axis.plot(values, np.full(len(values), -place), "o", color="#0072b2", alpha=0.5)
-            axis.plot([scores[name]["mean"]], [-place], "|", color="black", markersize=16)
-        axis.set(title=name, yticks=-np.arange(len(arms)), yticklabels=list(arms))
+            axis.plot(values, [arm] * len(values), "o", color="#0072b2", alpha=0.5)
+        axis.set_title(name)
         axis.tick_params("y", labelleft=axis is axes[0])
     figure.tight_layout()
     figure.savefig(path.with_suffix(".png"), dpi=120)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import train
-from _common import FLAGS, describe_data, read_config, read_data, run_script, split_table
+from _common import FLAGS, describe_data, read_data, run_script, split_table
 from absl import flags
 from repeat import OUR_FOLDERS, summarise
 
@@ -78,8 +78,7 @@ def compare(root: Path) -> None:
     started, spec = time.time(), describe_data()
     df, schema = read_data(spec)
     parts = split_table(df, schema, spec["split_seed"])
-    configs = {prefix: read_config(prefix, config) for prefix, config in train.CONFIGS.items()}
-    base, runs, seeds = Config(**configs), {}, [int(seed) for seed in FLAGS.seeds]
+    base, runs, seeds = train.build_config(), {}, [int(seed) for seed in FLAGS.seeds]
     for epsilon in FLAGS.epsilons:
         config = replace(base, dp=replace(base.dp, epsilon=float(epsilon)))
         runs[epsilon] = [measure(parts, schema, config, seed) for seed in seeds]

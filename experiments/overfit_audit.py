@@ -16,13 +16,13 @@ from pathlib import Path
 import audit as audit_script
 import numpy as np
 import train
-from _common import FLAGS, describe_data, read_config, read_data, run_script, split_table
+from _common import FLAGS, describe_data, read_data, run_script, split_table
 from absl import flags
 
 from synthdiff.data.table import write_json
 from synthdiff.eval.audit import audit
 from synthdiff.eval.release import redact
-from synthdiff.synthesizer import Config, fit
+from synthdiff.synthesizer import fit
 from synthdiff.train.manifest import describe_run, hash_frame
 
 OUR_FOLDERS = ("--run_dir", "--data_dir", "--record", "--compare")
@@ -66,8 +66,7 @@ def format_markdown(record: dict) -> str:
 
 def run(run_dir: Path) -> None:
     started = time.time()
-    config = {prefix: read_config(prefix, kind) for prefix, kind in train.CONFIGS.items()}
-    config = Config(**config, min_patients=FLAGS.min_patients)
+    config = train.build_config()
     spec = describe_data()
     df, schema = read_data(spec)
     parts = split_table(df, schema, spec["split_seed"])
