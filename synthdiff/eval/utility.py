@@ -59,7 +59,7 @@ def _build_models(regression: bool, seed: int) -> dict[str, tuple[str, object]]:
             "gradient_boosting": ("tree", HistGradientBoostingRegressor(**boosting)),
         }
     return {
-        "logistic_regression": ("linear", LogisticRegression(max_iter=100)),
+        "logistic_regression": ("linear", LogisticRegression(solver="newton-cholesky")),
         "random_forest": ("tree", RandomForestClassifier(**forest)),
         "gradient_boosting": ("tree", HistGradientBoostingClassifier(**boosting)),
     }
