@@ -27,7 +27,7 @@ class ModelConfig:
     name: str = "unet"
     width: int = 32
     max_width: int = 512
-    fan: int = 32
+    fan: int = 64
     depth: int = 1
     bottom_depth: int = 2
     hidden: int = 512

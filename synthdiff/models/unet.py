@@ -2,8 +2,9 @@
 
 Columns are tokens in table order. Each level down joins `fan` neighbouring tokens into a wider one,
 until one token holds the whole record; each level up splits them again and adds the skip. A table
-of up to `fan` columns is joined at once, so that their order means nothing; a wider one pays for
-each column once per level, and its cost is linear in its columns, thousands of codes included.
+of up to `fan` columns is joined at once, so that their order means nothing. A wider one has levels
+in between, narrower than the whole record, and its cost is linear in its columns, thousands of
+codes included.
 """
 
 from __future__ import annotations
@@ -22,19 +23,22 @@ from synthdiff.models.layers import (
 )
 from synthdiff.models.records import RecordCoder
 
+GROWTH = 4
+
 
 class UNet(nn.Module):
     """Predicts v and category logits of records from their noisy view.
 
-    width: channels of a column token, multiplied by `fan` per level up to max_width. depth:
-    perceptrons per joined level; bottom_depth: those where one token holds the whole record. Column
-    tokens themselves have none: the two ends of the record coder already treat each by itself.
+    width: channels of a column token, GROWTH times that per level in between; max_width: of the
+    token that holds the whole record, and at most. depth: perceptrons per level in between;
+    bottom_depth: those where one token holds the whole record. Column tokens themselves have none:
+    the two ends of the record coder already treat each by itself.
     """
 
     layout: Layout
     width: int = 32
     max_width: int = 512
-    fan: int = 32
+    fan: int = 64
     depth: int = 1
     bottom_depth: int = 2
     dtype: jnp.dtype = jnp.float32
@@ -64,7 +68,8 @@ class UNet(nn.Module):
         fan = min(self.fan, tokens)
         h = jnp.pad(h, ((0, 0), (0, -tokens % fan), (0, 0)))
         h = h.reshape(batch, -1, fan * width)
-        return PositionDense(min(fan * width, self.max_width), self.dtype)(h)
+        widest = (fan if tokens <= self.fan else GROWTH) * width
+        return PositionDense(min(widest, self.max_width), self.dtype)(h)
 
     def _split(self, h: jax.Array, skip: jax.Array) -> jax.Array:
         batch, tokens, width = skip.shape
