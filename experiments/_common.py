@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -116,6 +118,20 @@ def read_manifest(run_dir: Path) -> dict:
     if not path.exists():
         raise input_error(f"--run_dir={run_dir}", "no manifest.json", "run experiments/train.py")
     return json.loads(path.read_text())
+
+
+def describe_origin(manifest: dict, *folders: str) -> dict:
+    """What every record says of where it comes from: command, commit, device and versions.
+
+    The command leaves out our own folders: --run_dir, --data_dir, --record and the `folders`.
+    """
+    ours = ("--run_dir", "--data_dir", "--record", *folders)
+    return {
+        "command": shlex.join(word for word in sys.argv if not word.startswith(ours)),
+        "commit": manifest["git_revision"],
+        "device": "{count} x {kind}, {cores} cores".format(**manifest["device"]),
+        "versions": manifest["versions"],
+    }
 
 
 def read_run(run_dir: Path) -> tuple[dict[str, pd.DataFrame], Schema]:

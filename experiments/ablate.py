@@ -10,16 +10,15 @@ per record, on patients of the training and of the test part.
 
 import json
 import shlex
-import sys
 import time
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import train
-from _common import FLAGS, describe_data, read_data, run_script, split_table
+from _common import FLAGS, describe_data, describe_origin, read_data, run_script, split_table
 from absl import flags
 from absl.testing import flagsaver
-from repeat import OUR_FOLDERS, summarise
+from repeat import summarise
 
 from synthdiff._validate import input_error
 from synthdiff.data.table import write_json
@@ -96,14 +95,7 @@ def ablate(run_dir: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     record = json.loads(path.read_text()) if path.exists() else {"runs": {}}
     about = describe_run(config={}, data_hash=hash_frame(df), seeds={"split": FLAGS.split_seed})
-    words = [word for word in sys.argv if not word.startswith(OUR_FOLDERS)]
-    record |= {
-        "dataset": FLAGS.data,
-        "command": shlex.join(words),
-        "commit": about["git_revision"],
-        "device": "{count} x {kind}, {cores} cores".format(**about["device"]),
-        "versions": about["versions"],
-    }
+    record |= {"dataset": FLAGS.data, **describe_origin(about)}
     for seed in FLAGS.seeds:
         for text in FLAGS.arm:
             runs = record["runs"].setdefault(text.partition(":")[0], {})

@@ -8,13 +8,11 @@ done again; --report writes the Markdown anew from the record. Takes the config 
 """
 
 import json
-import sys
 from pathlib import Path
 
 import _methods
-from _common import FLAGS, define_config_flags, run_script
+from _common import FLAGS, define_config_flags, describe_origin, run_script
 from absl import flags
-from repeat import OUR_FOLDERS
 from train import CONFIGS
 
 from synthdiff._validate import input_error, one_of, positive
@@ -58,13 +56,11 @@ def run_all(root: Path) -> dict:
             "seconds": [state["seconds"] for state in states],
             "scores": summarise(runs),
         }
+    versions = manifest["versions"] | {"xgboost": require_xgboost().__version__}
     return {
         "dataset": FLAGS.data,
         "rows": {part: len(df) for part, df in parts.items()},
-        "command": " ".join(word for word in sys.argv if not word.startswith(OUR_FOLDERS)),
-        "commit": manifest["git_revision"],
-        "device": "{count} x {kind}, {cores} cores".format(**manifest["device"]),
-        "versions": manifest["versions"] | {"xgboost": require_xgboost().__version__},
+        **describe_origin(manifest | {"versions": versions}),
         "data_sha256": manifest["data_sha256"],
         "mle_grid": FLAGS.mle_grid,
         "wall_seconds": round(sum(sum(s.values()) for m in methods.values() for s in m["seconds"])),

@@ -8,15 +8,14 @@ the same for all epsilons.
 """
 
 import json
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import train
-from _common import FLAGS, describe_data, read_data, run_script, split_table
+from _common import FLAGS, describe_data, describe_origin, read_data, run_script, split_table
 from absl import flags
-from repeat import OUR_FOLDERS, summarise
+from repeat import summarise
 
 from synthdiff.data.table import write_json
 from synthdiff.eval.audit import audit
@@ -83,10 +82,8 @@ def compare(root: Path) -> None:
         config = replace(base, dp=replace(base.dp, epsilon=float(epsilon)))
         runs[epsilon] = [measure(parts, schema, config, seed) for seed in seeds]
     facts = describe_run(config=base.to_json(), data_hash=None, seeds={"train": seeds})
-    record = {"dataset": spec["data"], "seeds": seeds, "commit": facts["git_revision"],
-              "command": " ".join(w for w in sys.argv if not w.startswith(OUR_FOLDERS)),
-              "device": "{count} x {kind}, {cores} cores".format(**facts["device"]),
-              "versions": facts["versions"], "config": facts["config"],
+    record = {"dataset": spec["data"], "seeds": seeds, **describe_origin(facts),
+              "config": facts["config"],
               "wall_seconds": round(time.time() - started),
               "scores": {name: summarise(runs[name]) for name in runs}}  # fmt: skip
     path = Path(FLAGS.record or root / "record.json")

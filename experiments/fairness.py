@@ -8,16 +8,14 @@ models of each table, alone and added to the real rows, are tested on real rows.
 of train.py. Writes the record as JSON, and a Markdown table beside it.
 """
 
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import train
 from _arms import compare_arms, draw_tables, find_groups, measure_tables
-from _common import FLAGS, read_data, read_manifest, run_script, split_table
+from _common import FLAGS, describe_origin, read_data, read_manifest, run_script, split_table
 from absl import flags
-from repeat import OUR_FOLDERS
 
 from synthdiff import load
 from synthdiff._validate import InputError
@@ -82,12 +80,9 @@ def compare(run_dir: Path) -> None:
         "sampling_seeds": seeds,
         "rows": {part: len(parts[part]) for part in ("train", "test")} | {"synthetic": rows},
         "test_patients": {g: len(np.unique(patients[codes == i])) for i, g in enumerate(groups)},
-        "command": " ".join(word for word in sys.argv if not word.startswith(OUR_FOLDERS)),
+        **describe_origin(manifest),
         "train_seed": manifest["seeds"],
         "train_steps": manifest["config"]["train"]["num_steps"],
-        "commit": manifest["git_revision"],
-        "device": "{count} x {kind}, {cores} cores".format(**manifest["device"]),
-        "versions": manifest["versions"],
         "wall_seconds": round(time.time() - started),
         "scores": scores,
     }

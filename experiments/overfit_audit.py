@@ -9,14 +9,13 @@ audits that are finished (--compare: run folders that `audit.py --whitebox` has 
 """
 
 import json
-import sys
 import time
 from pathlib import Path
 
 import audit as audit_script
 import numpy as np
 import train
-from _common import FLAGS, describe_data, read_data, run_script, split_table
+from _common import FLAGS, describe_data, describe_origin, read_data, run_script, split_table
 from absl import flags
 
 from synthdiff.data.table import write_json
@@ -24,8 +23,6 @@ from synthdiff.eval.audit import audit
 from synthdiff.eval.release import redact
 from synthdiff.synthesizer import fit
 from synthdiff.train.manifest import describe_run, hash_frame
-
-OUR_FOLDERS = ("--run_dir", "--data_dir", "--record", "--compare")
 
 
 def define_flags() -> None:
@@ -82,10 +79,8 @@ def run(run_dir: Path) -> None:
     seeds = {"train": config.train.seed, "split": spec["split_seed"]}
     facts = describe_run(config=config.to_json(), data_hash=hash_frame(df), seeds=seeds)
     record = {
-        "command": " ".join(word for word in sys.argv if not word.startswith(OUR_FOLDERS)),
-        "commit": facts["git_revision"],
-        "device": "{count} x {kind}, {cores} cores".format(**facts["device"]),
-        **{key: facts[key] for key in ("versions", "config", "seeds", "data_sha256")},
+        **describe_origin(facts, "--compare"),
+        **{key: facts[key] for key in ("config", "seeds", "data_sha256")},
         "wall_seconds": round(time.time() - started),
         "audits": {name: redact(found) for name, found in audits.items()},
     }

@@ -7,18 +7,15 @@ Takes every flag of pipeline.py. Writes the record as JSON, and a Markdown table
 """
 
 import json
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pipeline
-from _common import FLAGS, read_manifest, run_script
+from _common import FLAGS, describe_origin, read_manifest, run_script
 from absl import flags
 
 from synthdiff.data.table import write_json
-
-OUR_FOLDERS = ("--run_dir", "--data_dir", "--record")
 
 
 def read_scores(run_dir: Path) -> dict[str, float]:
@@ -83,10 +80,7 @@ def repeat(root: Path) -> None:
     record = {
         "dataset": FLAGS.data,
         "seeds": [int(seed) for seed in FLAGS.seeds],
-        "command": " ".join(word for word in sys.argv if not word.startswith(OUR_FOLDERS)),
-        "commit": manifest["git_revision"],
-        "device": "{count} x {kind}, {cores} cores".format(**manifest["device"]),
-        "versions": manifest["versions"],
+        **describe_origin(manifest),
         "parameters": manifest["parameters"],
         "wall_seconds": round(time.time() - started),
         "verdicts": verdicts,
