@@ -19,7 +19,7 @@ from synthdiff.data.doctor import format_findings, require_healthy
 from synthdiff.data.infer import infer_schema
 from synthdiff.data.schema import Schema
 from synthdiff.data.split import split_by_entity
-from synthdiff.data.table import read_table
+from synthdiff.data.table import read_table, write_json
 
 FLAGS = flags.FLAGS
 SPLIT = {"train": 0.6, "test": 0.2, "reference": 0.2}
@@ -132,6 +132,14 @@ def describe_origin(manifest: dict, *folders: str) -> dict:
         "device": "{count} x {kind}, {cores} cores".format(**manifest["device"]),
         "versions": manifest["versions"],
     }
+
+
+def write_record(default: Path, record: dict, text: str) -> None:
+    """Writes a record to --record, or else `default`, and its text beside it, which it prints."""
+    path = Path(FLAGS.record or default)
+    write_json(path, record)
+    path.with_suffix(".md").write_text(text)
+    print(text)
 
 
 def read_run(run_dir: Path) -> tuple[dict[str, pd.DataFrame], Schema]:

@@ -7,17 +7,23 @@ Epsilon 0 trains without differential privacy. Takes every flag of train.py, who
 the same for all epsilons.
 """
 
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import train
-from _common import FLAGS, describe_data, describe_origin, read_data, run_script, split_table
+from _common import (
+    FLAGS,
+    describe_data,
+    describe_origin,
+    read_data,
+    run_script,
+    split_table,
+    write_record,
+)
 from absl import flags
 from repeat import summarise
 
-from synthdiff.data.table import write_json
 from synthdiff.eval.audit import audit
 from synthdiff.eval.evaluate import evaluate
 from synthdiff.models.config import count_params
@@ -86,10 +92,7 @@ def compare(root: Path) -> None:
               "config": facts["config"],
               "wall_seconds": round(time.time() - started),
               "scores": {name: summarise(runs[name]) for name in runs}}  # fmt: skip
-    path = Path(FLAGS.record or root / "record.json")
-    write_json(path, json.loads(json.dumps(record)))
-    path.with_suffix(".md").write_text(format_markdown(record))
-    print(path.with_suffix(".md").read_text())
+    write_record(root / "record.json", record, format_markdown(record))
 
 
 if __name__ == "__main__":

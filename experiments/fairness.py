@@ -14,13 +14,20 @@ from pathlib import Path
 import numpy as np
 import train
 from _arms import compare_arms, draw_tables, find_groups, measure_tables
-from _common import FLAGS, describe_origin, read_data, read_manifest, run_script, split_table
+from _common import (
+    FLAGS,
+    describe_origin,
+    read_data,
+    read_manifest,
+    run_script,
+    split_table,
+    write_record,
+)
 from absl import flags
 
 from synthdiff import load
 from synthdiff._validate import InputError
 from synthdiff.data.balance import parse_balance
-from synthdiff.data.table import write_json
 from synthdiff.eval.utility import predict_target
 
 NOTES = ("command", "train_seed", "train_steps", "sampling_seeds", "rows", "test_patients",
@@ -86,10 +93,7 @@ def compare(run_dir: Path) -> None:
         "wall_seconds": round(time.time() - started),
         "scores": scores,
     }
-    path = Path(FLAGS.record or run_dir / "fairness.json")
-    write_json(path, record)
-    path.with_suffix(".md").write_text(format_markdown(record))
-    print(path.with_suffix(".md").read_text())
+    write_record(run_dir / "fairness.json", record, format_markdown(record))
 
 
 if __name__ == "__main__":

@@ -15,10 +15,17 @@ from pathlib import Path
 import audit as audit_script
 import numpy as np
 import train
-from _common import FLAGS, describe_data, describe_origin, read_data, run_script, split_table
+from _common import (
+    FLAGS,
+    describe_data,
+    describe_origin,
+    read_data,
+    run_script,
+    split_table,
+    write_record,
+)
 from absl import flags
 
-from synthdiff.data.table import write_json
 from synthdiff.eval.audit import audit
 from synthdiff.eval.release import redact
 from synthdiff.synthesizer import fit
@@ -84,11 +91,9 @@ def run(run_dir: Path) -> None:
         "wall_seconds": round(time.time() - started),
         "audits": {name: redact(found) for name, found in audits.items()},
     }
-    path = Path(FLAGS.record or run_dir / "record.json")
     no_curves = {"object_hook": lambda found: {k: v for k, v in found.items() if k != "roc"}}
-    write_json(path, json.loads(json.dumps(record), **no_curves))
-    path.with_suffix(".md").write_text(format_markdown(record))
-    print(path.with_suffix(".md").read_text())
+    slim = json.loads(json.dumps(record), **no_curves)
+    write_record(run_dir / "record.json", slim, format_markdown(record))
 
 
 if __name__ == "__main__":

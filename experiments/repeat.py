@@ -12,10 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pipeline
-from _common import FLAGS, describe_origin, read_manifest, run_script
+from _common import FLAGS, describe_origin, read_manifest, run_script, write_record
 from absl import flags
-
-from synthdiff.data.table import write_json
 
 
 def read_scores(run_dir: Path) -> dict[str, float]:
@@ -86,10 +84,7 @@ def repeat(root: Path) -> None:
         "verdicts": verdicts,
         "scores": summarise(runs),
     }
-    path = Path(FLAGS.record or root / "record.json")
-    write_json(path, record)
-    path.with_suffix(".md").write_text(format_markdown(record))
-    print(path.with_suffix(".md").read_text())
+    write_record(root / "record.json", record, format_markdown(record))
 
 
 if __name__ == "__main__":

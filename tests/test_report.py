@@ -9,7 +9,9 @@ from synthdiff.data.schema import Column, Schema
 from synthdiff.data.sources.simulate import join_codes
 from synthdiff.eval.audit import audit
 from synthdiff.eval.evaluate import evaluate
+from synthdiff.eval.group_measures import SCORES
 from synthdiff.eval.report import write_report
+from synthdiff.eval.report.groups import CHECKS, GAPS
 
 SENTINEL_CODE, SENTINEL_NUMBER = "Zq7Sentinel", 98765.4321
 MANIFEST = {"dataset": "demo", "git_revision": "abc123", "seeds": {"train": 4}, "created": "2026"}
@@ -158,3 +160,8 @@ def test_tables_of_one_and_of_many_columns(tmp_path, count):
 
 def test_equal_results_give_equal_bytes(tmp_path, results, html):
     assert _render(tmp_path, **results) == html
+
+
+def test_every_check_of_a_group_has_words():
+    assert set(CHECKS) == {"share", "shape", *SCORES}
+    assert set(GAPS) == {"equalised_odds_gap", *(f"{score}_gap" for score in SCORES)}

@@ -14,6 +14,7 @@ CHECKS = {
     "shape": "its columns agree less than a second real sample's",
     "auroc": "models lose more AUROC there than elsewhere",
     "accuracy": "models lose more accuracy there than elsewhere",
+    "calibration_error": "models are less well calibrated there, more so than elsewhere",
     "r2": "models lose more R² there than elsewhere",
 }
 GAPS = {
