@@ -255,10 +255,13 @@ def train(
     )
 
 
-def measure_loss(model: Synthesizer, df: pd.DataFrame, *, seed: int = 0) -> float:
-    """The training objective on any rows, no column given: nats per record, summed over parts.
+def measure_loss(
+    model: Synthesizer, df: pd.DataFrame, *, num_noises: int = 1, seed: int = 0
+) -> np.ndarray:
+    """The training objective of each row [rows], no column given: nats, summed over parts.
 
-    Each record has noise of its own and times are spread evenly, the same for every model.
+    The mean over `num_noises` noises of its own, at times that are spread evenly over a record's
+    noises and over records, the same for every model.
     """
     layout, config = model.codec.layout, model.config
     df = conform(df, model.codec.schema)
@@ -268,12 +271,17 @@ def measure_loss(model: Synthesizer, df: pd.DataFrame, *, seed: int = 0) -> floa
 
     def measure(shared: tuple, records: Records, index: jax.Array) -> jax.Array:
         params, key = shared
-        u = (index.astype(jnp.float32) + 0.5) * GOLDEN_RATIO % 1.0
-        return jnp.sum(loss_fn(params, records, record_keys(key, index), u), axis=-1)
+
+        def at(noise: jax.Array) -> jax.Array:
+            share = (index.astype(jnp.float32) + 0.5) * GOLDEN_RATIO + noise / num_noises
+            keys = record_keys(jax.random.fold_in(key, noise), index)
+            return jnp.sum(loss_fn(params, records, keys, share % 1.0), axis=-1)
+
+        return jnp.mean(jax.lax.map(at, jnp.arange(num_noises)), axis=0)
 
     records = model.codec.encode(df, np.random.default_rng([seed, 0]))
     shared = (model.params, purpose_key(seed, "measure"))
-    return float(make_parallel_map(measure)(shared, records, 0, len(df), BLOCK).mean())
+    return make_parallel_map(measure)(shared, records, 0, len(df), BLOCK)
 
 
 @lru_cache(maxsize=8)
