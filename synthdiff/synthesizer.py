@@ -29,6 +29,7 @@ from synthdiff.diffusion.keys import purpose_key, record_keys
 from synthdiff.diffusion.losses import make_loss_fn
 from synthdiff.diffusion.samplers import SamplerConfig, sample
 from synthdiff.diffusion.schedules import Schedule, part_log_snr
+from synthdiff.diffusion.spread import spread_uniform
 from synthdiff.layout import Layout, Records
 from synthdiff.models.config import ModelConfig, make_network
 from synthdiff.private_run import PrivateRun
@@ -41,6 +42,7 @@ from synthdiff.train.step import make_train_step
 
 VERSION = 1
 GOLDEN_RATIO = 0.618034  # its multiples modulo 1 fill [0, 1) evenly, however many there are
+SPREAD = 2**31 - 1  # folded into the key of records in place of an index that no record reaches
 BLOCK = 512  # records per device and program: fixed, so that a row never depends on the batch
 
 
@@ -323,6 +325,7 @@ def make_sample_fn(config: Config, layout: Layout, sampler: SamplerConfig | None
             layout,
             record_keys(key, index),
             churn_time,
+            spread_uniform(jax.random.fold_in(key, SPREAD), index, layout.num_categorical),
         )
         return jax.tree.map(jnp.where, parts, given, drawn)
 
