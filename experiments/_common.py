@@ -74,19 +74,23 @@ def describe_data() -> dict:
     return {name: FLAGS[name].value for name in names} | {"split_seed": FLAGS.split_seed}
 
 
+def load_table(spec: dict) -> tuple[pd.DataFrame, Schema]:
+    """The table as it is, not yet examined, and its schema."""
+    if spec["data"] in sources.DATASETS:
+        return sources.load(spec["data"], data_dir=spec["data_dir"])
+    if Path(spec["data"]).exists():
+        df = read_table(spec["data"])
+        return df, Schema.load(spec["schema"]) if spec["schema"] else infer_from_flags(df, spec)
+    raise input_error(
+        f"--data={spec['data']}",
+        "is neither a known data set nor a file",
+        f"use one of {', '.join(sources.DATASETS)}, or an existing CSV or Parquet file",
+    )
+
+
 def read_data(spec: dict) -> tuple[pd.DataFrame, Schema]:
     """The conformed table and its schema; prints the doctor's warnings, raises its errors."""
-    if spec["data"] in sources.DATASETS:
-        df, schema = sources.load(spec["data"], data_dir=spec["data_dir"])
-    elif Path(spec["data"]).exists():
-        df = read_table(spec["data"])
-        schema = Schema.load(spec["schema"]) if spec["schema"] else infer_from_flags(df, spec)
-    else:
-        raise input_error(
-            f"--data={spec['data']}",
-            "is neither a known data set nor a file",
-            f"use one of {', '.join(sources.DATASETS)}, or an existing CSV or Parquet file",
-        )
+    df, schema = load_table(spec)
     warnings = require_healthy(df, schema)
     if warnings:
         print(format_findings(warnings))
@@ -126,8 +130,9 @@ def describe_origin(manifest: dict, *folders: str) -> dict:
     The command leaves out our own folders: --run_dir, --data_dir, --record and the `folders`.
     """
     ours = ("--run_dir", "--data_dir", "--record", *folders)
+    words = [f"experiments/{Path(sys.argv[0]).name}", *sys.argv[1:]]
     return {
-        "command": shlex.join(word for word in sys.argv if not word.startswith(ours)),
+        "command": shlex.join(word for word in words if not word.startswith(ours)),
         "commit": manifest["git_revision"],
         "device": "{count} x {kind}, {cores} cores".format(**manifest["device"]),
         "versions": manifest["versions"],
