@@ -103,7 +103,9 @@ def test_wheel_works_elsewhere_by_its_console_command(built, tmp_path):
 
     def run(*words):
         command = [sys.executable, "-c", call, *words]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
 
     assert run("--version").stdout.strip() == synthdiff.__version__
     assert "  train  " in run("--help").stdout
