@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,8 @@ def launch(script, *arguments, path=None, **environment):
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
 
 
-def dry_run(script, *arguments):
-    done = launch(script, "--dry_run", *arguments)
+def dry_run(script, *arguments, **environment):
+    done = launch(script, "--dry_run", *arguments, **environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -204,3 +205,22 @@ def test_kubernetes_gives_kubectl_what_the_dry_run_shows(tmp_path):
     assert launch("kubernetes.sh", *KUBERNETES, *TRAIN, path=tmp_path).returncode == 0
     assert (tmp_path / "told").read_text() == "apply -f -\n"
     assert (tmp_path / "manifest").read_text() == dry_run("kubernetes.sh", *KUBERNETES, *TRAIN)
+
+
+def test_docs_names_every_part_of_the_package():
+    words = shlex.split(dry_run("docs.sh"))
+    assert words[:3] == ["py", "-m", "pdoc"] and "site" in words
+    found = {word.removeprefix("synthdiff.") for word in words if word.startswith("synthdiff.")}
+    names = {path.stem for path in (ROOT / "synthdiff").iterdir() if path.suffix in (".py", "")}
+    assert found == {name for name in names if not name.startswith("_")}
+
+
+@pytest.mark.skipif(find_spec("pdoc") is None, reason="pdoc is not installed")
+def test_docs_are_built_from_the_docstrings(tmp_path):
+    words = shlex.split(dry_run("docs.sh", PYTHON=sys.executable))
+    words = words[: words.index("synthdiff.data") + 1]  # one part, for the time it takes
+    words[words.index("site")] = str(tmp_path)
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "synthdiff" / "data" / "split.html").read_text()
+    assert "Splits the rows into named parts" in page
