@@ -71,7 +71,7 @@ spec:
             - type: DisruptionTarget
               status: "True"
           - action: FailJob
-            onExitCodes: {operator: In, values: [143]}
+            onExitCodes: {operator: In, values: [75, 143]} # stopped by SIGTERM
         template:
           spec:
             restartPolicy: Never

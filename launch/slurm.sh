@@ -5,14 +5,16 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --signal=B:USR1@180
-# Runs a command of synthdiff as one process per node. Submit it from the repository:
+# Runs a command of synthdiff as one process per task. Submit it from the repository:
 #
-#   sbatch --nodes=4 --gpus-per-node=8 --time=4:00:00 launch/slurm.sh train --run_dir=/shared/run
+#   sbatch --nodes=4 --ntasks-per-node=8 --gpus-per-node=8 --time=4:00:00 \
+#       launch/slurm.sh train --run_dir=/shared/run
 #
-# A preempted job goes back into the queue, and so does one that reaches its time limit: three
-# minutes before it the processes get SIGTERM. Either resumes from the run folder, which all nodes
-# have to see. Options of sbatch come before this script, flags of the command after its name.
-# `bash launch/slurm.sh --dry_run train ...` prints what a job would run.
+# Give one task per GPU: under SLURM, JAX shows each task one. A preempted job goes back into the
+# queue, and so does one near its time limit: three minutes before it the processes get SIGTERM.
+# Either resumes from the run folder, which all nodes have to see. Options of sbatch come before
+# this script, flags of the command after its name. `bash launch/slurm.sh --dry_run train ...`
+# prints what a job would run.
 set -euo pipefail
 
 dry_run=

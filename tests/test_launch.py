@@ -186,6 +186,10 @@ def test_kubernetes_renders_a_job_set_that_restarts_and_finds_its_coordinator():
     [worker] = made["spec"]["replicatedJobs"]
     job = worker["template"]["spec"]
     assert job["completions"] == job["parallelism"] == 4 and job["backoffLimit"] == 0
+    rules = job["podFailurePolicy"]["rules"]
+    assert [rule["action"] for rule in rules] == ["FailJob", "FailJob"]
+    assert rules[0]["onPodConditions"][0]["type"] == "DisruptionTarget"
+    assert rules[1]["onExitCodes"] == {"operator": "In", "values": [75, 143]}
     pod = job["template"]["spec"]
     assert pod["restartPolicy"] == "Never" and pod["nodeSelector"] == {"pool": "a b"}
     [container] = pod["containers"]
