@@ -43,4 +43,11 @@ for ((i = 0; i < num_processes; i++)); do
     processes+=("$!")
   fi
 done
-[[ -n $dry_run ]] || for ((i = 0; i < num_processes; i++)); do wait -n; done
+while [[ ${#processes[@]} -gt 0 ]]; do
+  for i in "${!processes[@]}"; do
+    kill -0 "${processes[i]}" 2>/dev/null && continue
+    wait "${processes[i]}" # ends this script where that process failed
+    unset "processes[i]"
+  done
+  sleep 0.5
+done
