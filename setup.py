@@ -1,7 +1,7 @@
 """Package metadata: the only home of the dependencies.
 
-Lower bounds are the oldest versions on which the tests passed; upper bounds shut out the next major
-version, whose changes nobody has seen. Nothing is pinned that an application may have to choose.
+Lower bounds are versions that were tried together, all at once; upper bounds shut out the next
+major version, which nobody has tried. Nothing is pinned that an application may have to choose.
 """
 
 import re
@@ -45,18 +45,18 @@ setup(
     entry_points={"console_scripts": ["synthdiff=synthdiff.__main__:main"]},
     install_requires=[
         "absl-py>=2.0,<3",
-        "faiss-cpu>=1.8,<2",
-        "flax>=0.10,<1",
+        "faiss-cpu>=1.14,<2",  # older ones rank near-copies far from the origin wrongly
+        "flax>=0.12,<1",
         f"jax{JAX}",
-        "matplotlib>=3.8,<4",
+        "matplotlib>=3.9,<4",
         "numpy>=2.0,<3",
         "optax>=0.2.4,<1",
-        "orbax-checkpoint>=0.11,<1",
-        "pandas>=2.2,<4",
-        "pyarrow>=15,<40",  # a major version every quarter
+        "orbax-checkpoint>=0.11.26,<1",
+        "pandas>=3,<4",  # its text dtype
+        "pyarrow>=16,<40",  # a major version every quarter
         "scikit-learn>=1.5,<2",
         "scipy>=1.13,<2",
-        "statsmodels>=0.14,<1",
+        "statsmodels>=0.15,<1",  # which carries the RAND HIE file that the loader knows
         "tqdm>=4.66,<5",
     ],
     extras_require=EXTRAS | {"dev": [*EXTRAS["test"], *EXTRAS["dp"], *EXTRAS["docs"]]},
