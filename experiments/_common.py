@@ -77,15 +77,17 @@ def describe_data() -> dict:
 def load_table(spec: dict) -> tuple[pd.DataFrame, Schema]:
     """The table as it is, not yet examined, and its schema."""
     if spec["data"] in sources.DATASETS:
-        return sources.load(spec["data"], data_dir=spec["data_dir"])
-    if Path(spec["data"]).exists():
+        df, schema = sources.load(spec["data"], data_dir=spec["data_dir"])
+    elif Path(spec["data"]).exists():
         df = read_table(spec["data"])
-        return df, Schema.load(spec["schema"]) if spec["schema"] else infer_from_flags(df, spec)
-    raise input_error(
-        f"--data={spec['data']}",
-        "is neither a known data set nor a file",
-        f"use one of {', '.join(sources.DATASETS)}, or an existing CSV or Parquet file",
-    )
+        schema = Schema.load(spec["schema"]) if spec["schema"] else infer_from_flags(df, spec)
+    else:
+        raise input_error(
+            f"--data={spec['data']}",
+            "is neither a known data set nor a file",
+            f"use one of {', '.join(sources.DATASETS)}, or an existing CSV or Parquet file",
+        )
+    return df, schema
 
 
 def read_data(spec: dict) -> tuple[pd.DataFrame, Schema]:
@@ -130,13 +132,19 @@ def describe_origin(manifest: dict, *folders: str) -> dict:
     The command leaves out our own folders: --run_dir, --data_dir, --record and the `folders`.
     """
     ours = ("--run_dir", "--data_dir", "--record", *folders)
-    words = [f"experiments/{Path(sys.argv[0]).name}", *sys.argv[1:]]
     return {
-        "command": shlex.join(word for word in words if not word.startswith(ours)),
+        "command": shlex.join(
+            [script_name(), *(w for w in sys.argv[1:] if not w.startswith(ours))]
+        ),
         "commit": manifest["git_revision"],
         "device": "{count} x {kind}, {cores} cores".format(**manifest["device"]),
         "versions": manifest["versions"],
     }
+
+
+def script_name() -> str:
+    """experiments/repeat.py, wherever the script lies."""
+    return f"experiments/{Path(sys.argv[0]).name}"
 
 
 def write_record(default: Path, record: dict, text: str) -> None:
