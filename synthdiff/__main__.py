@@ -17,7 +17,7 @@ STAGES = ("doctor", "pipeline", "train", "sample", "evaluate", "audit", "release
 def find_scripts() -> dict[str, Path]:
     """Every script by its command, the stages of the product first."""
     folder = next(folder for folder in FOLDERS if folder.is_dir())
-    names = sorted(path.stem for path in folder.glob("*.py") if "__main__" in path.read_text())
+    names = sorted(path.stem for path in folder.glob("[!_]*.py") if "__main__" in path.read_text())
     order = (*STAGES, *(name for name in names if name not in STAGES))
     return {name: folder / f"{name}.py" for name in order}
 
