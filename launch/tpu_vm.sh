@@ -3,18 +3,20 @@
 #
 #   launch/tpu_vm.sh --tpu=my-pod --zone=us-central2-b --install train --run_dir=/shared/run
 #
-# --install first copies this checkout into --folder (default synthdiff, in the home folder) of
-# every worker and installs it there. The run folder has to be on storage that all workers see.
-# After a preemption, give the same line again to resume. --dry_run prints what would run.
+# --install first copies the last commit into --folder (default synthdiff, in the home folder) of
+# every worker and installs it there; where python3 is older than 3.11, name another by --python.
+# The run folder has to be on storage that all workers see. After a preemption, give the same line
+# again to resume. --dry_run prints what would run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-tpu='' zone='' folder=synthdiff install='' dry_run=
+tpu='' zone='' folder=synthdiff python=python3 install='' dry_run=
 while [[ ${1:-} == --* ]]; do
   case $1 in
     --tpu=*) tpu=${1#*=} ;;
     --zone=*) zone=${1#*=} ;;
     --folder=*) folder=${1#*=} ;;
+    --python=*) python=${1#*=} ;;
     --install) install=1 ;;
     --dry_run) dry_run=1 ;;
     *) echo "unknown option $1, see $0" >&2 && exit 2 ;;
@@ -36,7 +38,7 @@ if [[ -n $install ]]; then
   run git archive --output="/tmp/$archive" HEAD
   gcloud_tpu scp "/tmp/$archive" "$tpu:"
   gcloud_tpu ssh "$tpu" "--command=mkdir -p $folder && tar -xzf $archive -C $folder &&
-python3 -m venv $folder/.venv && $folder/.venv/bin/pip install -q -e '${folder}[tpu]'"
+$python -m venv $folder/.venv && $folder/.venv/bin/pip install -q -e '${folder}[tpu]'"
 fi
 printf -v flags ' %q' "$@"
 gcloud_tpu ssh "$tpu" "--command=cd $folder && .venv/bin/python -m synthdiff$flags --coordinator=auto"

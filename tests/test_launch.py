@@ -172,9 +172,11 @@ def test_tpu_vm_runs_on_all_workers(tmp_path):
 
 
 def test_tpu_vm_installs_first():
-    lines = dry_run("tpu_vm.sh", *TPU, "--install", "--folder=work", "train").split("gcloud ")
+    options = ["--install", "--folder=work", "--python=python3.11"]
+    lines = dry_run("tpu_vm.sh", *TPU, *options, "train").split("gcloud ")
     assert lines[0].startswith("git archive") and len(lines) == 4
-    assert "scp /tmp/" in lines[1] and "pod: " in lines[1] and "work[tpu]" in lines[2]
+    assert "scp /tmp/" in lines[1] and "pod: " in lines[1]
+    assert "python3.11 -m venv work/.venv" in lines[2] and "work[tpu]" in lines[2]
     assert shlex.split(lines[3])[5].startswith("--command=cd work && ")
 
 
