@@ -28,7 +28,8 @@ TINY = ["--model.name=mlp", "--model.hidden=8", "--model.depth=1", "--model.widt
 
 # The script as it is, but for one process that stops at the step named, in the middle of a run.
 SCRIPT = """
-import runpy, sys, time
+import functools, runpy, sys, time
+import jax
 from synthdiff.train import loop
 
 script, hang_at = sys.argv[1], int(sys.argv[2])
@@ -42,6 +43,9 @@ def any_process_or_hang(flag):
     return any_process(flag)
 
 loop.any_process = any_process_or_hang
+# A lost process is noticed after 100 seconds by default, which is long for a test.
+wait = {"heartbeat_timeout_seconds": 10}
+jax.distributed.initialize = functools.partial(jax.distributed.initialize, **wait)
 sys.path.insert(0, script.rpartition("/")[0])
 runpy.run_path(script, run_name="__main__")
 """
