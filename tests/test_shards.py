@@ -1,5 +1,7 @@
 """A table in pieces: whole or absent, never mixed with another."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -49,6 +51,23 @@ def test_no_more_than_one_piece_is_asked_for(tmp_path):
 
     write_shards(tmp_path / "t", watched, 23, 10, [2, 0])
     assert asked == [(20, 3), (0, 10)]
+
+
+def test_memory_does_not_grow_with_the_table(tmp_path):
+    """No piece is kept: each is 0.8 MB here."""
+
+    def make(first, count):
+        return pd.DataFrame({"x": np.arange(first, first + count, dtype=float)})
+
+    def find_peak(num_rows):
+        tracemalloc.start()
+        write_shards(tmp_path / str(num_rows), make, num_rows, 100_000, range(num_rows // 100_000))
+        return tracemalloc.get_traced_memory()[1], tracemalloc.stop()
+
+    for num_rows in (200_000, 2_000_000):
+        claim_shards(tmp_path / str(num_rows), {})
+    few, many = (find_peak(num_rows)[0] for num_rows in (200_000, 2_000_000))
+    assert 800_000 < many < few + 800_000
 
 
 def test_only_what_is_missing_is_written(tmp_path):
