@@ -153,8 +153,8 @@ def runs(tmp_path_factory):
         name: [f"--data={folder / 'table.csv'}", f"--run_dir={folder / name}", *TINY]
         for name in ("one", "two", "killed")
     }
-    finish(start(4, SCRIPT, SCRIPTS / "train.py", -1, *flags["one"]))
-    finish(*start_pair("train.py", *flags["two"], cache=cache))
+    one = start(4, SCRIPT, SCRIPTS / "train.py", -1, *flags["one"])
+    finish(one, *start_pair("train.py", *flags["two"], cache=cache))
     pair = start_pair("train.py", *flags["killed"], hang=(-1, 16), cache=cache)
     kill_second_of(pair, folder / "killed")
     return folder, flags, cache
