@@ -22,6 +22,7 @@ from synthdiff.data.split import split_by_entity
 from synthdiff.data.table import read_table, write_json
 
 FLAGS = flags.FLAGS
+SYNTHETIC = ("synthetic.csv", "synthetic")  # of a run: a file, or a folder of shards
 SPLIT = {"train": 0.6, "test": 0.2, "reference": 0.2}
 DEFINE = {"int": flags.DEFINE_integer, "float": flags.DEFINE_float, "str": flags.DEFINE_string,
           "bool": flags.DEFINE_bool}  # fmt: skip
@@ -160,7 +161,10 @@ def read_run(run_dir: Path) -> tuple[dict[str, pd.DataFrame], Schema]:
     spec = read_manifest(run_dir)["data"]
     df, schema = read_data(spec)
     parts = split_table(df, schema, spec["split_seed"])
-    path = run_dir / "synthetic.csv"
-    if not path.exists():
+    found = [path for name in SYNTHETIC if (path := run_dir / name).exists()]
+    if not found:
         raise input_error(str(run_dir), "no synthetic.csv", "run experiments/sample.py")
-    return parts | {"synthetic": conform(read_table(path), schema)}, schema
+    if len(found) > 1:
+        problem, fix = f"holds both {' and '.join(SYNTHETIC)}", "remove the one you do not mean"
+        raise input_error(str(run_dir), problem, fix)
+    return parts | {"synthetic": conform(read_table(found[0]), schema)}, schema

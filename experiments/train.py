@@ -4,10 +4,13 @@
 
 A second call with the same flags resumes from the newest checkpoint, bit-equal to a run that was
 never stopped. Data sets: --data; your own table: --data=my.csv --entity=patient --target=died.
+On SIGTERM it saves its state and ends with exit status 75: the same command goes on from there.
+Several processes: see _cluster.py.
 """
 
 from pathlib import Path
 
+from _cluster import define_cluster_flags, on_cluster
 from _common import (
     FLAGS,
     define_config_flags,
@@ -28,6 +31,7 @@ from synthdiff.synthesizer import Config, fit
 from synthdiff.train.dp import DpConfig
 from synthdiff.train.manifest import describe_run, hash_frame
 from synthdiff.train.optim import TrainConfig
+from synthdiff.train.processes import is_first
 
 CONFIGS = {
     "model": ModelConfig,
@@ -58,6 +62,8 @@ def train(run_dir: Path) -> None:
     df, schema = read_data(spec)
     table = split_table(df, schema, spec["split_seed"])["train"]
     model = fit(table, schema, config=config, folder=run_dir)
+    if not is_first():
+        return
     schema.save(run_dir / "schema.json")
     manifest = describe_run(
         config=config.to_json(),
@@ -76,4 +82,4 @@ def train(run_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_script(train, define_flags)
+    run_script(on_cluster(train), define_flags, define_cluster_flags)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
+from synthdiff._validate import InputError
+from synthdiff.data.table import read_table
 
 SCRIPTS = Path(__file__).parents[1] / "experiments"
 TINY = ["--model.name=mlp", "--model.hidden=32", "--model.depth=1", "--model.width=4",
@@ -99,6 +103,33 @@ def test_balanced_sample_has_exact_shares(finished):
         assert table["age"].nunique() > 5 and list(table.columns)[:3] == ["patient", "age", "sex"]
 
 
+def test_shards_are_one_table_and_are_not_mixed(finished, tmp_path, monkeypatch):
+    folder, _ = finished
+    out = tmp_path / "run" / "synthetic"
+    flags = [f"--run_dir={folder / 'run'}", f"--out={out}", "--num_rows=700", "--shard_rows=300",
+             "--balance=sex"]  # fmt: skip
+    done = run("sample.py", *flags)
+    assert done.returncode == 0 and "3 of 3 shards" in done.stdout, done.stderr[-2000:]
+    table = read_table(out)
+    assert len(table) == 700 and (table["sex"] == "F").sum() == 350 and table["patient"].is_unique
+    (out / "part-00001-of-00003.parquet").unlink()
+    done = run("sample.py", *flags)
+    assert done.returncode == 0 and "1 of 3 shards" in done.stdout, done.stderr[-2000:]
+    pd.testing.assert_frame_equal(read_table(out), table)
+    done = run("sample.py", *flags, "--sample_seed=1")
+    assert done.returncode != 0 and "another sample_seed" in done.stderr
+
+    monkeypatch.syspath_prepend(SCRIPTS)
+    from _common import read_run
+
+    shutil.copy(folder / "run" / "manifest.json", tmp_path / "run")
+    parts, _ = read_run(tmp_path / "run")
+    assert len(parts["synthetic"]) == 700 and list(parts["synthetic"]) == list(parts["train"])
+    shutil.copy(folder / "run" / "synthetic.csv", tmp_path / "run")
+    with pytest.raises(InputError, match=r"holds both.*Fix:"):
+        read_run(tmp_path / "run")
+
+
 def test_fairness_record_compares_balanced_with_as_is(finished):
     folder, _ = finished
     done = run("fairness.py", f"--run_dir={folder / 'run'}", "--balance=sex", "--seeds=0,1")
@@ -138,6 +169,8 @@ def test_frontier_scores_every_point_once_and_goes_on(finished, tmp_path):
         ("frontier.py", ["--sweep=depth=1"], "names no flag"),
         ("train.py", ["--data=absent.csv"], "neither a known data set nor a file"),
         ("train.py", ["--train.num_steps=0"], "num_steps > 0"),
+        ("train.py", ["--process_id=1"], "nobody to meet"),
+        ("train.py", ["--coordinator=localhost:1", "--num_processes=2"], "which process this is"),
         ("sample.py", ["--run_dir=absent"], "name a folder with a finished run"),
         ("evaluate.py", ["--train_csv=a.csv"], "Name all of"),
     ],

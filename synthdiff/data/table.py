@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from synthdiff._validate import InputError, input_error
 MISSING = ("NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "<NA>")
 TEXT_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")
+SHARD = re.compile(r"part-(\d+)-of-(\d+)\.parquet")
 # Stands for "" while pandas writes, which would leave "" and missing alike.
 _EMPTY = "\ue000"
 
@@ -26,7 +28,7 @@ _EMPTY = "\ue000"
 def read_table(
     path: str | Path, *, missing: Sequence[str] = MISSING, encoding: str = "utf-8"
 ) -> pd.DataFrame:
-    """Reads .csv, .tsv (also .gz) or .parquet into a DataFrame.
+    """Reads .csv, .tsv (also .gz), .parquet or a folder of shards into a DataFrame.
 
     In text files cells are trimmed, and a cell is missing if it is empty or one of `missing`; a
     quoted empty cell ("") stays an empty string, which a code set reads as "no codes" and every
@@ -35,14 +37,17 @@ def read_table(
     "None" is not in the default `missing` because it often means "not measured".
 
     Args:
-      path: the file; the delimiter (comma, semicolon, tab or |) is read off its header.
+      path: the file or folder; the delimiter (comma, semicolon, tab or |) is read off its header.
       missing: cells that mean "missing".
       encoding: of a text file.
 
     Raises:
-      InputError: no such file, unknown suffix, empty, ragged, badly encoded or repeated header.
+      InputError: no such file, unknown suffix, empty, ragged, badly encoded or repeated header;
+        shards missing.
     """
     path = Path(path)
+    if path.is_dir():
+        return _read_shards(path)
     if not path.is_file():
         raise input_error(str(path), "no such file", "check the path")
     if path.name.lower().endswith(PARQUET_SUFFIXES):
@@ -86,6 +91,27 @@ def write_table(df: pd.DataFrame, path: str | Path) -> None:
     data = data.replace(_EMPTY, '""').encode()
     # Without the usual time stamp, so that equal tables give equal files.
     path.write_bytes(gzip.compress(data, mtime=0) if name.endswith(".gz") else data)
+
+
+def name_shard(number: int, total: int) -> str:
+    """The file name of one shard of a table."""
+    return f"part-{number:05d}-of-{total:05d}.parquet"
+
+
+def _read_shards(folder: Path) -> pd.DataFrame:
+    """The whole table, in order."""
+    found = [match for path in folder.iterdir() if (match := SHARD.fullmatch(path.name))]
+    totals = {int(match[2]) for match in found}
+    if len(totals) != 1:
+        problem = "holds shards of several tables" if totals else "holds no part-*.parquet"
+        raise input_error(str(folder), problem, "name a folder of one finished table")
+    (total,) = totals
+    missing = sorted(set(range(total)) - {int(match[1]) for match in found})
+    if missing:
+        problem = f"{len(missing)} of {total} shards are missing, the first is {missing[0]}"
+        raise input_error(str(folder), problem, "run the same command again to finish it")
+    parts = [read_table(folder / name_shard(number, total)) for number in range(total)]
+    return pd.concat(parts, ignore_index=True)
 
 
 def codes_from_long(long: pd.DataFrame, entity: str, code: str, delimiter: str = ";") -> pd.Series:
