@@ -13,6 +13,7 @@ from pathlib import Path
 
 from _balanced import draw_balanced
 from _common import FLAGS, read_manifest, run_script
+from _visits import narrow_run
 from absl import flags
 
 from synthdiff import load
@@ -21,7 +22,11 @@ from synthdiff.data.table import write_table
 
 
 def define_flags() -> None:
-    flags.DEFINE_integer("num_rows", None, "rows to draw; default: as many as were trained on")
+    flags.DEFINE_integer(
+        "num_rows",
+        None,
+        "records (patients if rows are visits); default: as many as were trained on",
+    )
     flags.DEFINE_integer("sample_seed", 0, "seed of the synthetic table")
     flags.DEFINE_list("where", [], "conditions such as female=1,site=3")
     flags.DEFINE_string("balance", None, "column, or column:level=share,..., with exact shares")
@@ -50,7 +55,8 @@ def parse_where(conditions: list[str], schema) -> dict:
 
 def sample(run_dir: Path) -> None:
     model = load(run_dir)
-    train_rows = read_manifest(run_dir)["rows"]["train"]
+    rows = read_manifest(run_dir)["rows"]
+    train_rows = rows.get("records", rows["train"])
     num_rows = FLAGS.num_rows or train_rows
     where, seed = parse_where(FLAGS.where, model.codec.schema), FLAGS.sample_seed
     if FLAGS.balance and (where or FLAGS.guidance):
@@ -62,9 +68,13 @@ def sample(run_dir: Path) -> None:
         table = model.sample(num_rows, seed=seed, where=where, guidance=FLAGS.guidance)
     seconds = time.perf_counter() - started
     out = Path(FLAGS.out) if FLAGS.out else run_dir / "synthetic.csv"
+    table = narrow_run(run_dir, table)
     write_table(table, out)
     nfe = model.config.sampler.nfe * (2 if FLAGS.guidance else 1)
-    print(f"{num_rows} rows in {seconds:.1f} s with compilation, NFE {nfe}, written to {out}")
+    drawn = (
+        f"{num_rows} records, {len(table)} rows," if len(table) != num_rows else f"{num_rows} rows"
+    )
+    print(f"{drawn} in {seconds:.1f} s with compilation, NFE {nfe}, written to {out}")
 
 
 if __name__ == "__main__":

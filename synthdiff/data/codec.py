@@ -13,7 +13,7 @@ from synthdiff.data.categories import CategoryCoder, CodeSetCoder, explode_codes
 from synthdiff.data.conform import coerce, plain
 from synthdiff.data.dtypes import fresh_ids, to_dtype, to_values
 from synthdiff.data.numeric import NumericCoder
-from synthdiff.data.schema import Column, Schema
+from synthdiff.data.schema import ID_KINDS, Column, Schema
 from synthdiff.layout import Layout, Records, bucket_width
 
 VERSION = 2
@@ -132,7 +132,7 @@ class Codec:
         return Records(continuous, categorical), known
 
     def decode(self, records: Records, rng: np.random.Generator) -> pd.DataFrame:
-        """A table with the schema's columns, order and dtypes; the entity gets fresh ids."""
+        """A table with the schema's columns, order and dtypes; ids are fresh."""
         continuous_parts, categorical_parts, _ = self._parts
         num_rows = len(records.continuous)
         scores = {i: records.continuous[:, j] for j, (i, _) in enumerate(continuous_parts)}
@@ -151,7 +151,7 @@ class Codec:
                 values = coder.decode(parts[0] if parts else np.zeros(num_rows, int), rngs[i])
             columns[column.name] = to_dtype(values, column)
         for column in self.schema.columns:
-            if column.kind == "entity":
+            if column.kind in ID_KINDS:
                 columns[column.name] = fresh_ids(num_rows, column)
         return pd.DataFrame(columns)[list(self.schema.names)]
 

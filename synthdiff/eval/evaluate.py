@@ -140,7 +140,7 @@ def evaluate(
         check_table(df, schema, f"{where} table")
     detection = detection_auc(test, synthetic, schema, seed)
     if "skipped" not in detection:
-        floor = detection_auc(test, train, schema, seed, other_has_patients=True)
+        floor = detection_auc(test, train, schema, seed)
         detection = {"auc": detection, "floor": floor, "model": MODEL}
     sources = {"train": train, "synthetic": synthetic}
     if schema.sensitive:
