@@ -208,13 +208,20 @@ def sort_visits(df: pd.DataFrame, schema: Schema) -> Visits:
 def _stack(
     wide: pd.DataFrame, name: str, plan: VisitPlan, rows: np.ndarray, slot: np.ndarray
 ) -> pd.Series:
-    """The cells of one column in long form; missing where a visit's column was left out."""
+    """The cells of one column in long form, missing where a visit's column was left out.
+
+    A code set was left out as all its codes were rare, and a set without them is empty.
+    """
     found = [k for k in range(plan.max_visits) if f"{name}@{k + 1}" in wide.columns]
     pool = pd.concat([wide[f"{name}@{k + 1}"] for k in found], ignore_index=True)
     place = np.full(plan.max_visits, -1)
     place[found] = np.arange(len(found))
-    at = np.where(place[slot] < 0, -1, place[slot] * len(wide) + rows)
-    return pool.reindex(at).reset_index(drop=True)
+    left_out = place[slot] < 0
+    at = np.where(left_out, -1, place[slot] * len(wide) + rows)
+    values = pool.reindex(at).reset_index(drop=True)
+    if name in plan.varying and plan.schema[name].kind == "code_set":
+        values = values.mask(left_out, "")
+    return values
 
 
 def _narrow_times(wide: pd.DataFrame, plan: VisitPlan) -> np.ndarray:
