@@ -28,6 +28,7 @@ def _schema(order="integer", group=False, **roles):
         Column("blood", "categorical", "str"),
         Column("dose", "continuous", "float64"),
         Column("stays", "integer", "int64"),
+        Column("ward", "categorical", "str"),
         Column("seen", "datetime", "datetime64[us]"),
         Column("died", "boolean", "boolean"),
         Column("codes", "code_set", "str"),
@@ -61,6 +62,7 @@ def _table(rng, kind="integer", group=False, patients=15, most=5):
             "blood": np.where(missing[:, 0] | whole[owner], None, np.array(["A", "B"])[owner % 2]),
             "dose": np.where(missing[:, 1] | whole[owner], np.nan, rng.normal(size=rows)),
             "stays": rng.integers(0, 4, rows),
+            "ward": _seldom_changed(rng, owner),
             "seen": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 99, rows), "D"),
             "died": pd.array(np.where(missing[:, 2], None, rng.random(rows) < 0.5), "boolean"),
             "codes": np.where(
@@ -69,6 +71,12 @@ def _table(rng, kind="integer", group=False, patients=15, most=5):
         }
     )
     return conform(table, _schema(kind, group))
+
+
+def _seldom_changed(rng, owner):
+    """A level per patient that one visit in 8 replaces by another."""
+    usual = rng.integers(0, 3, owner.max() + 1)[owner]
+    return np.array(list("xyz"))[np.where(rng.random(len(owner)) < 1 / 8, 2 - usual, usual)]
 
 
 def _sorted(df, schema):
@@ -90,6 +98,7 @@ def test_narrow_inverts_widen(kind, group):
         most = int(df.groupby(schema.group or schema.entity).size().max())
         plan = plan_visits(df, schema, max_visits=most, min_patients=1)
         assert {"sex", "blood"} == set(plan.static) and plan.patchy == ("blood",)
+        assert plan.sticky == ("ward",)
         wide = widen(df, plan)
         assert len(wide) == df[schema.group or schema.entity].nunique()
         read = VisitPlan.from_json(json.loads(json.dumps(plan.to_json())))
@@ -107,6 +116,7 @@ def test_rand_hie_years_come_back():
     plan = plan_visits(df, schema)
     assert plan.max_visits == 5 and plan.clocks == {"xage": 1.0}
     assert {"female", "income", "health"} < set(plan.static) and "mdvis" in plan.varying
+    assert "num" in plan.sticky and "mdvis" not in plan.sticky
     wide = widen(df, plan)
     assert len(wide) == 5912 and wide["household"].nunique() == 2439
     again = conform(narrow(wide, plan), schema).drop(columns="person")
@@ -158,6 +168,10 @@ def test_drawn_records_are_made_consistent(kind):
     plan = plan_visits(df, schema)
     wide = _wide(plan, 200)
     long = conform(narrow(wide, plan), schema)
+    assert plan.sticky == ("ward",)
+    second = (wide["num_visits"] > 1) & wide["ward@1"].notna() & wide["ward@2"].isna()
+    ward = [long["ward"][long["patient"] == wide["patient"][row]] for row in wide.index[second]]
+    assert len(ward) > 20 and all(x.iloc[0] == x.iloc[1] for x in ward), "nothing said: no change"
     by_patient = long.groupby("patient", sort=False)
     assert (by_patient.size().to_numpy() == wide["num_visits"]).all()
     assert (by_patient["sex"].nunique(dropna=False) == 1).all()

@@ -15,6 +15,7 @@ from synthdiff.data.schema import Column, Schema
 from synthdiff.data.visits import COUNT, VisitPlan, Visits, gap_name, sort_visits, widen
 
 USUAL = 0.95  # by default this share of patients keeps all visits
+STICKY = 0.5  # agreement with the visit before, beyond chance (kappa), to write changes only
 CLOCK_ERROR = 1e-4  # of a value that advances with time, relative
 
 
@@ -35,7 +36,7 @@ def plan_visits(
     """
     visits = sort_visits(df, schema)
     most = _choose_max(visits, max_visits, min_patients)
-    static, patchy, complete, clocks = [], [], [], {}
+    static, patchy, complete, sticky, clocks = [], [], [], [], {}
     for column in schema.features:
         if column.name == schema.order:
             continue
@@ -49,6 +50,9 @@ def plan_visits(
         elif column.is_numeric and not visits.concerns(missing, 1):
             rate = _find_rate(visits, to_values(visits.df[column.name], column), min_patients)
             clocks |= {column.name: rate} if rate else {}
+        seldom = column.name in complete and column.name not in (*static, *clocks)
+        if seldom and _measure_agreement(visits, visits.df[column.name]) >= STICKY:
+            sticky.append(column.name)
     unit = _find_unit(visits, schema[schema.order], min_patients)
     once = (*static, *clocks)
     columns = _list_columns(schema, most, once, patchy, unit)
@@ -58,7 +62,7 @@ def plan_visits(
         schema,
         Schema(tuple(columns), target, sensitive),
         most,
-        *map(tuple, (static, patchy, complete)),
+        *map(tuple, (static, patchy, complete, sticky)),
         clocks,
         unit,
     )
@@ -95,6 +99,16 @@ def _compare_visits(visits: Visits, values: pd.Series) -> tuple[np.ndarray, ...]
     absent = np.bincount(visits.group, missing)
     mixed = (absent > 0) & (absent < visits.counts)
     return (high > low)[visits.group], mixed[visits.group], missing
+
+
+def _measure_agreement(visits: Visits, values: pd.Series) -> float:
+    """Cohen's kappa of consecutive visits: 0 as often equal as by chance, 1 always."""
+    after = np.flatnonzero(visits.slot > 0)
+    codes, levels = pd.factorize(values, use_na_sentinel=False)
+    shares = [np.bincount(codes[rows], minlength=len(levels)) for rows in (after - 1, after)]
+    chance = float(shares[0] @ shares[1]) / len(after) ** 2
+    equal = float(np.mean(codes[after - 1] == codes[after]))
+    return (equal - chance) / (1 - chance) if chance < 1 else 0.0
 
 
 def _find_unit(visits: Visits, column: Column, min_patients: int) -> float | None:

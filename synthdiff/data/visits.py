@@ -3,7 +3,8 @@
 A generator of rows cannot know that two rows are one patient's. In the wide table a patient is one
 row, so that what belongs together is drawn together, and splits, audit and privacy count patients:
 
-  * columns that no patient changes stay once; any other becomes a column per visit, `mdvis@2`;
+  * columns that no patient changes stay once; any other becomes a column per visit, `mdvis@2`,
+    and where most visits repeat the value of the visit before, only changes are written;
   * `num_visits` says how many visits there are, and cells of absent visits are missing;
   * time becomes the first visit's, and gaps >= 0 to the visit before: no draw can break the order.
 """
@@ -30,9 +31,10 @@ class VisitPlan:
 
     schema, wide: of the long and of the wide table. static: columns that stay once. patchy: those
     of them that some visits lack, so that each visit says whether it has the value. complete:
-    columns that no visit lacks. clocks: columns that advance with time, as an age does, and
-    how fast; they stay once too, as at the first visit. unit: of a gap, in the order column's unit
-    (days of a datetime); None where gaps are no multiples.
+    columns that no visit lacks. sticky: those of them that seldom change. clocks: columns that
+    advance with time, as an age does, and how fast; they stay once too, as at the first visit.
+    unit: of a gap, in the order column's unit (days of a datetime); None where gaps are no
+    multiples.
     """
 
     schema: Schema
@@ -41,6 +43,7 @@ class VisitPlan:
     static: tuple[str, ...]
     patchy: tuple[str, ...]
     complete: tuple[str, ...]
+    sticky: tuple[str, ...]
     clocks: dict[str, float]
     unit: float | None
 
@@ -51,7 +54,7 @@ class VisitPlan:
         return tuple(c.name for c in self.schema.features if c.name not in kept)
 
     def to_json(self) -> dict:
-        names = ("max_visits", "static", "patchy", "complete", "clocks", "unit")
+        names = ("max_visits", "static", "patchy", "complete", "sticky", "clocks", "unit")
         schemas = {"schema": self.schema.to_json(), "wide": self.wide.to_json()}
         return {"version": VERSION, **schemas, **{name: getattr(self, name) for name in names}}
 
@@ -61,7 +64,7 @@ class VisitPlan:
         if data.get("version") != VERSION:
             raise input_error("visits", f"version {data.get('version')!r}", f"use {VERSION}")
         schemas = (Schema.from_json(data[name]) for name in ("schema", "wide"))
-        columns = (tuple(data[name]) for name in ("static", "patchy", "complete"))
+        columns = (tuple(data[name]) for name in ("static", "patchy", "complete", "sticky"))
         return cls(*schemas, data["max_visits"], *columns, data["clocks"], data["unit"])
 
 
@@ -87,6 +90,11 @@ class Visits:
         """Whether the rows are those of at least so many entities."""
         return len(np.unique(self.owner[self.group[rows]])) >= people
 
+    def repeats(self, values: pd.Series) -> np.ndarray:
+        """Whether a value is that of the visit before; missing never is. bool [rows]"""
+        same = (values == values.shift()).fillna(False).to_numpy(bool)
+        return same & (self.slot > 0)
+
     def gaps(self) -> np.ndarray:
         """Time since the visit before, NaN at a first visit. [rows]"""
         return np.where(self.slot > 0, np.diff(self.times, prepend=np.nan), np.nan)
@@ -97,6 +105,8 @@ def widen(df: pd.DataFrame, plan: VisitPlan) -> pd.DataFrame:
     visits = sort_visits(df, plan.schema)
     first = np.flatnonzero(visits.slot == 0)
     gaps = visits.gaps() / (plan.unit or 1.0)
+    varying = {name: visits.df[name] for name in plan.varying}
+    varying |= {name: varying[name].mask(visits.repeats(varying[name])) for name in plan.sticky}
     columns = {plan.schema.entity: visits.df[plan.schema.entity].iloc[first]}
     columns[COUNT] = pd.Series(np.minimum(visits.counts, plan.max_visits))
     columns[plan.schema.order] = visits.df[plan.schema.order].iloc[first]
@@ -111,7 +121,7 @@ def widen(df: pd.DataFrame, plan: VisitPlan) -> pd.DataFrame:
         places[visits.group[rows]] = rows
         cells = {gap_name(plan.schema): pd.Series(gaps if plan.unit is None else np.rint(gaps))}
         cells |= {f"{name}?": visits.df[name].notna().astype("boolean") for name in plan.patchy}
-        cells |= {name: visits.df[name] for name in plan.varying}
+        cells |= varying
         for name, values in cells.items():
             wide[f"{name}@{slot + 1}"] = values.reindex(places).reset_index(drop=True)
     return conform(pd.DataFrame({name: wide[name] for name in plan.wide.names}), plan.wide)
@@ -123,7 +133,7 @@ def narrow(wide: pd.DataFrame, plan: VisitPlan) -> pd.DataFrame:
     The inverse of `widen` up to the order of rows, fresh group ids and what the plan cuts. A drawn
     record may contradict itself; then `num_visits` decides, times that run over the order column's
     bounds start earlier, and a column that no real visit lacks takes the value of the patient's
-    nearest visit, the one before if there is one.
+    nearest visit, the one before if there is one. For a sticky column the latter is the rule.
     """
     schema, wide = plan.schema, conform(wide, plan.wide).reset_index(drop=True)
     counts = wide[COUNT].to_numpy(int)
@@ -219,7 +229,8 @@ def _stack(
     left_out = place[slot] < 0
     at = np.where(left_out, -1, place[slot] * len(wide) + rows)
     values = pool.reindex(at).reset_index(drop=True)
-    if name in plan.varying and plan.schema[name].kind == "code_set":
+    sets = [c.name for c in plan.schema.features if c.kind == "code_set"]
+    if name in sets and name not in plan.sticky:
         values = values.mask(left_out, "")
     return values
 
