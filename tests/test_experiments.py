@@ -146,6 +146,8 @@ def test_visits_train_as_patients_and_come_back_as_rows(finished):
     [
         ("train.py", ["--data=absent.csv"], "neither a known data set nor a file"),
         ("train.py", ["--train.num_steps=0"], "num_steps > 0"),
+        ("train.py", ["--data=rand_hie_visits", "--max_visits=9"], "5 or fewer"),
+        ("train.py", ["--data=rand_hie_visits", "--dp.epsilon=3"], "is read from the table"),
         ("sample.py", ["--run_dir=absent"], "name a folder with a finished run"),
         ("evaluate.py", ["--train_csv=a.csv"], "Name all of"),
     ],
