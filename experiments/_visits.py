@@ -15,7 +15,7 @@ from synthdiff._validate import input_error
 from synthdiff.data.schema import Schema
 from synthdiff.data.table import write_json
 from synthdiff.data.visit_plan import plan_visits
-from synthdiff.data.visits import VisitPlan, count_cut, narrow, widen
+from synthdiff.data.visits import VisitPlan, count_cut, narrow, share_filled, widen
 
 PLAN = "visits.json"
 
@@ -67,4 +67,6 @@ def narrow_run(run_dir: Path, table: pd.DataFrame) -> pd.DataFrame:
     path = run_dir / PLAN
     if not path.exists():
         return table
-    return narrow(table, VisitPlan.from_json(json.loads(path.read_text())))
+    plan = VisitPlan.from_json(json.loads(path.read_text()))
+    print(f"{share_filled(table, plan):.2%} of the visits' cells were not drawn, and filled")
+    return narrow(table, plan)

@@ -12,7 +12,7 @@ from synthdiff.data.conform import conform
 from synthdiff.data.schema import Column, Schema
 from synthdiff.data.sources import load
 from synthdiff.data.visit_plan import plan_visits
-from synthdiff.data.visits import VisitPlan, count_cut, narrow, widen
+from synthdiff.data.visits import VisitPlan, count_cut, narrow, share_filled, widen
 
 KINDS = ("integer", "datetime", "continuous", "ordinal")
 
@@ -182,6 +182,8 @@ def test_drawn_records_are_made_consistent(kind):
     assert (times.groupby(long["patient"]).diff().dropna() >= 0).all()
     assert "stays" in plan.complete and "dose" not in plan.complete
     whole = by_patient["stays"].apply(lambda x: x.isna().all() or x.notna().all())
+    assert share_filled(wide, plan) == pytest.approx(0.4, abs=0.05)
+    assert share_filled(widen(df, plan), plan) == 0
     assert whole.all(), "only a patient with no value at all stays without"
     assert long["dose"].isna().mean() > 0.3, "what real visits lack is not filled"
 

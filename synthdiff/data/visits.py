@@ -175,6 +175,19 @@ def count_cut(df: pd.DataFrame, plan: VisitPlan) -> dict[str, int]:
     return {"patients": len(counts), "cut": int((over > 0).sum()), "visits": int(over.sum())}
 
 
+def share_filled(wide: pd.DataFrame, plan: VisitPlan) -> float:
+    """The share of cells that no real visit lacks but a drawn table does, and `narrow` fills."""
+    names = [n for n in plan.varying if n in plan.complete and n not in plan.sticky]
+    lacking = present = 0
+    for visit in range(1, plan.max_visits + 1):
+        here = (wide[COUNT] >= visit).to_numpy()
+        for name in names:
+            if f"{name}@{visit}" in wide:
+                present += int(here.sum())
+                lacking += int((here & wide[f"{name}@{visit}"].isna().to_numpy()).sum())
+    return lacking / max(present, 1)
+
+
 def visit_numbers(df: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """The table in order of visits, with "group", "slot" (from 0), "gap" and "owner" as an index.
 
