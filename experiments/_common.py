@@ -77,8 +77,8 @@ def describe_data() -> dict:
     return {name: FLAGS[name].value for name in names}
 
 
-def read_data(spec: dict) -> tuple[pd.DataFrame, Schema]:
-    """The conformed table and its schema; prints the doctor's warnings, raises its errors."""
+def load_table(spec: dict) -> tuple[pd.DataFrame, Schema]:
+    """The table as it is, not yet examined, and its schema."""
     if spec["data"] in sources.DATASETS:
         df, schema = sources.load(spec["data"], data_dir=spec["data_dir"])
     elif Path(spec["data"]).exists():
@@ -90,7 +90,12 @@ def read_data(spec: dict) -> tuple[pd.DataFrame, Schema]:
             "is neither a known data set nor a file",
             f"use one of {', '.join(sources.DATASETS)}, or an existing CSV or Parquet file",
         )
-    schema = _visits.name_roles(schema, spec)
+    return df, _visits.name_roles(schema, spec)
+
+
+def read_data(spec: dict) -> tuple[pd.DataFrame, Schema]:
+    """The conformed table and its schema; prints the doctor's warnings, raises its errors."""
+    df, schema = load_table(spec)
     warnings = require_healthy(df, schema)
     if warnings:
         print(format_findings(warnings))
@@ -131,11 +136,18 @@ def describe_origin(manifest: dict, *folders: str) -> dict:
     """
     ours = ("--run_dir", "--data_dir", "--record", *folders)
     return {
-        "command": shlex.join(word for word in sys.argv if not word.startswith(ours)),
+        "command": shlex.join(
+            [script_name(), *(w for w in sys.argv[1:] if not w.startswith(ours))]
+        ),
         "commit": manifest["git_revision"],
         "device": "{count} x {kind}, {cores} cores".format(**manifest["device"]),
         "versions": manifest["versions"],
     }
+
+
+def script_name() -> str:
+    """experiments/repeat.py, wherever the script lies."""
+    return f"experiments/{Path(sys.argv[0]).name}"
 
 
 def write_record(default: Path, record: dict, text: str) -> None:

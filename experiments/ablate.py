@@ -9,23 +9,16 @@ per record, on patients of the training and of the test part.
 """
 
 import json
-import shlex
-import time
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import train
 from _common import FLAGS, describe_data, describe_origin, read_data, run_script, split_table
+from _sweep import read_arm, score_model
 from absl import flags
-from absl.testing import flagsaver
 from repeat import summarise
 
-from synthdiff._validate import input_error
 from synthdiff.data.table import write_json
-from synthdiff.eval.detection import detection_auc
-from synthdiff.eval.fidelity import evaluate_fidelity
-from synthdiff.models.config import count_params
-from synthdiff.synthesizer import fit, measure_loss
 from synthdiff.train.manifest import describe_run, hash_frame
 
 SHOWN = ("held-out loss", "detection AUC", "fidelity rate")
@@ -37,30 +30,6 @@ def define_flags() -> None:
     flags.DEFINE_list("seeds", ["0", "1", "2"], "training seeds")
     flags.DEFINE_integer("num_rows", 8192, "synthetic rows that are scored")
     flags.DEFINE_string("record", None, "record file; default record.json in the run folder")
-
-
-def score(text: str, parts: dict, schema, seed: int) -> dict[str, float]:
-    """Trains one model of the arm and scores it on patients that it has not seen."""
-    with flagsaver.flagsaver():
-        for word in shlex.split(text.partition(":")[2]):
-            flag, equals, value = word.removeprefix("--").partition("=")
-            if not equals or flag not in FLAGS:
-                raise input_error(f"--arm={text}", f"{word!r} is no flag", "write --model.name=mlp")
-            FLAGS[flag].parse(value)
-        FLAGS["train.seed"].value = seed
-        config = train.build_config()
-    started = time.perf_counter()
-    model = fit(parts["train"], schema, config=config, progress=False)
-    seconds = time.perf_counter() - started
-    table = model.sample(FLAGS.num_rows, seed=seed)
-    return {
-        "held-out loss": measure_loss(model, parts["test"]),
-        "training loss": measure_loss(model, parts["train"]),
-        "detection AUC": detection_auc(parts["test"], table, schema, seed)["value"],
-        "fidelity rate": evaluate_fidelity(parts["train"], parts["test"], table, schema)["rate"],
-        "parameters": count_params(model.params),
-        "seconds to train": seconds,
-    }
 
 
 def write_record(path: Path, record: dict) -> None:
@@ -100,7 +69,8 @@ def ablate(run_dir: Path) -> None:
         for text in FLAGS.arm:
             runs = record["runs"].setdefault(text.partition(":")[0], {})
             if seed not in runs:
-                runs[seed] = score(text, parts, schema, int(seed))
+                config = read_arm(text, int(seed))
+                *_, runs[seed] = score_model(config, parts, schema, int(seed), FLAGS.num_rows)
                 print(f"{text} seed {seed}: {runs[seed]}", flush=True)
                 record["runs"] = {arm: done for arm, done in record["runs"].items() if done}
                 write_record(path, record)

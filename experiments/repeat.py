@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pipeline
-from _common import FLAGS, describe_origin, read_manifest, run_script, write_record
+from _common import FLAGS, describe_origin, read_manifest, read_run, run_script, write_record
 from absl import flags
+
+from synthdiff.eval.several_models import attack_models
 
 
 def read_scores(run_dir: Path) -> dict[str, float]:
@@ -56,6 +58,11 @@ def format_markdown(record: dict) -> str:
     for name, score in record["scores"].items():
         spread = "" if score["std"] is None else f"{score['std']:.4g}"
         lines.append(f"| {name} | {score['mean']:.4g} | {spread} |")
+    lines += ["", "Attacks over all models, 95% intervals over models and patients:", ""]
+    lines += ["| attack | AUC | TPR at 1% FPR |", "| --- | ---: | ---: |"]
+    for name, found in record["attacks_over_models"].items():
+        cells = ["{value:.3f} ({lower:.3f} to {upper:.3f})".format(**f) for f in found.values()]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -74,7 +81,8 @@ def repeat(root: Path) -> None:
         pipeline.run_pipeline(run_dir)
         runs.append(read_scores(run_dir))
         verdicts.append(json.loads((run_dir / "audit.json").read_text())["verdict"])
-    manifest = read_manifest(run_dir)
+    manifest, (parts, schema) = read_manifest(run_dir), read_run(run_dir)
+    tables = [read_run(root / f"seed{seed}")[0]["synthetic"] for seed in FLAGS.seeds]
     record = {
         "dataset": FLAGS.data,
         "seeds": [int(seed) for seed in FLAGS.seeds],
@@ -83,6 +91,7 @@ def repeat(root: Path) -> None:
         "wall_seconds": round(time.time() - started),
         "verdicts": verdicts,
         "scores": summarise(runs),
+        "attacks_over_models": attack_models(parts, tables, schema),
     }
     write_record(root / "record.json", record, format_markdown(record))
 

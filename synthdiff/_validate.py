@@ -15,7 +15,12 @@ def input_error(where: str, problem: str, fix: str) -> InputError:
 
 
 def positive(**values: float) -> None:
-    """Raises InputError unless every value is > 0."""
+    """Raises InputError unless every value is > 0.
+
+    >>> positive(num_rows=0)
+    Traceback (most recent call last):
+    synthdiff._validate.InputError: Expected num_rows > 0, got 0.
+    """
     for name, value in values.items():
         if not value > 0:
             raise InputError(f"Expected {name} > 0, got {value!r}.")

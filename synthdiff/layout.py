@@ -27,7 +27,11 @@ class Bucket(NamedTuple):
 
 
 def bucket_width(cardinality: int) -> int:
-    """The padded width of a part: 2, 4, 8, 16, ... so that few shapes serve all columns."""
+    """The padded width of a part: 2, 4, 8, 16, ... so that few shapes serve all columns.
+
+    >>> [bucket_width(cardinality) for cardinality in (1, 3, 4, 5, 100)]
+    [2, 4, 4, 8, 128]
+    """
     return max(2, 1 << (cardinality - 1).bit_length())
 
 

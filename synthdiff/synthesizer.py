@@ -29,6 +29,7 @@ from synthdiff.diffusion.keys import purpose_key, record_keys
 from synthdiff.diffusion.losses import make_loss_fn
 from synthdiff.diffusion.samplers import SamplerConfig, sample
 from synthdiff.diffusion.schedules import Schedule, part_log_snr
+from synthdiff.diffusion.spread import spread_uniform
 from synthdiff.layout import Layout, Records
 from synthdiff.models.config import ModelConfig, make_network
 from synthdiff.private_run import PrivateRun
@@ -41,6 +42,7 @@ from synthdiff.train.step import make_train_step
 
 VERSION = 1
 GOLDEN_RATIO = 0.618034  # its multiples modulo 1 fill [0, 1) evenly, however many there are
+SPREAD = 2**31 - 1  # folded into the key of records in place of an index that no record reaches
 BLOCK = 512  # records per device and program: fixed, so that a row never depends on the batch
 
 
@@ -255,10 +257,13 @@ def train(
     )
 
 
-def measure_loss(model: Synthesizer, df: pd.DataFrame, *, seed: int = 0) -> float:
-    """The training objective on any rows, no column given: nats per record, summed over parts.
+def measure_loss(
+    model: Synthesizer, df: pd.DataFrame, *, num_noises: int = 1, seed: int = 0
+) -> np.ndarray:
+    """The training objective of each row [rows], no column given: nats, summed over parts.
 
-    Each record has noise of its own and times are spread evenly, the same for every model.
+    The mean over `num_noises` noises of its own, at times that are spread evenly over a record's
+    noises and over records, the same for every model.
     """
     layout, config = model.codec.layout, model.config
     df = conform(df, model.codec.schema)
@@ -268,12 +273,17 @@ def measure_loss(model: Synthesizer, df: pd.DataFrame, *, seed: int = 0) -> floa
 
     def measure(shared: tuple, records: Records, index: jax.Array) -> jax.Array:
         params, key = shared
-        u = (index.astype(jnp.float32) + 0.5) * GOLDEN_RATIO % 1.0
-        return jnp.sum(loss_fn(params, records, record_keys(key, index), u), axis=-1)
+
+        def at(noise: jax.Array) -> jax.Array:
+            share = (index.astype(jnp.float32) + 0.5) * GOLDEN_RATIO + noise / num_noises
+            keys = record_keys(jax.random.fold_in(key, noise), index)
+            return jnp.sum(loss_fn(params, records, keys, share % 1.0), axis=-1)
+
+        return jnp.mean(jax.lax.map(at, jnp.arange(num_noises)), axis=0)
 
     records = model.codec.encode(df, np.random.default_rng([seed, 0]))
     shared = (model.params, purpose_key(seed, "measure"))
-    return float(make_parallel_map(measure)(shared, records, 0, len(df), BLOCK).mean())
+    return make_parallel_map(measure)(shared, records, 0, len(df), BLOCK)
 
 
 @lru_cache(maxsize=8)
@@ -315,6 +325,7 @@ def make_sample_fn(config: Config, layout: Layout, sampler: SamplerConfig | None
             layout,
             record_keys(key, index),
             churn_time,
+            spread_uniform(jax.random.fold_in(key, SPREAD), index, layout.num_categorical),
         )
         return jax.tree.map(jnp.where, parts, given, drawn)
 

@@ -25,6 +25,7 @@ ALLOWED = {
     "private_run": BASE | {"data", "train"},
     "synthesizer": BASE | {"data", "diffusion", "models", "train", "private_run"},
     "__init__": {"synthesizer"},
+    "__main__": set(),
 }
 HEAVY = {"jax", "jaxlib", "flax", "optax", "orbax"}
 MAX_FILE, MAX_FUNCTION = 500, 60

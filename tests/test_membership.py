@@ -3,7 +3,13 @@ from scipy import stats
 
 from synthdiff.eval import statistics
 from synthdiff.eval.attacks import View, distance
-from synthdiff.eval.membership import Side, patient_scores, score_attack, summarise_attack
+from synthdiff.eval.membership import (
+    Side,
+    patient_scores,
+    score_attack,
+    summarise_attack,
+    summarise_scores,
+)
 
 
 def _side(rng, patients, visits, dims=3, levels=None, offset=0):
@@ -41,6 +47,16 @@ def test_one_copied_visit_exposes_the_patient_where_the_mean_hides_it():
         for side in (members, others)
     ]
     assert statistics.tpr_at_fpr(*means) < 0.5
+
+
+def test_strict_rate_needs_a_thousand_strangers():
+    rng = np.random.default_rng(0)
+    members, others = rng.normal(size=2000), rng.normal(size=2000)
+    members[:40] = 9.0  # 2 % stand out
+    found = summarise_scores(members, others, rng)["tpr_at_0.1pct_fpr"]
+    assert 0.02 <= found["value"] <= 0.03 and found["lower"] >= 0.01
+    few = summarise_scores(members, others[:999], rng)["tpr_at_0.1pct_fpr"]
+    assert "999 non-members" in few["skipped"]
 
 
 def test_visits_of_one_patient_count_once():

@@ -19,6 +19,9 @@ def plan_levels(shares: Mapping[object, float], num_rows: int, rng: np.random.Ge
 
     Raises:
       InputError: no row, a negative share, or shares that do not sum to 1.
+
+    >>> sorted(plan_levels({"F": 0.5, "M": 0.5}, 5, np.random.default_rng(0)))
+    ['F', 'F', 'F', 'M', 'M']
     """
     positive(num_rows=num_rows)
     values = np.array(list(shares.values()), float)
@@ -37,7 +40,11 @@ def plan_levels(shares: Mapping[object, float], num_rows: int, rng: np.random.Ge
 
 
 def parse_balance(text: str) -> tuple[str, dict[str, float] | None]:
-    """("sex", None) of "sex", or ("sex", {"F": 0.5, "M": 0.5}) of "sex:F=0.5,M=0.5"."""
+    """("sex", None) of "sex", or ("sex", {"F": 0.5, "M": 0.5}) of "sex:F=0.5,M=0.5".
+
+    >>> parse_balance("sex:F=0.7,M=0.3")
+    ('sex', {'F': 0.7, 'M': 0.3})
+    """
     name, colon, pairs = text.partition(":")
     if not colon:
         return name, None

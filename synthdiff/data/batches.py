@@ -60,7 +60,11 @@ def poisson_batches(
 
 
 def make_roster(patients: np.ndarray, max_rows: int) -> np.ndarray:
-    """Row positions of each patient (numbered from 0): int32 [patients, max_rows], padded by -1."""
+    """Row positions of each patient (numbered from 0): int32 [patients, max_rows], padded by -1.
+
+    >>> make_roster(np.array([0, 1, 0]), 2).tolist()
+    [[0, 2], [1, -1]]
+    """
     place = pd.Series(patients).groupby(patients).cumcount().to_numpy()
     roster = np.full((patients.max() + 1, max_rows), -1, np.int32)
     roster[patients, place] = np.arange(len(patients))

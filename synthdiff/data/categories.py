@@ -149,7 +149,11 @@ class CodeSetCoder:
 
 
 def explode_codes(values: pd.Series, delimiter: str) -> pd.DataFrame:
-    """Long table (row position, code) of the codes in each cell; empty and missing cells drop."""
+    """Long table (row position, code) of the codes in each cell; empty and missing cells drop.
+
+    >>> explode_codes(pd.Series(["E11; I10", None, "", "I10"]), ";").to_numpy().tolist()
+    [[0, 'E11'], [0, 'I10'], [3, 'I10']]
+    """
     cells = pd.Series(values.to_numpy(), dtype=object)
     cells = cells[cells.notna() & (cells != "")]
     codes = cells.astype(str).str.split(delimiter, regex=False).explode().str.strip()

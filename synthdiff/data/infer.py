@@ -50,6 +50,10 @@ def infer_schema(
 
     Raises:
       InputError: no rows or columns, an unknown name, or a type that cannot be modelled.
+
+    >>> df = pd.DataFrame({"id": [1, 1, 2], "age": [40, 41, 70], "icd": ["0389", "0389", "V10"]})
+    >>> [(column.name, column.kind) for column in infer_schema(df, entity="id").columns]
+    [('id', 'entity'), ('age', 'integer'), ('icd', 'categorical')]
     """
     code_sets = dict(code_sets or {})
     check_header(df)

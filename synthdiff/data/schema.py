@@ -122,7 +122,12 @@ class Schema:
         raise input_error("schema", f"no column named {name!r}", f"use one of {list(self.names)}")
 
     def edit(self, name: str, **changes: object) -> Schema:
-        """A copy in which one column is changed, for example `edit("sex", kind="boolean")`."""
+        """A copy in which one column is changed, for example `edit("sex", kind="boolean")`.
+
+        >>> schema = Schema((Column("sex", "integer"), Column("age", "integer")))
+        >>> schema.edit("sex", kind="boolean")["sex"].kind
+        'boolean'
+        """
         edited = replace(self[name], **changes)
         columns = tuple(edited if column.name == name else column for column in self.columns)
         return replace(self, columns=columns)

@@ -37,6 +37,10 @@ def split_by_entity(
     Raises:
       InputError: missing ids, wrong length, fractions outside (0, 1], a sum above 1, or so few
         entities that a part would be empty.
+
+    >>> parts = split_by_entity(["a", "a", "b", "c"], 4, {"train": 0.67, "test": 0.33}, seed=0)
+    >>> {name: rows.tolist() for name, rows in parts.items()}
+    {'train': [0, 1, 3], 'test': [2]}
     """
     if not fractions:
         raise input_error("fractions", "no part named", 'pass e.g. {"train": 0.8, "test": 0.2}')

@@ -188,12 +188,17 @@ def sample(
     layout: Layout,
     keys: jax.Array,
     churn_time: Callable[[jax.Array], jax.Array] | None = None,
+    uniform: jax.Array | None = None,
 ) -> Records:
     """Draws one record per key [batch]; times run evenly from 1 to 0, then to the clean estimate.
 
     churn_time: t -> the time at which sigma is (1 + churn) times larger; needed by "churn" only.
+    uniform: what each category is drawn by [batch, K], such as `spread_uniform`; by the record's
+    own key where absent, and with "churn", which draws a category more than once.
     """
     rule, masked = SAMPLERS[config.name], mask_codes(layout)
+    if rule.churns:
+        uniform = None
     times = jnp.linspace(1.0, 0.0, config.num_steps)
     first = draw_step_noise(keys, jnp.int32(config.num_steps), layout)
     start = compute_sigma(levels_fn(times[0]).continuous)
@@ -213,7 +218,8 @@ def sample(
         now, later = levels_fn(t), levels_fn(s)
         prediction = denoise_fn(z, t)
         shown = (z.categorical == masked) & (turns < compute_alpha_bar(later.categorical))
-        drawn = draw_categories(prediction, noise.category, layout)
+        by = noise.category if uniform is None else uniform
+        drawn = draw_categories(prediction, by, layout)
         categorical = jnp.where(shown, drawn, z.categorical)
         step = Step(
             sigma_t=compute_sigma(now.continuous),
@@ -232,5 +238,5 @@ def sample(
     (z, *_), _ = jax.lax.scan(body, carry, jnp.arange(config.num_steps - 1))
     last = denoise_fn(z, times[-1])
     noise = draw_step_noise(keys, jnp.int32(config.num_steps - 1), layout)
-    drawn = draw_categories(last, noise.category, layout)
+    drawn = draw_categories(last, noise.category if uniform is None else uniform, layout)
     return Records(last.x0, jnp.where(z.categorical == masked, drawn, z.categorical))

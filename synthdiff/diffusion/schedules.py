@@ -94,7 +94,11 @@ class Schedule:
         return SHAPES[self.name][0](start + t * (end - start))
 
     def time(self, log_snr: float) -> float:
-        """The time at which the schedule has this log-SNR: inverse of `log_snr` (host side)."""
+        """The time at which the schedule has this log-SNR: inverse of `log_snr` (host side).
+
+        >>> round(Schedule("cosine", -8.0, 8.0).time(0.0), 6)
+        0.5
+        """
         start, end = self._ends
         return (SHAPES[self.name][1](log_snr) - start) / (end - start)
 

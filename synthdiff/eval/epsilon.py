@@ -64,7 +64,13 @@ def guess_p_value(correct: int, guesses: int, canaries: int, epsilon: float, del
 def bound_by_guesses(
     correct: int, guesses: int, canaries: int, delta: float = 0.0, alpha: float = 0.05
 ) -> float:
-    """The largest epsilon that `guess_p_value` rejects at alpha; 0 where it rejects none."""
+    """The largest epsilon that `guess_p_value` rejects at alpha; 0 where it rejects none.
+
+    >>> round(bound_by_guesses(95, 100, 400), 2)  # 95 of 100 guesses were right
+    2.17
+    >>> bound_by_guesses(50, 100, 400)  # as many as by tossing coins
+    0.0
+    """
 
     def gap(epsilon: float) -> float:
         return guess_p_value(correct, guesses, canaries, epsilon, delta) - alpha

@@ -10,7 +10,11 @@ _REPEATS = 500
 
 
 def naive_f1(share: float) -> float:
-    """F1 of naming everyone a member, where members are `share` of those asked about."""
+    """F1 of naming everyone a member, where members are `share` of those asked about.
+
+    >>> naive_f1(0.5)
+    0.6666666666666666
+    """
     return 2 * share / (1 + share)
 
 

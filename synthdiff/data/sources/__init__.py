@@ -16,7 +16,7 @@ from synthdiff.data.sources.rand_hie import load_rand_hie
 from synthdiff.data.sources.synthea import load_synthea
 from synthdiff.data.sources.uci import TABLES, load_uci
 
-_LOADERS = {
+DATASETS = {  # name: loader(data_dir=..., **options) -> table and schema
     "rand_hie": lambda data_dir=None: load_rand_hie(),
     "rand_hie_visits": lambda data_dir=None: load_rand_hie(visits=True),
     "diabetes130": load_diabetes130,
@@ -27,7 +27,6 @@ _LOADERS = {
     "synthea": load_synthea,
     **{name: partial(load_uci, name) for name in TABLES},
 }
-DATASETS = tuple(_LOADERS)
 
 
 def load(
@@ -44,6 +43,6 @@ def load(
     Raises:
       InputError: unknown name, or the files are absent or are not the published ones.
     """
-    if name not in _LOADERS:
+    if name not in DATASETS:
         raise input_error("dataset", f"unknown name {name!r}", f"use one of {', '.join(DATASETS)}")
-    return _LOADERS[name](data_dir=data_dir, **options)
+    return DATASETS[name](data_dir=data_dir, **options)

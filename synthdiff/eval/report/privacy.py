@@ -30,6 +30,8 @@ def _attack_row(name: object, attack: Mapping | None, *middle: object) -> tuple:
     if why_absent(attack):
         return name, *middle, why_absent(attack)
     cells = (number(attack.get("auc")), percent(attack.get("tpr_at_1pct_fpr")))
+    strict = attack.get("tpr_at_0.1pct_fpr")
+    cells = (*cells, "too few" if why_absent(strict) else percent(strict))
     adjusted = [attack[key] for key in ("p_value_holm", "p_value_adjusted") if key in attack]
     return name, *middle, *cells, p_value(adjusted[0] if adjusted else attack.get("p_value"))
 
@@ -75,10 +77,11 @@ def _write_attacks(audit: Mapping) -> Html:
     caption = (
         "Lower is better. AUC: chance that a member outscores a non-member; 0.5 is a coin toss. "
         "TPR at 1% FPR: share of members found when 1% of non-members are wrongly named; 1% is "
-        "chance. Ranges are 95% intervals; p is adjusted for the number of tests (Holm). The AUC "
-        "of distance and neighbourhood counts only what exceeds the same score against real rows."
+        "chance. At 0.1%: likewise, from 1,000 non-members on. Ranges are 95% intervals; p is "
+        "adjusted for the number of tests (Holm). The AUC of distance and neighbourhood counts "
+        "only what exceeds the same score against real rows."
     )
-    header = ("Attack", "AUC", "TPR at 1% FPR", "Adjusted p")
+    header = ("Attack", "AUC", "TPR at 1% FPR", "at 0.1%", "Adjusted p")
     rows = [
         _attack_row(spaced(name), attack) for name, attack in by_auc(audit.get("attacks") or {})
     ]
@@ -97,7 +100,7 @@ def _write_whitebox(audit: Mapping) -> Html:
         "column: AUC on those models' own members, whom they remember; it shows that the attack "
         "works."
     )
-    header = ("Attack", "AUC", "TPR at 1% FPR", "Adjusted p", "AUC on shadow models")
+    header = ("Attack", "AUC", "TPR at 1% FPR", "at 0.1%", "Adjusted p", "AUC on shadow models")
     rows = [
         (*_attack_row(spaced(name), attack), number(checks.get(name)))
         for name, attack in by_auc(block.get("attacks") or {})
@@ -122,7 +125,7 @@ def _write_controls(audit: Mapping) -> Html:
         "a leak that goes unseen makes it inconclusive. AUC ranges are 99% for null and blind, "
         "else 95%; p of the planted leaks is adjusted."
     )
-    header = ("Control", "What it should show", "AUC", "TPR at 1% FPR", "p")
+    header = ("Control", "What it should show", "AUC", "TPR at 1% FPR", "at 0.1%", "p")
     return join((tag("h3", "Controls"), table(caption, header, rows, text=2)))
 
 

@@ -1,0 +1,78 @@
+"""Table and plot of a frontier record: each knob's way between fidelity and exposure."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from repeat import summarise
+
+EXPOSURE = {
+    "attack likelihood_influence AUC": "attack on the table, AUC",
+    "attack on the model, loss AUC": "attack on the model, AUC",
+    "loss gap": "loss of strangers less loss of members, nats",
+}
+QUALITY = {"detection AUC": "detection AUC (0.5 is best)", "fidelity rate": "fidelity rate, %"}
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+
+
+def split_point(point: str) -> tuple[str, str]:
+    """(knob, value) of a point; the default has no value."""
+    knob, _, value = point.partition("=")
+    return knob, value
+
+
+def format_markdown(record: dict) -> str:
+    """One row per point, every score as mean and standard deviation over seeds."""
+    points = {point: summarise(list(runs.values())) for point, runs in record["runs"].items()}
+    names = list(next(iter(points.values())))
+    lines = [f"# Frontier on {record['dataset']}", "", f"    {record['command']}", ""]
+    lines += [f"- {key}: {record[key]}" for key in ("commit", "device")]
+    seeds = len(next(iter(record["runs"].values())))
+    lines += [f"- mean ± standard deviation over {seeds} seeds of split, training and table", ""]
+    lines += ["| score | " + " | ".join(points) + " |", "| --- |" + " ---: |" * len(points)]
+    for name in names:
+        cells = [f"{s[name]['mean']:.4g} ± {s[name]['std'] or 0:.2g}" for s in points.values()]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _order(points: list[str]) -> list[str]:
+    return sorted(points, key=lambda point: float(split_point(point)[1]))
+
+
+def plot_frontier(record: dict, path: Path) -> None:
+    """Quality against exposure: one line per knob, bars of two standard errors over seeds."""
+    scores = {point: summarise(list(runs.values())) for point, runs in record["runs"].items()}
+    knobs = {}
+    for point in scores:
+        if point != "default":
+            knobs.setdefault(split_point(point)[0], []).append(point)
+    figure, axes = plt.subplots(
+        len(QUALITY), len(EXPOSURE), figsize=(5 * len(EXPOSURE), 4 * len(QUALITY)), squeeze=False
+    )
+
+    def draw(axis, names: list[str], x: str, y: str, colour: str, label: str) -> None:
+        pairs = [[scores[name][key]["values"] for name in names] for key in (x, y)]
+        (at_x, at_y), errors = (
+            [[np.mean(v) for v in values] for values in pairs],
+            [[2 * np.std(v, ddof=1) / len(v) ** 0.5 for v in values] for values in pairs]
+            if len(pairs[0][0]) > 1
+            else [None, None],
+        )
+        axis.errorbar(
+            at_x, at_y, errors[1], errors[0], "o-", color=colour, label=label, alpha=0.8, ms=4, lw=1
+        )
+        for name, left, low in zip(names, at_x, at_y, strict=True):
+            text = split_point(name)[1]
+            axis.annotate(text, (left, low), (4, 4), textcoords="offset points", fontsize=7)
+
+    for row, (y, y_label) in zip(axes, QUALITY.items(), strict=True):
+        for axis, (x, x_label) in zip(row, EXPOSURE.items(), strict=True):
+            for colour, (knob, points) in zip(COLOURS, knobs.items(), strict=False):
+                draw(axis, _order(points), x, y, colour, knob)
+            draw(axis, ["default"], x, y, "black", "default")
+            axis.set(xlabel=x_label, ylabel=y_label)
+    axes[0, 0].legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

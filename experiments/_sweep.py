@@ -1,0 +1,95 @@
+"""One model among many: the config of an arm, its training, its scores and what it exposes."""
+
+import shlex
+import time
+
+import numpy as np
+import pandas as pd
+import train
+from _common import FLAGS
+from absl.testing import flagsaver
+
+from synthdiff._validate import input_error
+from synthdiff.data.schema import Schema
+from synthdiff.data.split import split_by_entity
+from synthdiff.eval.attacks import ATTACKS
+from synthdiff.eval.detection import detection_auc
+from synthdiff.eval.fidelity import evaluate_fidelity
+from synthdiff.eval.game import patient_ids, set_up_game
+from synthdiff.eval.membership import patient_scores, score_attack
+from synthdiff.eval.statistics import auc_interval
+from synthdiff.models.config import count_params
+from synthdiff.synthesizer import Config, Synthesizer, fit, measure_loss
+
+SPLIT = {"train": 0.4, "test": 0.4, "reference": 0.2}  # as many members as strangers
+NUM_NOISES = 4
+
+
+def read_arm(text: str, seed: int) -> Config:
+    """The config of 'name: --flag=value ...', the other flags as they are, with a training seed."""
+    with flagsaver.flagsaver():
+        for word in shlex.split(text.partition(":")[2]):
+            flag, equals, value = word.removeprefix("--").partition("=")
+            if not equals or flag not in FLAGS:
+                raise input_error(f"--arm={text}", f"{word!r} is no flag", "write --model.name=mlp")
+            FLAGS[flag].parse(value)
+        FLAGS["train.seed"].value = seed
+        return train.build_config()
+
+
+def score_model(
+    config: Config, parts: dict[str, pd.DataFrame], schema: Schema, seed: int, num_rows: int
+) -> tuple[Synthesizer, pd.DataFrame, dict[str, float]]:
+    """Trains on parts["train"], draws `num_rows`, and scores both on the patients of "test"."""
+    started = time.perf_counter()
+    model = fit(parts["train"], schema, config=config, progress=False)
+    seconds = time.perf_counter() - started
+    table = model.sample(num_rows, seed=seed)
+    fidelity = evaluate_fidelity(parts["train"], parts["test"], table, schema)
+    return (
+        model,
+        table,
+        {
+            "held-out loss": float(measure_loss(model, parts["test"]).mean()),
+            "training loss": float(measure_loss(model, parts["train"]).mean()),
+            "detection AUC": detection_auc(parts["test"], table, schema, seed)["value"],
+            "fidelity rate": fidelity["rate"],
+            "parameters": count_params(model.params),
+            "seconds to train": seconds,
+        },
+    )
+
+
+def split_patients(
+    df: pd.DataFrame, schema: Schema, seed: int, patients: int | None
+) -> dict[str, pd.DataFrame]:
+    """The three parts, equally many patients to train and to test; train cut to `patients`."""
+    rows = split_by_entity(patient_ids(df, schema, "all"), len(df), SPLIT, seed)
+    parts = {part: df.iloc[rows[part]].reset_index(drop=True) for part in SPLIT}
+    ids = patient_ids(parts["train"], schema, "train")
+    people = np.unique(ids)
+    if patients:
+        if patients > len(people):
+            fix = f"use at most {len(people)}"
+            raise input_error(f"{patients} patients", "more than the training part holds", fix)
+        kept = np.random.default_rng(seed).choice(people, patients, replace=False)
+        parts["train"] = parts["train"][np.isin(ids, kept)].reset_index(drop=True)
+    return parts
+
+
+def score_exposure(
+    model: Synthesizer, table: pd.DataFrame, parts: dict, schema: Schema, seed: int
+) -> dict[str, float]:
+    """AUC of every attack on the table and of the model's loss, patient by patient."""
+    game = set_up_game(parts | {"synthetic": table}, schema, np.random.default_rng([seed, 5]))
+    scores = {}
+    for name, attack in ATTACKS.items():
+        found = score_attack(attack, game.members, game.nonmembers, game.view)
+        scores[f"attack {name} AUC"] = auc_interval(*found.ranked)["value"]
+    nats = {part: measure_loss(model, parts[part], num_noises=NUM_NOISES) for part in parts}
+    by_patient = [
+        patient_scores(-nats[part], patient_ids(parts[part], schema, part))
+        for part in ("train", "test")
+    ]
+    scores["attack on the model, loss AUC"] = auc_interval(*by_patient)["value"]
+    return scores | {"loss gap": float(nats["test"].mean() - nats["train"].mean())}

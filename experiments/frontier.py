@@ -1,0 +1,80 @@
+"""Where detail costs privacy: one knob at a time, fidelity and utility against exposure.
+
+    python experiments/frontier.py --run_dir=runs/frontier --seeds=0,1,2 \\
+        --sweep=train.num_steps=300,2500 --sweep=schedule.log_snr_max=0,9 --sweep=patients=200,900
+
+A sweep sets one flag of train.py to each value in turn, the others staying as they are; "patients"
+cuts the training part. A seed draws the split by patient (40 % train, 40 % test, 20 % known to the
+attacker), the training and the table. Exposure is measured on all patients of train and test:
+attacks on the table, the model's own loss, and the gap between its loss on both. A run that was
+stopped goes on.
+"""
+
+import json
+from pathlib import Path
+
+from _common import FLAGS, describe_data, describe_origin, read_data, run_script
+from _frontier import format_markdown, plot_frontier
+from _sweep import read_arm, score_exposure, score_model, split_patients
+from absl import flags
+from train import define_flags as define_train_flags
+
+from synthdiff._validate import input_error
+from synthdiff.data.table import write_json
+from synthdiff.eval.utility import predict_target, score_utility
+from synthdiff.train.manifest import describe_run, hash_frame
+
+
+def define_flags() -> None:
+    define_train_flags()
+    flags.DEFINE_multi_string("sweep", [], "flag=value,value,... or patients=number,...")
+    flags.DEFINE_list("seeds", ["0", "1", "2"], "seeds of split, training and table")
+    flags.DEFINE_integer("num_rows", 8192, "synthetic rows that are scored and attacked")
+    flags.DEFINE_string("record", None, "record file; default record.json in the run folder")
+
+
+def read_sweeps() -> dict[str, tuple[str, str]]:
+    """{point: (knob, value)} of the --sweep flags; the settings as they stand come first."""
+    points = {"default": ("", "")}
+    for text in FLAGS.sweep:
+        knob, _, values = text.partition("=")
+        if not values or not (knob == "patients" or knob in FLAGS):
+            fix = "write --sweep=train.num_steps=300,1000"
+            raise input_error(f"--sweep={text}", "names no flag or no value", fix)
+        points |= {f"{knob}={value}": (knob, value) for value in values.split(",")}
+    return points
+
+
+def score_point(df, schema, knob: str, value: str, seed: int) -> dict[str, float]:
+    """Everything about one model."""
+    patients = int(value) if knob == "patients" else None
+    arm = f"{knob}: --{knob}={value}" if knob and not patients else "default:"
+    parts = split_patients(df, schema, seed, patients)
+    model, table, scores = score_model(read_arm(arm, seed), parts, schema, seed, FLAGS.num_rows)
+    sources = {"train": parts["train"], "synthetic": table}
+    utility = score_utility(predict_target(sources, parts["test"], schema, seed))
+    gaps = {f"{k} gap, points": v for k, v in utility.get("mean", {}).get("gap_points", {}).items()}
+    return scores | gaps | score_exposure(model, table, parts, schema, seed)
+
+
+def sweep(run_dir: Path) -> None:
+    """Scores every point and seed that the record does not hold yet."""
+    df, schema = read_data(describe_data())
+    path, points = Path(FLAGS.record or run_dir / "record.json"), read_sweeps()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record = json.loads(path.read_text()) if path.exists() else {"runs": {}}
+    about = describe_run(config={}, data_hash=hash_frame(df), seeds={})
+    record |= {"dataset": FLAGS.data, **describe_origin(about)}
+    for seed in FLAGS.seeds:
+        for point, (knob, value) in points.items():
+            runs = record["runs"].setdefault(point, {})
+            if seed not in runs:
+                runs[seed] = score_point(df, schema, knob, value, int(seed))
+                print(f"{point} seed {seed}: {runs[seed]}", flush=True)
+                write_json(path, record)
+    path.with_suffix(".md").write_text(format_markdown(record))
+    plot_frontier(record, path.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    run_script(sweep, define_flags)

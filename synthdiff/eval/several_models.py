@@ -1,0 +1,76 @@
+"""Attacks on several models that were trained on the same patients, taken together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from synthdiff._validate import input_error, positive
+from synthdiff.data.schema import Schema
+from synthdiff.eval.attacks import ATTACKS
+from synthdiff.eval.game import set_up_game
+from synthdiff.eval.membership import score_attack
+from synthdiff.eval.statistics import auc, interval, tpr_at_fpr
+
+Sides = tuple[np.ndarray, np.ndarray]  # scores [models, patients] of members and of non-members
+
+
+def crossed_interval(
+    statistic: Callable[[np.ndarray, np.ndarray], float],
+    sides: Sides,
+    *,
+    rng: np.random.Generator,
+    repeats: int = 500,
+    confidence: float = 0.95,
+) -> dict:
+    """Mean over models of statistic(members, non-members), for models and patients yet unseen.
+
+    A bootstrap of models and of patients at once: the same patients stand in every model, so that
+    what makes a patient easy to find is not averaged away (Owen 2007, the pigeonhole bootstrap,
+    which errs on the wide side). With few models their part of the spread is known poorly.
+    """
+    members, others = map(np.asarray, sides)
+    if members.ndim != 2 or len(members) != len(others):
+        raise input_error("scores", "not one row per model on both sides", "stack the models")
+    positive(models=len(members), members=members.shape[1], nonmembers=others.shape[1])
+    draws = []
+    for _ in range(repeats):
+        models = rng.integers(len(members), size=len(members))
+        rows = [rng.integers(side.shape[1], size=side.shape[1]) for side in (members, others)]
+        found = [statistic(members[m, rows[0]], others[m, rows[1]]) for m in models]
+        draws.append(np.mean(found))
+    value = np.mean([statistic(*pair) for pair in zip(members, others, strict=True)])
+    tails = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return interval(value, *tails, confidence)
+
+
+def attack_models(
+    parts: dict[str, pd.DataFrame],
+    synthetic: Sequence[pd.DataFrame],
+    schema: Schema,
+    seed: int = 0,
+) -> dict[str, dict]:
+    """{attack: {"auc", "tpr_at_1pct_fpr"}} over models, one synthetic table each.
+
+    parts: "train", "test" and "reference", the same for all models; so are the attacked patients.
+    """
+    scores: dict[str, list] = {name: [] for name in ATTACKS}
+    for table in synthetic:
+        game = set_up_game(parts | {"synthetic": table}, schema, np.random.default_rng(seed))
+        for name, attack in ATTACKS.items():
+            found = score_attack(attack, game.members, game.nonmembers, game.view)
+            scores[name].append((found.ranked, found.raw))
+    rng = np.random.default_rng([seed, 1])
+
+    def stack(found: list, kind: int) -> Sides:
+        return tuple(np.stack([model[kind][side] for model in found]) for side in (0, 1))
+
+    return {
+        name: {
+            "auc": crossed_interval(auc, stack(found, 0), rng=rng),
+            "tpr_at_1pct_fpr": crossed_interval(tpr_at_fpr, stack(found, 1), rng=rng),
+        }
+        for name, found in scores.items()
+    }

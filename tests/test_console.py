@@ -1,0 +1,84 @@
+"""The console command runs the scripts as they are, and `doctor` examines a table."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthdiff.__main__ import STAGES, describe_commands, find_scripts, main
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*words, cwd=None):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=cwd)
+
+
+@pytest.fixture
+def table(tmp_path):
+    rng = np.random.default_rng(0)
+    df = pd.DataFrame({"id": np.arange(300), "age": rng.integers(18, 90, 300)})
+    df["sex"] = rng.choice(["F", "M"], 300)
+    df.to_csv(tmp_path / "visits.csv", index=False)
+    return tmp_path / "visits.csv"
+
+
+def test_every_script_is_a_command_and_nothing_else():
+    scripts = find_scripts()
+    assert list(scripts)[: len(STAGES)] == list(STAGES)
+    folder = ROOT / "experiments"
+    assert set(scripts.values()) <= set(folder.glob("[!_]*.py"))
+    assert "benchmark_quality" in scripts
+    assert not {"_common", "whitebox", "repeat.py"} & set(scripts)
+
+
+def test_help_has_one_line_for_each_command():
+    lines = describe_commands(find_scripts()).splitlines()
+    assert lines[0].startswith("Usage: synthdiff COMMAND")
+    for name in find_scripts():
+        [line] = [line for line in lines if line.split()[:1] == [name]]
+        assert len(line) <= 120 and line[20:].strip()
+    assert lines.index("Stages:") < lines.index("Experiments:")
+
+
+def test_a_wrong_command_ends_in_one_line(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["synthdiff", "trian"])
+    with pytest.raises(SystemExit, match="'trian' is not a command"):
+        main()
+
+
+def test_command_does_what_the_script_does(table):
+    flags = [f"--data={table}", "--entity=id", "--sensitive=sex"]
+    script = run(ROOT / "experiments" / "doctor.py", *flags)
+    command = run("-m", "synthdiff", "doctor", *flags, cwd=table.parent)
+    assert script.returncode == command.returncode == 0, command.stderr
+    assert script.stdout == command.stdout and "sensitive" in command.stdout
+    shown = run("-m", "synthdiff", "doctor", "--help").stdout
+    assert "experiments/doctor.py:\n  --schema_out: " in shown
+
+
+def test_doctor_prints_kinds_and_findings_and_writes_the_schema(table, tmp_path):
+    out = tmp_path / "schema.json"
+    done = run(ROOT / "experiments" / "doctor.py", f"--data={table}", f"--schema_out={out}")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[:4] == ["300 rows", "  id   integer", "  age  integer", "  sex  categorical"]
+    assert "WARNING column 'id': 300 distinct values" in lines[4]
+    schema = json.loads(out.read_text())
+    schema["columns"][2]["categories"] = ["F"]
+    out.write_text(json.dumps(schema))
+    done = run(ROOT / "experiments" / "doctor.py", f"--data={table}", f"--schema={out}")
+    assert done.returncode == 1 and "ERROR column 'sex'" in done.stdout
+
+
+def test_doctor_ends_in_one_line_where_no_schema_can_be_had(table):
+    done = run(ROOT / "experiments" / "doctor.py", f"--data={table}", "--entity=patient")
+    assert done.returncode == 1 and "no column named 'patient'" in done.stderr
+    assert "Traceback" not in done.stderr and not done.stdout
