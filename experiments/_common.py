@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
+import _visits
 import pandas as pd
 from absl import app, flags
 
@@ -54,6 +55,7 @@ def define_data_flags() -> None:
     flags.DEFINE_string("target", None, "column that utility tests predict (own table)")
     flags.DEFINE_list("sensitive", [], "columns for subgroup reports (own table)")
     flags.DEFINE_list("code_sets", [], "columns of delimited codes, as name or name=delimiter")
+    _visits.define_flags()
     flags.DEFINE_integer("split_seed", 0, "seed of the split into train, test and reference")
 
 
@@ -71,8 +73,9 @@ def read_config(prefix: str, config: type):
 
 def describe_data() -> dict:
     """The data flags as a plain dict: with it, any stage finds the same rows again."""
-    names = ("data", "data_dir", "schema", "entity", "target", "sensitive", "code_sets")
-    return {name: FLAGS[name].value for name in names} | {"split_seed": FLAGS.split_seed}
+    names = ("data", "data_dir", "schema", "entity", "target", "sensitive", "code_sets",
+             "visits", "visit_group", "max_visits", "split_seed")  # fmt: skip
+    return {name: FLAGS[name].value for name in names}
 
 
 def load_table(spec: dict) -> tuple[pd.DataFrame, Schema]:
@@ -88,7 +91,7 @@ def load_table(spec: dict) -> tuple[pd.DataFrame, Schema]:
             "is neither a known data set nor a file",
             f"use one of {', '.join(sources.DATASETS)}, or an existing CSV or Parquet file",
         )
-    return df, schema
+    return df, _visits.name_roles(schema, spec)
 
 
 def read_data(spec: dict) -> tuple[pd.DataFrame, Schema]:

@@ -11,6 +11,7 @@ For any other generator's table name the files; no model and no JAX are needed:
 from pathlib import Path
 
 from _common import FLAGS, define_data_flags, infer_from_flags, read_run, run_script
+from _visits import name_roles
 from absl import flags
 
 from synthdiff._validate import InputError
@@ -36,6 +37,7 @@ def read_tables(run_dir: Path, needed: tuple[str, ...]):
     spec = {name: FLAGS[name].value for name in ("entity", "target", "sensitive", "code_sets")}
     real = tables["train"]
     schema = Schema.load(FLAGS.schema) if FLAGS.schema else infer_from_flags(real, spec)
+    schema = name_roles(schema, {name: FLAGS[name].value for name in ("visits", "visit_group")})
     run_dir.mkdir(parents=True, exist_ok=True)
     return {part: conform(df, schema) for part, df in tables.items()}, schema
 

@@ -20,6 +20,7 @@ from _cluster import define_cluster_flags, on_cluster
 from _common import FLAGS, SYNTHETIC, read_manifest, run_script
 from _draw import define_flags as define_draw_flags
 from _draw import plan_draw
+from _visits import has_visits, narrow_run
 from absl import flags
 
 from synthdiff import load
@@ -33,7 +34,11 @@ CHOICES = ("num_rows", "sample_seed", "where", "balance", "guidance", "shard_row
 
 def define_flags() -> None:
     define_draw_flags()
-    flags.DEFINE_integer("num_rows", None, "rows to draw; default: as many as were trained on")
+    flags.DEFINE_integer(
+        "num_rows",
+        None,
+        "records (patients if rows are visits); default: as many as were trained on",
+    )
     flags.DEFINE_string("out", None, "output file or folder; default synthetic.csv or synthetic/")
     flags.DEFINE_integer("shard_rows", None, "write a folder of Parquet files of so many rows")
 
@@ -57,20 +62,23 @@ def write_pieces(run_dir: Path, folder: Path, draw: Callable, num_rows: int) -> 
 
 
 def sample(run_dir: Path) -> None:
-    model, train_rows = load(run_dir), read_manifest(run_dir)["rows"]["train"]
+    model, rows = load(run_dir), read_manifest(run_dir)["rows"]
+    train_rows = rows.get("records", rows["train"])
     num_rows = FLAGS.num_rows or train_rows
     draw = plan_draw(model, num_rows, train_rows)
     out = Path(FLAGS.out) if FLAGS.out else run_dir / SYNTHETIC[bool(FLAGS.shard_rows)]
     started = time.perf_counter()
+    if FLAGS.shard_rows and has_visits(run_dir):
+        raise input_error("--shard_rows", "does not know visits", "write one file")
     if FLAGS.shard_rows:
         write_pieces(run_dir, out, draw, num_rows)
     elif jax.process_count() > 1:
         raise input_error("several processes", "cannot share one file", "give --shard_rows")
     else:
-        write_table(draw(0, num_rows), out)
+        write_table(narrow_run(run_dir, draw(0, num_rows)), out)
     seconds = time.perf_counter() - started
     nfe = model.config.sampler.nfe * (2 if FLAGS.guidance else 1)
-    print(f"{num_rows} rows in {seconds:.1f} s with compilation, NFE {nfe}, written to {out}")
+    print(f"{num_rows} records in {seconds:.1f} s with compilation, NFE {nfe}, written to {out}")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from _common import (
     run_script,
     split_table,
 )
+from _visits import widen_run
 from absl import flags
 
 from synthdiff.data.table import write_json
@@ -61,7 +62,9 @@ def train(run_dir: Path) -> None:
     spec = describe_data()
     df, schema = read_data(spec)
     table = split_table(df, schema, spec["split_seed"])["train"]
-    model = fit(table, schema, config=config, folder=run_dir)
+    limits = {"max_visits": spec["max_visits"], "min_patients": config.min_patients}
+    records = widen_run(run_dir, table, schema, **limits, private=bool(config.dp.epsilon))
+    model = fit(*records, config=config, folder=run_dir)
     if not is_first():
         return
     schema.save(run_dir / "schema.json")
@@ -73,7 +76,7 @@ def train(run_dir: Path) -> None:
     facts = {
         "dataset": spec["data"],
         "data": spec,
-        "rows": {"train": len(table), "all": len(df)},
+        "rows": {"train": len(table), "all": len(df), "records": len(records[0])},
         "parameters": count_params(model.params),
         "differential_privacy": model.privacy,
     }

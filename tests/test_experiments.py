@@ -144,6 +144,34 @@ def test_fairness_record_compares_balanced_with_as_is(finished):
     assert "equalised_odds_gap" in (folder / "run" / "fairness.md").read_text()
 
 
+def test_visits_train_as_patients_and_come_back_as_rows(finished):
+    """The record is the patient: long in, one row each for the model, long out."""
+    folder, flags = finished
+    real = pd.read_csv(folder / "visits.csv")
+    day = real.groupby("patient").cumcount() * 30 + 1
+    sex = real.groupby("patient")["sex"].transform("first")
+    real.assign(day=day, sex=sex).to_csv(folder / "long.csv", index=False)
+    run_dir = folder / "long_run"
+    again = [f for f in flags if not f.startswith(("--data", "--run_dir"))]
+    again += [f"--data={folder / 'long.csv'}", f"--run_dir={run_dir}", "--visits=day"]
+    done = run("train.py", *again, *TINY)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "up to 2 visits" in done.stdout and "0 patients lose 0 later visits" in done.stdout
+    rows = json.loads((run_dir / "manifest.json").read_text())["rows"]
+    assert rows == {"train": 360, "all": 600, "records": 180}
+    for script, extra in (("sample.py", ["--where=num_visits=2"]), ("evaluate.py", [])):
+        done = run(script, f"--run_dir={run_dir}", *extra)
+        assert done.returncode == 0, done.stderr[-3000:]
+    synthetic = pd.read_csv(run_dir / "synthetic.csv")
+    assert list(synthetic.columns) == [*real.columns, "day"] and len(synthetic) == 360
+    people = synthetic.groupby("patient")
+    assert (people.size() == 2).all() and (people["sex"].nunique() == 1).all()
+    temporal = json.loads((run_dir / "evaluation.json").read_text())["temporal"]
+    assert temporal["constancy"]["sex"]["synthetic"] == 1 and "lag cost" in temporal["distances"]
+    done = run("audit.py", f"--run_dir={run_dir}", "--whitebox")
+    assert done.returncode != 0 and "patients with their visits" in done.stderr
+
+
 def test_frontier_scores_every_point_once_and_goes_on(finished, tmp_path):
     _, flags = finished
     flags = [*flags[:-1], f"--run_dir={tmp_path}", "--num_rows=200", *TINY]
@@ -171,6 +199,8 @@ def test_frontier_scores_every_point_once_and_goes_on(finished, tmp_path):
         ("train.py", ["--train.num_steps=0"], "num_steps > 0"),
         ("train.py", ["--process_id=1"], "nobody to meet"),
         ("train.py", ["--coordinator=localhost:1", "--num_processes=2"], "which process this is"),
+        ("train.py", ["--data=rand_hie_visits", "--max_visits=9"], "5 or fewer"),
+        ("train.py", ["--data=rand_hie_visits", "--dp.epsilon=3"], "is read from the table"),
         ("sample.py", ["--run_dir=absent"], "name a folder with a finished run"),
         ("evaluate.py", ["--train_csv=a.csv"], "Name all of"),
     ],

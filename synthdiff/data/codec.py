@@ -13,7 +13,7 @@ from synthdiff.data.categories import CategoryCoder, CodeSetCoder, explode_codes
 from synthdiff.data.conform import coerce, plain
 from synthdiff.data.dtypes import fresh_ids, to_dtype, to_values
 from synthdiff.data.numeric import NumericCoder
-from synthdiff.data.schema import Column, Schema
+from synthdiff.data.schema import ID_KINDS, Column, Schema
 from synthdiff.layout import Layout, Records, bucket_width
 
 VERSION = 2
@@ -143,7 +143,7 @@ class Codec:
         return rngs
 
     def decode(self, records: Records, rng: np.random.Generator, first: int = 0) -> pd.DataFrame:
-        """A table with the schema's columns, order and dtypes; the entity gets fresh ids.
+        """A table with the schema's columns, order and dtypes; ids are fresh.
 
         first: the number of the first row, as of `encode_given`. No dtype depends on the rows.
         """
@@ -166,7 +166,7 @@ class Codec:
             whole_days = isinstance(coder, NumericCoder) and coder.is_whole
             columns[column.name] = to_dtype(values, column, coder.has_missing, whole_days)
         for column in self.schema.columns:
-            if column.kind == "entity":
+            if column.kind in ID_KINDS:
                 columns[column.name] = fresh_ids(num_rows, column, first)
         return pd.DataFrame(columns)[list(self.schema.names)]
 

@@ -11,7 +11,7 @@ import pandas as pd
 from pandas.api import types
 
 from synthdiff._validate import input_error
-from synthdiff.data.schema import Column, Schema
+from synthdiff.data.schema import ID_KINDS, Column, Schema
 from synthdiff.data.table import as_text
 
 # The text dtype of this pandas: "str" from pandas 3 on, "object" before.
@@ -90,7 +90,7 @@ def coerce(values: pd.Series, column: Column) -> tuple[pd.Series, list[Problem]]
     if column.kind == "code_set":
         return _code_sets(values, column), []
     values = blank_to_missing(values)
-    if column.kind == "entity":
+    if column.kind in ID_KINDS:
         return values, []
     if column.kind in ("continuous", "integer"):
         return _numbers(values, column)

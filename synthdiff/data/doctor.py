@@ -19,7 +19,7 @@ from synthdiff.data.conform import (
     parse_numbers,
     plain,
 )
-from synthdiff.data.schema import Column, Schema
+from synthdiff.data.schema import ID_KINDS, Column, Schema
 
 # Below MIN_RECORDS nothing can be learned; below FEW_RECORDS no privacy audit has any power.
 MIN_RECORDS = 20
@@ -119,7 +119,7 @@ def _check_size(df: pd.DataFrame, schema: Schema) -> Iterator[Finding]:
 def _check_cells(
     raw: pd.Series, clean: pd.Series, column: Column, problems: Sequence[Problem]
 ) -> Iterator[Finding]:
-    if column.kind == "entity":
+    if column.kind in ID_KINDS:
         return
     problems = [*problems, *_outside_schema(clean, column)]
     for problem in problems:

@@ -62,9 +62,9 @@ def scan_folder(
 
 
 def _real_ids(real: pd.DataFrame, schema: Schema) -> set[str]:
-    if schema.entity is None:
-        return set()
-    return set(as_text(real[schema.entity]).dropna())
+    """Ids of patients, and of the groups of visits, in the real tables."""
+    named = [name for name in (schema.entity, schema.group) if name]
+    return {cell for name in named for cell in as_text(real[name]).dropna()}
 
 
 def _rare_extremes(train: pd.DataFrame, schema: Schema) -> dict[str, list[float]]:
@@ -106,10 +106,10 @@ def _find_code(path: Path) -> Iterator[tuple[str, str]]:
 def _search_table(
     path: Path, ids: set[str], extremes: dict, train: pd.DataFrame, schema: Schema
 ) -> Iterator[tuple[str, str]]:
-    raw = read_table(path)
+    raw, named = read_table(path), (schema.entity, schema.group)
     for name in raw.columns:
         cells = as_text(raw[name])
-        if schema.entity is None or name == schema.entity or not _is_number(raw[name]):
+        if schema.entity is None or name in named or not _is_number(raw[name]):
             count = int(cells.isin(ids).sum())
             if count:
                 yield "identifier", f"{count} cells of column {name!r} are ids of real patients"
@@ -121,8 +121,8 @@ def _search_table(
         return
     keys = row_keys(train, schema)
     levels, counts = np.unique(keys, return_counts=True)
-    entity = [] if schema.entity is None or schema.entity in raw else [schema.entity]
-    table = conform(raw.assign(**dict.fromkeys(entity, 0)), schema)
+    absent = [name for name in named if name is not None and name not in raw]
+    table = conform(raw.assign(**dict.fromkeys(absent, 0)), schema)
     rows = np.flatnonzero(np.isin(row_keys(table, schema), levels[counts == 1]))
     if len(rows):
         yield "real row", f"{len(rows)} rows, the first at {rows[0]}, are rows of one real patient"

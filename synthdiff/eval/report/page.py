@@ -23,9 +23,10 @@ from synthdiff.eval.report.provenance import (
 )
 from synthdiff.eval.report.tiles import draw_tiles
 from synthdiff.eval.report.utility import write_utility
+from synthdiff.eval.report.visits import write_visits
 
 _SECTIONS = (
-    *("Limits", "Fidelity", "Utility", "Groups", "Diversity", "Codes"),
+    *("Limits", "Fidelity", "Utility", "Groups", "Diversity", "Codes", "Visits"),
     *("Privacy", "Training", "Provenance"),
 )
 
@@ -58,6 +59,7 @@ def write_report(
         write_groups(evaluation),
         write_diversity(evaluation),
         write_codes(evaluation),
+        write_visits(evaluation),
         write_privacy(audit),
         write_training(training),
         write_provenance(manifest, schema),
