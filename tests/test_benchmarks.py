@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 from jax.extend.core import jaxprs_in_params
 
-SCRIPTS = Path(__file__).parents[1] / "experiments"
-sys.path.insert(0, str(SCRIPTS))
+sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
 import _tables
 from _cases import encode_cohort, make_training
@@ -39,7 +38,7 @@ from synthdiff.diffusion.samplers import SAMPLERS, SamplerConfig
 from synthdiff.models.config import ModelConfig, count_params
 from synthdiff.synthesizer import Config, TrainConfig
 
-TINY = ModelConfig("mlp", width=4, hidden=8)
+SCRIPTS = Path(__file__).parents[1] / "experiments"
 
 
 def test_flops_of_a_product():

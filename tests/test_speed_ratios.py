@@ -5,6 +5,7 @@ Seconds are the least of several interleaved runs, so that a busy machine slows 
 
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -14,15 +15,15 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
-from _cases import build_model, encode_cohort, make_advance, make_sampling
+from _cases import encode_cohort
 from _timing import count_flops, count_gradient, fit_slope, make_evaluation
 
-from synthdiff.diffusion.samplers import SamplerConfig
 from synthdiff.models.config import ModelConfig
-from synthdiff.synthesizer import Config, TrainConfig
+from synthdiff.synthesizer import Config
+from synthdiff.train.parallel import make_parallel_train, to_devices
 
-WIDTHS = (64, 256, 1024)
-SCAN_STEPS, SCAN_BOUND, UNET_BOUND = 20, 1.5, 6.0
+WIDTHS = (64, 192, 576)
+SCAN_STEPS, SCAN_BOUND, UNET_BOUND = 50, 1.0, 5.0
 
 
 def least_seconds(calls, repeats=7):
@@ -38,50 +39,54 @@ def least_seconds(calls, repeats=7):
     return seconds.min(axis=0)
 
 
+def toy_step(state, data, rows, position):
+    """A step as cheap as a dispatch, so that what a dispatch costs can be seen."""
+    return jnp.tanh(state @ state) + data[rows].mean(), {"loss": state.mean()}
+
+
 def test_many_steps_in_one_dispatch_are_not_slower_than_one_by_one():
-    data, codec = encode_cohort(8)
-    model = ModelConfig("mlp", width=4, hidden=8)
-    config = Config(model, train=TrainConfig(batch_size=16, num_steps=100))
-    many = make_advance(config, data, codec.layout, SCAN_STEPS)
-    one = make_advance(config, data, codec.layout, 1)
+    state, data = to_devices((jnp.eye(8), jnp.arange(100.0)))
+    rows, run = np.zeros((SCAN_STEPS, 4), np.int32), make_parallel_train(toy_step)
 
-    def singly():
-        return [jax.block_until_ready(one()) for _ in range(SCAN_STEPS)]
+    def singly(run=run):
+        carry = state
+        for k in range(SCAN_STEPS):
+            carry, _ = run(carry, data, rows[k : k + 1])
+        return carry
 
-    def slow():  # what a loop that lost its scan would cost: each step is dispatched twice
-        return singly(), singly()
+    def rebuilt():  # a loop that loses its program after every call
+        return make_parallel_train(toy_step)(state, data, rows)
 
-    together, apart, broken = least_seconds([many, singly, slow])
+    together, apart, broken = least_seconds([lambda: run(state, data, rows), singly, rebuilt], 5)
+    print("scan", together / apart, broken / apart)
     assert together / apart < SCAN_BOUND
     assert broken / apart > SCAN_BOUND
 
 
-@pytest.fixture(scope="module")
-def samplers():
-    """Compiled samplers of three networks on equal records."""
-    codec = encode_cohort(64)[1]
-    models = {"mlp": ModelConfig("mlp"), "unet": ModelConfig("unet"),
-              "huge": ModelConfig("unet", width=256, max_width=2048)}  # fmt: skip
-    compiled = {}
-    for name, model in models.items():
-        fn, args = make_sampling(
-            build_model(codec, Config(model)), SamplerConfig("ddim", 3), block=128
-        )
-        compiled[name] = (jax.jit(fn), args)
-    return [lambda fn=fn, args=args: fn(*args) for fn, args in compiled.values()]
-
-
-def test_the_unet_samples_about_as_fast_as_the_mlp(samplers):
-    mlp, unet, huge = least_seconds(samplers, repeats=5)
+def test_the_unet_is_about_as_fast_as_the_mlp(layouts):
+    """One network evaluation of each, which is what sampling repeats."""
+    calls = []
+    for model in (ModelConfig("mlp"), ModelConfig(), ModelConfig(width=256, max_width=2048)):
+        evaluate, shapes = make_evaluation(Config(model), layouts[0], 64)
+        args = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        calls.append(partial(jax.jit(evaluate), *args))
+    mlp, unet, huge = least_seconds(calls, repeats=5)
+    print("unet", unet / mlp, huge / mlp)
     assert unet / mlp < UNET_BOUND
     assert huge / mlp > UNET_BOUND
 
 
+@pytest.fixture(scope="module")
+def layouts():
+    return [encode_cohort(codes)[1].layout for codes in WIDTHS]
+
+
 @pytest.mark.parametrize("name", ["mlp", "unet"])
-def test_arithmetic_is_linear_in_columns(name):
-    layouts = [encode_cohort(codes)[1].layout for codes in WIDTHS]
-    config = Config(ModelConfig(name))
-    forwards = [count_flops(*_flat(make_evaluation(config, layout, 16))) for layout in layouts]
+def test_arithmetic_is_linear_in_columns(name, layouts):
+    config, forwards = Config(ModelConfig(name)), []
+    for layout in layouts:
+        evaluate, args = make_evaluation(config, layout, 16)
+        forwards.append(count_flops(evaluate, *args))
     backwards = [count_gradient(config, layout, 16) for layout in layouts]
     assert fit_slope(WIDTHS, forwards) < 1.1 and fit_slope(WIDTHS, backwards) < 1.1
 
@@ -94,15 +99,10 @@ def test_arithmetic_over_pairs_of_columns_is_seen():
     assert fit_slope(WIDTHS, pairs) > 1.8
 
 
-def _flat(case):
-    fn, args = case
-    return fn, *args
-
-
-def test_memory_is_linear_in_columns():
+def test_memory_is_linear_in_columns(layouts):
     sizes = []
-    for codes in WIDTHS[:2]:
-        evaluate, args = make_evaluation(Config(), encode_cohort(codes)[1].layout, 64)
+    for layout in layouts[:2]:
+        evaluate, args = make_evaluation(Config(), layout, 64)
 
         def total(params, *rest, evaluate=evaluate):
             return sum(jnp.sum(leaf) for leaf in jax.tree.leaves(evaluate(params, *rest)))
