@@ -60,8 +60,12 @@ def plot_panels(path: Path, tables: dict[str, list[dict]], panels: list[Panel]) 
 
 
 def report(default: Path, title: str, facts: dict, tables: dict, panels: list[Panel]) -> None:
-    """Writes the record to --record, or else `default`, with its Markdown and its plot beside."""
+    """Writes the record to --record, or else `default`, with its Markdown and its plot beside.
+
+    A table without rows was not asked for and is left out.
+    """
     about = describe_origin(describe_run(config={}, data_hash=None, seeds={}))
+    tables = {name: rows for name, rows in tables.items() if rows}
     record = about | facts | {"tables": tables}
     path = Path(FLAGS.record or default)
     path.parent.mkdir(parents=True, exist_ok=True)

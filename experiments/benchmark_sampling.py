@@ -5,9 +5,10 @@
 
 Each list is swept by itself around one base: the first sampler, the first count of code columns and
 blocks of 512 records. Weights are fresh, because speed does not depend on them; the table is
-simulated. "program" rows time the compiled sampler on one device; "whole call" rows time
+simulated. All tables but "rows" time the compiled sampler on one device; "rows" times
 `Synthesizer.sample` on all devices, decoding included. Shares: FLOP/s of the network evaluations
 over a measured matrix product, and the bytes they move, by XLA's estimate, over a measured triad.
+program_mb is the program's own working memory; host_mb is what the process grew by at its peak.
 """
 
 import time
@@ -59,6 +60,7 @@ def time_program(model: Synthesizer, sampler: SamplerConfig, block: int, limits:
     fn, args = make_sampling(model, sampler, block)
     compiled, times = compile_program(fn, *args)
     calls = measure_calls(lambda: compiled(*args), FLAGS.repeats)
+    memory = {"host_mb": (read_host_peak() - held) / 1e6, "device_peak": read_device_peak()}
     evaluate, shapes = make_evaluation(model.config, layout, block)
     rates = {
         "share_of_peak": count_flops(evaluate, *shapes) / limits["peak_flops"],
@@ -70,7 +72,7 @@ def time_program(model: Synthesizer, sampler: SamplerConfig, block: int, limits:
         | {"records_per_s": block / calls["p50_s"]}
         | {name: sampler.nfe * cost / calls["p50_s"] for name, cost in rates.items()}
         | {"program_mb": compiled.memory_analysis().temp_size_in_bytes / 1e6}
-        | {"host_mb": (read_host_peak() - held) / 1e6, "device_peak": read_device_peak()}
+        | memory
     )
 
 
@@ -110,8 +112,8 @@ def benchmark(run_dir: Path) -> None:
     tables["rows"] = [time_calls(model, first, int(rows)) for rows in FLAGS.rows]
     facts = {"model": config.model.name, "dtype": config.model.dtype, **limits}
     for name in ("p50_s", "program_mb") if len(columns) > 1 else ():
-        seen = [row[name] for row in tables["columns"]]
-        facts[f"slope of {name} in columns"] = fit_slope(columns, seen)
+        pairs = [(row["columns"], row[name]) for row in tables["columns"]]
+        facts[f"slope of {name} in columns"] = fit_slope(*zip(*pairs, strict=True))
     facts["wall_seconds"] = round(time.time() - started)
     report(run_dir / "sampling.json", "Speed of sampling", facts, tables, PANELS)
 
