@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import shlex
 import sys
 from collections.abc import Callable
@@ -36,14 +38,35 @@ def run_script(stage: Callable[[Path], None], *define: Callable[[], None]) -> No
         try:
             if len(argv) > 1:
                 raise input_error(argv[1], "is not a flag", "write --name=value")
+            keep_programs(FLAGS.compilation_cache)
             stage(Path(FLAGS.run_dir))
         except InputError as error:
             raise SystemExit(f"error: {error}") from None
 
     flags.DEFINE_string("run_dir", "runs/quickstart", "folder of the run; repeat it to resume")
+    about = "folder that keeps compiled programs for later runs; empty for none"
+    flags.DEFINE_string("compilation_cache", find_cache(), about)
     for define_flags in define:
         define_flags()
     app.run(main)
+
+
+def find_cache() -> str:
+    """JAX's own setting where there is one, else a folder of this user and this machine.
+
+    Of this machine, since a home may be shared by processors that differ in their instructions.
+    Programs hold sizes and cardinalities, and no record.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    own = Path(home) / "synthdiff" / (platform.node() or "unnamed")
+    return os.environ.get("JAX_COMPILATION_CACHE_DIR", str(own))
+
+
+def keep_programs(folder: str) -> None:
+    """Has JAX keep compiled programs in a folder, now or when it is imported; "" for none."""
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
+    if "jax" in sys.modules:
+        sys.modules["jax"].config.update("jax_compilation_cache_dir", folder)
 
 
 def define_data_flags() -> None:
@@ -133,9 +156,10 @@ def read_manifest(run_dir: Path) -> dict:
 def describe_origin(manifest: dict, *folders: str) -> dict:
     """What every record says of where it comes from: command, commit, device and versions.
 
-    The command leaves out our own folders: --run_dir, --data_dir, --record and the `folders`.
+    The command leaves out our own folders: --run_dir, --data_dir, --record, --compilation_cache
+    and the `folders`.
     """
-    ours = ("--run_dir", "--data_dir", "--record", *folders)
+    ours = ("--run_dir", "--data_dir", "--record", "--compilation_cache", *folders)
     return {
         "command": shlex.join(
             [script_name(), *(w for w in sys.argv[1:] if not w.startswith(ours))]

@@ -191,6 +191,17 @@ def test_frontier_scores_every_point_once_and_goes_on(finished, tmp_path):
     assert (tmp_path / "record.png").exists() and "loss gap" in (tmp_path / "record.md").read_text()
 
 
+def test_few_steps_are_scored_and_timed(finished):
+    folder, _ = finished
+    done = run("benchmark_few_steps.py", f"--run_dir={folder / 'run'}", "--samplers=ddim",
+               "--nfe=4", "--num_rows=200")  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    row = json.loads((folder / "run" / "few_steps.json").read_text())["tables"]["scores"][0]
+    assert row["nfe"] == 4 and row["front"] == "yes" and row["records_per_s"] > 0
+    assert row["fidelity_loss"] == pytest.approx(100 - (row["shape"] + row["trend"]) / 2)
+    assert 0.4 < row["lower"] <= row["detection_auc"] <= row["upper"] <= 1.0
+
+
 @pytest.mark.parametrize(
     ("script", "flags", "expected"),
     [
