@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache, partial
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import flax
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from synthdiff._validate import InputError, input_error, positive
+from synthdiff.config import Config
 from synthdiff.data.batches import batch_indices
 from synthdiff.data.codec import Codec
 from synthdiff.data.conform import coerce, conform
@@ -23,55 +24,21 @@ from synthdiff.data.dtypes import to_dtype, to_values
 from synthdiff.data.infer import infer_schema
 from synthdiff.data.schema import Schema
 from synthdiff.data.table import write_json
-from synthdiff.diffusion.denoiser import denoise, get_power, known_parts
-from synthdiff.diffusion.guidance import guide
 from synthdiff.diffusion.keys import purpose_key, record_keys
 from synthdiff.diffusion.losses import make_loss_fn
-from synthdiff.diffusion.samplers import SamplerConfig, sample
-from synthdiff.diffusion.schedules import Schedule, part_log_snr
-from synthdiff.layout import Layout, Records
-from synthdiff.models.config import ModelConfig, make_network
+from synthdiff.diffusion.samplers import SamplerConfig
+from synthdiff.layout import Records
 from synthdiff.private_run import PrivateRun
-from synthdiff.train.dp import DpConfig
+from synthdiff.sampling import BLOCK, draw_table
 from synthdiff.train.loop import fit as fit_loop
-from synthdiff.train.optim import TrainConfig, make_optimizer
+from synthdiff.train.optim import make_optimizer
 from synthdiff.train.parallel import make_parallel_map, make_parallel_train, to_devices
+from synthdiff.train.processes import ask_first, require_same
 from synthdiff.train.state import create_state
 from synthdiff.train.step import make_train_step
 
 VERSION = 1
 GOLDEN_RATIO = 0.618034  # its multiples modulo 1 fill [0, 1) evenly, however many there are
-BLOCK = 512  # records per device and program: fixed, so that a row never depends on the batch
-
-
-@dataclass(frozen=True)
-class Config:
-    """Everything that decides a run, beside the table.
-
-    min_patients: a category, spike or quantile that fewer patients share is not learnt as such.
-    """
-
-    model: ModelConfig = field(default_factory=ModelConfig)
-    schedule: Schedule = field(default_factory=Schedule)
-    train: TrainConfig = field(default_factory=TrainConfig)
-    sampler: SamplerConfig = field(default_factory=SamplerConfig)
-    min_patients: int = 5
-    dp: DpConfig = field(default_factory=DpConfig)
-
-    def to_json(self) -> dict:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict) -> Config:
-        """Inverse of `to_json`."""
-        return cls(
-            ModelConfig(**data["model"]),
-            Schedule(**data["schedule"]),
-            TrainConfig(**data["train"]),
-            SamplerConfig(**data["sampler"]),
-            data["min_patients"],
-            DpConfig(**data.get("dp", {})),
-        )
 
 
 @dataclass(frozen=True)
@@ -90,6 +57,7 @@ class Synthesizer:
         self,
         num_rows: int,
         *,
+        first: int = 0,
         seed: int = 0,
         where: Mapping[str, object] | None = None,
         guidance: float = 0.0,
@@ -97,7 +65,8 @@ class Synthesizer:
     ) -> pd.DataFrame:
         """Draws `num_rows` synthetic records with the table's columns and dtypes.
 
-        The same seed gives the same rows for any device count; row i does not depend on num_rows.
+        The same seed gives the same rows for any device count, and row i does not depend on
+        num_rows: `first` skips rows, so that a table may be drawn piece by piece.
         where: fixed column values, such as {"sex": "F"}; guidance > 0 sharpens the condition at
         twice the cost.
         """
@@ -108,28 +77,32 @@ class Synthesizer:
             where_is = f"where={{{schema.entity!r}: ...}}"
             fix = "leave it out: synthetic records get fresh ids"
             raise input_error(where_is, "names the patient, which is not modelled", fix)
-        table = self._draw(num_rows, given, seed, guidance, sampler)
+        table = draw_table(
+            self.codec,
+            self.config,
+            self.params,
+            given,
+            first=first,
+            num_rows=num_rows,
+            seed=seed,
+            guidance=guidance,
+            sampler=sampler,
+        )
         for name in given.columns:
             column = schema[name]
             table[name] = to_dtype(to_values(coerce(given[name], column)[0], column), column)
         return table
 
-    def impute(self, df: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+    def impute(self, df: pd.DataFrame, *, first: int = 0, seed: int = 0) -> pd.DataFrame:
         """Fills whole missing columns: draws the columns that `df` lacks given those it has.
 
-        The cells and the index of `df` come back as they are, missing cells included.
+        The cells and the index of `df` come back as they are, missing cells included. A piece of
+        a table is filled as within the whole if `first` says where it begins.
         """
-        positive(num_rows=len(df))
-        table = self._draw(len(df), df, seed, 0.0, None).set_axis(df.index)
-        return table.assign(**{name: df[name] for name in df.columns})
-
-    def _draw(self, num_rows, given, seed, guidance, sampler) -> pd.DataFrame:
-        rng = np.random.default_rng([seed, 1])
-        values, known = self.codec.encode_given(given, num_rows, rng)
-        run = _make_sampler(self.config, self.codec.layout, sampler, guidance)
-        shared = (self.params, purpose_key(seed, "sample"), known)
-        records = run(shared, values, 0, num_rows, BLOCK)
-        return self.codec.decode(records, np.random.default_rng([seed, 2]))
+        table = draw_table(
+            self.codec, self.config, self.params, df, first=first, num_rows=len(df), seed=seed
+        )
+        return table.set_axis(df.index).assign(**{name: df[name] for name in df.columns})
 
     def save(self, folder: str | Path) -> None:
         """Writes config.json, codec.json and weights.msgpack into the folder."""
@@ -166,7 +139,7 @@ def load(folder: str | Path) -> Synthesizer:
         raise input_error(
             str(folder / "config.json"), f"bad field ({error})", "train again"
         ) from error
-    template = jax.eval_shape(_make_functions(config, codec.layout)[0], jax.random.key(0))
+    template = jax.eval_shape(config.make_functions(codec.layout)[0], jax.random.key(0))
     try:
         params = flax.serialization.from_bytes(template, weights)
         if jax.tree.map(np.shape, params) != jax.tree.map(np.shape, template):
@@ -193,6 +166,8 @@ def fit(
 
     schema: inferred where absent. folder: where checkpoints, metrics and the model are kept; a
     second call with the same folder resumes. Raises InputError that lists what the table lacks.
+    Processes that jax.distributed joined train one model together: all call this with the same
+    arguments, and the first alone reads and writes the folder.
     """
     config = config or Config()
     if seed is not None:
@@ -208,12 +183,12 @@ def fit(
     else:
         codec = Codec.fit(df, schema, entity_ids=patients, min_patients=config.min_patients)
     if folder:
-        _claim(folder, config, codec)
+        ask_first(lambda: _claim(folder, config, codec))
     state = train(codec, df, patients, config, folder, progress, private)
     params = jax.tree.map(np.asarray, state.ema_params)
     model = Synthesizer(codec, config, params, private and private.account)
     if folder:
-        model.save(folder)
+        ask_first(lambda: model.save(folder))
     return model
 
 
@@ -228,7 +203,7 @@ def train(
 ):
     """Encodes the table, puts it on the devices and runs the training loop."""
     seed, layout = config.train.seed, codec.layout
-    init_fn, apply_fn = _make_functions(config, layout)
+    init_fn, apply_fn = config.make_functions(layout)
     tx = make_optimizer(config.train)
     rate = config.train.condition_rate
     loss_fn = make_loss_fn(apply_fn, layout, config.schedule, condition_rate=rate)
@@ -242,6 +217,7 @@ def train(
         step = make_train_step(loss_fn, tx, config.train)
         data = Records(*codec.encode(df, np.random.default_rng([seed, 0])))
         rows_of = partial(batch_indices, patients, len(df), config.train.batch_size, seed)
+    require_same("the training table or its settings", (np.array(repr(config)), data))
     run, data = make_parallel_train(step), to_devices(data)
     state = to_devices(create_state(jax.jit(init_fn)(purpose_key(seed, "init")), tx))
     return fit_loop(
@@ -263,7 +239,7 @@ def measure_loss(model: Synthesizer, df: pd.DataFrame, *, seed: int = 0) -> floa
     layout, config = model.codec.layout, model.config
     df = conform(df, model.codec.schema)
     loss_fn = make_loss_fn(
-        _make_functions(config, layout)[1], layout, config.schedule, condition_rate=0.0
+        config.make_functions(layout)[1], layout, config.schedule, condition_rate=0.0
     )
 
     def measure(shared: tuple, records: Records, index: jax.Array) -> jax.Array:
@@ -274,55 +250,6 @@ def measure_loss(model: Synthesizer, df: pd.DataFrame, *, seed: int = 0) -> floa
     records = model.codec.encode(df, np.random.default_rng([seed, 0]))
     shared = (model.params, purpose_key(seed, "measure"))
     return float(make_parallel_map(measure)(shared, records, 0, len(df), BLOCK).mean())
-
-
-@lru_cache(maxsize=8)
-def _make_sampler(config: Config, layout: Layout, sampler: SamplerConfig | None, guidance: float):
-    """The sampler over all devices; kept, so that a second call does not compile again."""
-    return make_parallel_map(make_sample_fn(config, layout, sampler, guidance))
-
-
-def make_sample_fn(config: Config, layout: Layout, sampler: SamplerConfig | None, guidance: float):
-    """Builds `fn((params, key, known), given: Records [b], index [b]) -> Records [b]`.
-
-    known: bool [tokens], which of them `given` holds.
-    """
-    sampler, schedule = sampler or config.sampler, config.schedule
-    _, apply_fn = _make_functions(config, layout)
-
-    def churn_time(t):
-        grid = jnp.linspace(0.0, 1.0, 1024)
-        target = schedule.log_snr(t) - 2.0 * jnp.log1p(sampler.churn)
-        return jnp.interp(-target, -schedule.log_snr(grid), grid)
-
-    def draw(shared: tuple, given: Records, index: jax.Array) -> Records:
-        params, key, known = shared
-        parts = known_parts(jnp.broadcast_to(known, (len(index), len(layout.tokens))), layout)
-        given = Records(given.continuous, given.categorical.astype(jnp.int32))
-
-        def denoise_given(parts, z, t):
-            times = jnp.full(len(index), t)
-            return denoise(apply_fn, params, layout, schedule, z, times, given, parts)
-
-        denoise_fn = partial(denoise_given, parts)
-        if guidance:
-            free = jax.tree.map(jnp.zeros_like, parts)
-            denoise_fn = guide(denoise_fn, partial(denoise_given, free), guidance)
-        drawn = sample(
-            sampler,
-            denoise_fn,
-            lambda t: part_log_snr(schedule, t, get_power(params, layout)),
-            layout,
-            record_keys(key, index),
-            churn_time,
-        )
-        return jax.tree.map(jnp.where, parts, given, drawn)
-
-    return draw
-
-
-def _make_functions(config: Config, layout: Layout):
-    return make_network(config.model, layout, learnable_schedule=config.schedule.learnable)
 
 
 def _claim(folder: Path, config: Config, codec: Codec) -> None:

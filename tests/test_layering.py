@@ -23,7 +23,10 @@ ALLOWED = {
     "exposure": BASE | {"diffusion", "train"},
     "eval": BASE | {"data"},
     "private_run": BASE | {"data", "train"},
-    "synthesizer": BASE | {"data", "diffusion", "models", "train", "private_run"},
+    "config": BASE | {"diffusion", "models", "train"},
+    "sampling": BASE | {"data", "diffusion", "models", "train", "config"},
+    "synthesizer": BASE
+    | {"data", "diffusion", "models", "train", "private_run", "config", "sampling"},
     "__init__": {"synthesizer"},
 }
 HEAVY = {"jax", "jaxlib", "flax", "optax", "orbax"}

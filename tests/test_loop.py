@@ -25,7 +25,7 @@ CHILD = """
 import sys, time
 import numpy as np, pandas as pd
 import synthdiff
-from synthdiff.synthesizer import Config, ModelConfig, TrainConfig
+from synthdiff.config import Config, ModelConfig, TrainConfig
 from synthdiff.train import loop
 
 folder, hang_at = sys.argv[1], int(sys.argv[2])

@@ -25,7 +25,8 @@ from synthdiff.data.table import find_formulas, read_table, write_table
 
 ROWS = 60
 BASE = {"a": [i * i % 7 for i in range(ROWS)], "s": [str("uv"[i % 3 == 0]) for i in range(ROWS)]}
-ROLES = ("entity", "target")
+PAIR = ["1", "2"] * 30
+MANY = [i % 5 for i in range(ROWS)]
 
 
 def outcome(path, **roles):
@@ -89,6 +90,12 @@ def framed(x, index=None):
     return file.getvalue()
 
 
+def numbered():
+    file = io.BytesIO()
+    pd.DataFrame({0: MANY, 1: PAIR}).to_parquet(file)
+    return file.getvalue()
+
+
 def zipped(data):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
@@ -102,8 +109,6 @@ def flipped(data, start, stop):
 
 PLAIN, STORED = csv(), parquet()
 LINES = PLAIN.decode()
-PAIR = [f"{i}" for i in (1, 2)] * 30
-MANY = [i % 5 for i in range(ROWS)]
 DAY = 86400
 
 # name: (file name, content, what the refusal says, or None where the table must get through)
@@ -266,6 +271,7 @@ COLUMNS = {
     "ordered numbers": (framed(pd.Categorical([1, 2] * 30, ordered=True)), None),
     "ordered dates": (framed(pd.Categorical(pd.to_datetime(["2020-01-01", "2021-01-01"] * 30),
                                             ordered=True)), None),
+    "numbered columns": (numbered(), None),
     "categories of truth": (framed(pd.Categorical([True, False] * 30)), None),
     "categories all missing": (framed(pd.Categorical([None] * ROWS, ["a"])), "'x'.*missing"),
     "periods": (framed(pd.period_range("2020-01", periods=ROWS, freq="M")), "'x'.*modelled"),
@@ -351,7 +357,8 @@ def test_any_damage_obeys_the_law(folder, name, where, new, cut):
 
 ARROW = [pa.int8(), pa.uint64(), pa.float32(), pa.float64(), pa.bool_(), pa.string(), pa.date32(),
          pa.timestamp("ns"), pa.timestamp("us", "UTC"), pa.timestamp("s"), pa.decimal128(12, 3),
-         pa.duration("s"), pa.time64("us"), pa.list_(pa.int8()), pa.binary(), pa.null()]  # fmt: skip
+         pa.duration("s"), pa.time64("us"), pa.list_(pa.int8()), pa.binary(),
+         pa.null()]  # fmt: skip
 
 
 def random_array(kind, data):
@@ -360,7 +367,8 @@ def random_array(kind, data):
         return pa.nulls(80)
     values = {
         "bool": st.booleans(), "string": TEXT, "binary": st.binary(max_size=3),
-        "list": st.lists(st.integers(0, 9), max_size=3), "decimal": st.decimals(-9999, 9999, places=3),
+        "list": st.lists(st.integers(0, 9), max_size=3),
+        "decimal": st.decimals(-9999, 9999, places=3),
         "float": st.floats(width=32), "double": st.floats(), "int8": st.integers(-128, 127),
         "uint64": st.integers(0, 2**64 - 1), "date32": st.integers(-(10**6), 10**7),
         "timestamp[s": st.integers(-(2**52), 2**52),
@@ -403,15 +411,15 @@ def test_the_law_can_be_broken(tmp_path, monkeypatch, broken):
         outcome(tmp_path / "t.csv")
 
 
+FORMULAS = ("=1+1", "@SUM(A1)", "+cmd|'/c calc'!A0", "-2+HYPERLINK(1)", " =x", "\t=1", "＝1+1",
+            "+A1!B2", "-x|y")  # fmt: skip
+SIGNS = ("-5", "+", "-", "+/-", "++", "-5 to 0", "- (none)", "a=b", "", "1-2", "-12 mg", "+1.5e3",
+         "e@mail", None, -5, 2.5)  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("cell", "runs"),
-    [
-        *((cell, True) for cell in ("=1+1", "@SUM(A1)", "+cmd|'/c calc'!A0", "-2+HYPERLINK(1)", " =x")),
-        *((cell, True) for cell in ("\t=1", "＝1+1", "+A1!B2", "-x|y")),
-        *((cell, False) for cell in ("-5", "+", "-", "+/-", "++", "-5 to 0", "- (none)", "a=b", "")),
-        *((cell, False) for cell in ("1-2", "-12 mg", "+1.5e3", "e@mail", None, -5, 2.5)),
-    ],
-)  # fmt: skip
+    ("cell", "runs"), [*((f, True) for f in FORMULAS), *((s, False) for s in SIGNS)]
+)
 def test_formulas_are_told_from_signs(cell, runs):
     assert find_formulas(pd.Series([cell], dtype=object)).tolist() == [runs]
     assert find_formulas(pd.Series([cell, "u"]).astype("category")).tolist() == [runs, False]

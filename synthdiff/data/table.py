@@ -171,7 +171,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         raise input_error(str(path), f"not a readable Parquet file ({error})", fix) from error
     # An index with names was columns before someone grouped or joined; another one is row numbers.
     df = df.reset_index(drop=all(name is None for name in df.index.names))
-    return df.set_axis(_clean_names(path, df.columns), axis=1)
+    return df.set_axis(_clean_names(path, list(map(str, df.columns))), axis=1)
 
 
 def _clean_names(path: Path, names: Sequence[str]) -> list[str]:

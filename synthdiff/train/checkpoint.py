@@ -45,7 +45,7 @@ def _name(path) -> str:
 
 
 class Checkpoints:
-    """Training states of one run, newest last.
+    """Training states of one run, newest last; for the first of several processes alone.
 
     Saving returns at once; a state becomes visible only when it is whole on disk. Restoring checks
     the hash of every leaf and falls back to the state before where the newest is damaged.
@@ -53,8 +53,13 @@ class Checkpoints:
 
     def __init__(self, folder: str | Path, *, keep: int = 2) -> None:
         logging.getLogger("absl").setLevel(logging.ERROR)
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
-        self._manager = ocp.CheckpointManager(Path(folder).absolute(), options=options)
+        folder = Path(folder).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        alone = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep, create=False, multiprocessing_options=alone
+        )
+        self._manager = ocp.CheckpointManager(folder, options=options)
 
     def save(self, state: TrainState) -> None:
         """Starts writing the state under its own step; waits only for an earlier write."""
