@@ -12,10 +12,11 @@ import time
 from pathlib import Path
 
 from _balanced import draw_balanced
-from _common import FLAGS, read_manifest, run_script
+from _common import FLAGS, locked, read_manifest, run_script
 from absl import flags
 
 from synthdiff import load
+from synthdiff._files import seal
 from synthdiff._validate import input_error
 from synthdiff.data.table import write_table
 
@@ -48,6 +49,7 @@ def parse_where(conditions: list[str], schema) -> dict:
     return where
 
 
+@locked
 def sample(run_dir: Path) -> None:
     model = load(run_dir)
     train_rows = read_manifest(run_dir)["rows"]["train"]
@@ -63,6 +65,8 @@ def sample(run_dir: Path) -> None:
     seconds = time.perf_counter() - started
     out = Path(FLAGS.out) if FLAGS.out else run_dir / "synthetic.csv"
     write_table(table, out)
+    if not FLAGS.out:
+        seal(run_dir, out.name)
     nfe = model.config.sampler.nfe * (2 if FLAGS.guidance else 1)
     print(f"{num_rows} rows in {seconds:.1f} s with compilation, NFE {nfe}, written to {out}")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from synthdiff._files import write_atomically
 from synthdiff._validate import InputError, input_error
 
 MISSING = ("NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "<NA>")
@@ -83,10 +83,11 @@ def write_table(df: pd.DataFrame, path: str | Path) -> None:
         raise _unknown_suffix(path)
     if name.endswith(PARQUET_SUFFIXES):
         try:
-            df.to_parquet(path, index=False)
+            data = df.to_parquet(None, index=False)
         except (pa.ArrowException, TypeError, ValueError) as error:
             fix = "give each column one type (see conform)"
             raise input_error(str(path), f"cannot store the table ({error})", fix) from error
+        write_atomically(path, data)
         return
     text = df.copy(deep=False)
     for column in text.columns[(text == "").any()]:
@@ -95,7 +96,7 @@ def write_table(df: pd.DataFrame, path: str | Path) -> None:
     data = text.to_csv(None, index=False, sep=delimiter, lineterminator="\n")
     data = data.replace(_EMPTY, '""').encode()
     # Without the usual time stamp, so that equal tables give equal files.
-    path.write_bytes(gzip.compress(data, mtime=0) if name.endswith(".gz") else data)
+    write_atomically(path, gzip.compress(data, mtime=0) if name.endswith(".gz") else data)
 
 
 def codes_from_long(long: pd.DataFrame, entity: str, code: str, delimiter: str = ";") -> pd.Series:
@@ -297,9 +298,4 @@ def write_json(path: str | Path, content: object, *, private: bool = False) -> N
 
     private: only the owner may read it (mode 0600), from the first byte on.
     """
-    path = Path(path)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.unlink(missing_ok=True)
-    temporary.touch(mode=0o600 if private else 0o666)
-    temporary.write_text(json.dumps(content, indent=1, sort_keys=False) + "\n")
-    os.replace(temporary, path)
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode(), private=private)
