@@ -51,7 +51,8 @@ def explain_writing(path: str | Path) -> Iterator[None]:
         yield
     except OSError as error:
         fix = "free disk space, or name a folder that you may write to; the same command goes on"
-        raise input_error(str(path), f"cannot be written ({error.strerror})", fix) from error
+        reason = error.strerror or error
+        raise input_error(str(path), f"cannot be written ({reason})", fix) from error
 
 
 def make_folder(folder: str | Path, *, private: bool = False) -> Path:

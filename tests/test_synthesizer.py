@@ -17,8 +17,7 @@ from synthdiff.data.infer import infer_schema
 from synthdiff.diffusion.samplers import SAMPLERS, SamplerConfig
 from synthdiff.diffusion.schedules import SHAPES, Schedule
 from synthdiff.models.config import ModelConfig
-from synthdiff.synthesizer import Config
-from synthdiff.synthesizer import MODEL_FILES
+from synthdiff.synthesizer import MODEL_FILES, Config
 from synthdiff.train.metrics import read_metrics
 from synthdiff.train.optim import TrainConfig
 

@@ -101,8 +101,9 @@ def write_release(
         real = pd.concat([tables[part] for part in ("train", "test", "reference")])
         findings = scan_folder(staging, real, tables["train"], schema)
         if not findings:
-            os.replace(staging, folder)
-            folder.chmod(0o755)
+            with explain_writing(folder):
+                staging.chmod(0o755)
+                os.replace(staging, folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return [_describe(finding) for finding in findings]

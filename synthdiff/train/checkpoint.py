@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
+import re
 import shutil
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from synthdiff._files import make_folder
+from synthdiff._files import explain_writing, make_folder
 from synthdiff.train.state import TrainState
 
 
@@ -43,6 +47,19 @@ def _unflatten(arrays: dict[str, np.ndarray], template: TrainState) -> TrainStat
 
 def _name(path) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+@contextmanager
+def _explain_saving(folder: Path) -> Iterator[None]:
+    """Turns a full disk into an InputError; TensorStore has it as a ValueError with a number."""
+    with explain_writing(folder):
+        try:
+            yield
+        except ValueError as error:
+            number = re.search(r"os_error_code='(\d+)'", str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
 def name_run(folder: Path) -> str:
@@ -76,13 +93,14 @@ class Checkpoints:
         if step in self._manager.all_steps():
             return
         arrays = _flatten(state)
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(arrays),
-                check=ocp.args.JsonSave({"sha256": hash_tree(arrays), "run": self._run}),
-            ),
-        )
+        with _explain_saving(self._manager.directory):
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(arrays),
+                    check=ocp.args.JsonSave({"sha256": hash_tree(arrays), "run": self._run}),
+                ),
+            )
 
     def restore_latest(self, template: TrainState) -> TrainState | None:
         """The newest whole state, or None where there is none; warns of each damaged one."""
@@ -123,5 +141,6 @@ class Checkpoints:
 
     def close(self) -> None:
         """Waits for the last write."""
-        self._manager.wait_until_finished()
+        with _explain_saving(self._manager.directory):
+            self._manager.wait_until_finished()
         self._manager.close()
