@@ -1,9 +1,9 @@
 """Kills train, sample, evaluate and release at random moments, and lets each end at last.
 
-    python tests/kill_scripts.py FOLDER [SEED]
+    PYTHONPATH=.:experiments python tests/kill_scripts.py FOLDER [SEED]
 
-Runs the scripts' own stages on a small table, each in a fork made before JAX starts. Prints one JSON
-object: kills by stage, how many struck a living process, and what went wrong.
+Runs the scripts' own stages on a small table, each in a fork made before JAX starts. Prints one
+JSON object: kills by stage, how many struck a living process, and what went wrong.
 """
 
 import json
@@ -13,10 +13,6 @@ import sys
 import time
 import traceback
 from pathlib import Path
-
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "experiments")]
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import audit
 import evaluate
@@ -86,7 +82,7 @@ def look(folder):
             continue
         found[name] = path.read_bytes()
     manifest = json.loads(found.pop("manifest.json", b"{}"))
-    found["manifest"] = {k: v for k, v in manifest.items() if k != "created"}
+    found["manifest"] = {k: v for k, v in manifest.items() if k not in ("created", "git_revision")}
     sums = found.pop("SHA256SUMS", b"").decode().splitlines()
     found["sums"] = [line for line in sums if not line.endswith("manifest.json")]
     found["log"] = [{k: v for k, v in row.items() if k != "rate"}

@@ -508,7 +508,8 @@ def test_names_of_columns_lead_nowhere(tmp_path, model, passing):
 def test_scripts_survive_fifty_random_kills(tmp_path):
     """The scripts' stages, killed at any moment, not only where they write."""
     command = [sys.executable, Path(__file__).with_name("kill_scripts.py"), tmp_path]
-    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'experiments'}"}
+    environment |= {"JAX_PLATFORMS": "cpu"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=3600, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
