@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import fields
+from functools import wraps
 from pathlib import Path
 
 import _visits
 import pandas as pd
 from absl import app, flags
 
+from synthdiff._files import hold_folder, parse_json, read_sealed, write_atomically
 from synthdiff._validate import InputError, input_error
 from synthdiff.data import sources
 from synthdiff.data.conform import conform
@@ -145,12 +147,26 @@ def split_table(df: pd.DataFrame, schema: Schema, seed: int) -> dict[str, pd.Dat
     return {name: df.iloc[rows].reset_index(drop=True) for name, rows in parts.items()}
 
 
+def read_stage(path: Path, stage: str) -> dict:
+    """The JSON that a stage left and sealed, or an error that says to run the stage."""
+    fix = f"run experiments/{stage}.py"
+    return parse_json(path, read_sealed(path, fix), fix)
+
+
+def locked(stage: Callable[..., None]) -> Callable[..., None]:
+    """The stage, while no other process writes into the run folder."""
+
+    @wraps(stage)
+    def held(run_dir: Path, *rest: object) -> None:
+        with hold_folder(run_dir) if run_dir.is_dir() else nullcontext():
+            stage(run_dir, *rest)
+
+    return held
+
+
 def read_manifest(run_dir: Path) -> dict:
     """The run's manifest, or an error that says to train first."""
-    path = run_dir / "manifest.json"
-    if not path.exists():
-        raise input_error(f"--run_dir={run_dir}", "no manifest.json", "run experiments/train.py")
-    return json.loads(path.read_text())
+    return read_stage(run_dir / "manifest.json", "train")
 
 
 def describe_origin(manifest: dict, *folders: str) -> dict:
@@ -179,7 +195,7 @@ def write_record(default: Path, record: dict, text: str) -> None:
     """Writes a record to --record, or else `default`, and its text beside it, which it prints."""
     path = Path(FLAGS.record or default)
     write_json(path, record)
-    path.with_suffix(".md").write_text(text)
+    write_atomically(path.with_suffix(".md"), text.encode())
     print(text)
 
 
@@ -194,4 +210,6 @@ def read_run(run_dir: Path) -> tuple[dict[str, pd.DataFrame], Schema]:
     if len(found) > 1:
         problem, fix = f"holds both {' and '.join(SYNTHETIC)}", "remove the one you do not mean"
         raise input_error(str(run_dir), problem, fix)
+    if found[0].is_file():
+        read_sealed(found[0], "run experiments/sample.py")
     return parts | {"synthetic": conform(read_table(found[0]), schema)}, schema

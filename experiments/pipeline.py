@@ -5,7 +5,6 @@
 Stages whose output is already in the run folder are done again except training, which resumes.
 """
 
-import json
 import time
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import audit
 import evaluate
 import sample
 import train
-from _common import read_manifest, run_script
+from _common import read_manifest, read_stage, run_script
 
 from synthdiff.data.schema import Schema
 from synthdiff.data.table import write_json
@@ -27,8 +26,8 @@ def report(run_dir: Path) -> None:
         run_dir / "report.html",
         manifest=read_manifest(run_dir),
         schema=Schema.load(run_dir / "schema.json"),
-        evaluation=json.loads((run_dir / "evaluation.json").read_text()),
-        audit=json.loads((run_dir / "audit.json").read_text()),
+        evaluation=read_stage(run_dir / "evaluation.json", "evaluate"),
+        audit=read_stage(run_dir / "audit.json", "audit"),
         training=read_metrics(run_dir / "metrics.jsonl"),
     )
     print(f"report: {run_dir / 'report.html'}")

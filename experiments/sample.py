@@ -17,13 +17,14 @@ from pathlib import Path
 
 import jax
 from _cluster import define_cluster_flags, on_cluster
-from _common import FLAGS, SYNTHETIC, read_manifest, run_script
+from _common import FLAGS, SYNTHETIC, locked, read_manifest, run_script
 from _draw import define_flags as define_draw_flags
 from _draw import plan_draw
 from _visits import has_visits, narrow_run
 from absl import flags
 
 from synthdiff import load
+from synthdiff._files import seal
 from synthdiff._validate import input_error
 from synthdiff.data.shards import claim_shards, count_shards, write_shards
 from synthdiff.data.table import write_table
@@ -61,6 +62,14 @@ def write_pieces(run_dir: Path, folder: Path, draw: Callable, num_rows: int) -> 
     ask_first(lambda: None)  # an early end of one process would end the others
 
 
+@locked
+def write_file(run_dir: Path, out: Path, draw: Callable, num_rows: int) -> None:
+    """The whole table in one file, sealed where it lies in the run folder."""
+    write_table(narrow_run(run_dir, draw(0, num_rows)), out)
+    if not FLAGS.out:
+        seal(run_dir, out.name)
+
+
 def sample(run_dir: Path) -> None:
     model, rows = load(run_dir), read_manifest(run_dir)["rows"]
     train_rows = rows.get("records", rows["train"])
@@ -75,7 +84,7 @@ def sample(run_dir: Path) -> None:
     elif jax.process_count() > 1:
         raise input_error("several processes", "cannot share one file", "give --shard_rows")
     else:
-        write_table(narrow_run(run_dir, draw(0, num_rows)), out)
+        write_file(run_dir, out, draw, num_rows)
     seconds = time.perf_counter() - started
     nfe = model.config.sampler.nfe * (2 if FLAGS.guidance else 1)
     print(f"{num_rows} records in {seconds:.1f} s with compilation, NFE {nfe}, written to {out}")

@@ -24,6 +24,7 @@ from _common import (
 from _visits import widen_run
 from absl import flags
 
+from synthdiff._files import seal
 from synthdiff.data.table import write_json
 from synthdiff.diffusion.samplers import SamplerConfig
 from synthdiff.diffusion.schedules import Schedule
@@ -80,7 +81,9 @@ def train(run_dir: Path) -> None:
         "parameters": count_params(model.params),
         "differential_privacy": model.privacy,
     }
-    write_json(run_dir / "manifest.json", manifest | facts | {"codec_notes": model.codec.notes()})
+    notes = {"codec_notes": model.codec.notes()}
+    write_json(run_dir / "manifest.json", manifest | facts | notes, private=True)
+    seal(run_dir, "schema.json", "manifest.json")
     print(f"trained on {len(table)} rows; model in {run_dir}")
 
 

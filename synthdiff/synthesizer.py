@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
+from synthdiff._files import (
+    hold_folder,
+    make_folder,
+    parse_json,
+    read_sealed,
+    seal,
+    write_atomically,
+)
 from synthdiff._validate import InputError, input_error, positive
 from synthdiff.config import Config
 from synthdiff.data.batches import batch_indices
@@ -38,6 +47,13 @@ from synthdiff.train.state import create_state
 from synthdiff.train.step import make_train_step
 
 VERSION = 1
+MODEL_FILES = ("config.json", "codec.json", "weights.msgpack")
+NOTICE = "PRIVATE.txt"
+_NOTICE = """Only release/ is meant for others. These files hold values of real patients, or were
+learnt from them and can give some of them away: codec.json, schema.json, manifest.json,
+weights.msgpack, checkpoints, audit.json, refusal.json, dp_secret. They are for their owner alone
+(mode 0600). The synthetic table is not cleared before experiments/release.py has passed it.
+"""
 GOLDEN_RATIO = 0.618034  # its multiples modulo 1 fill [0, 1) evenly, however many there are
 
 
@@ -105,52 +121,46 @@ class Synthesizer:
         return table.set_axis(df.index).assign(**{name: df[name] for name in df.columns})
 
     def save(self, folder: str | Path) -> None:
-        """Writes config.json, codec.json and weights.msgpack into the folder."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "config.json", {"version": VERSION, **self.config.to_json()})
-        write_json(folder / "codec.json", self.codec.to_json())
+        """Writes config.json, codec.json and weights.msgpack into the folder, with their hashes."""
+        folder = make_folder(folder)
         weights = flax.serialization.to_bytes(jax.tree.map(np.asarray, self.params))
-        (folder / "weights.msgpack").write_bytes(weights)
+        _write_settings(folder, self.config, self.codec)
+        write_atomically(folder / "weights.msgpack", weights, private=True)
         if self.privacy:
             write_json(folder / "privacy.json", self.privacy)
+        seal(folder, *MODEL_FILES, *(("privacy.json",) if self.privacy else ()))
 
 
 def load(folder: str | Path) -> Synthesizer:
-    """Reads what `Synthesizer.save` or a training run wrote; executes no code from the files."""
+    """Reads what `Synthesizer.save` or a training run wrote; executes no code from the files.
+
+    Raises InputError that names the file which is missing, damaged or of another run.
+    """
     folder = Path(folder)
-    try:
-        data = json.loads((folder / "config.json").read_text())
-        codec = Codec.from_json(json.loads((folder / "codec.json").read_text()))
-        weights = (folder / "weights.msgpack").read_bytes()
-    except FileNotFoundError as error:
-        raise input_error(
-            str(folder), f"no {Path(error.filename).name}", "name a folder with a finished run"
-        ) from error
-    except json.JSONDecodeError as error:
-        raise input_error(
-            str(folder), f"config or codec not JSON ({error})", "train again"
-        ) from error
+    fix = "name a folder with a finished run, or train again with the same settings, which resumes"
+    content = {name: read_sealed(folder / name, fix) for name in MODEL_FILES}
+    data, table = (parse_json(folder / name, content[name], fix) for name in MODEL_FILES[:2])
     if data.pop("version", None) != VERSION:
         raise input_error(str(folder), "written by another version", f"use version {VERSION}")
     try:
+        where = folder / "config.json"
         config = Config.from_json(data)
+        where = folder / "codec.json"
+        codec = Codec.from_json(table)
     except (TypeError, KeyError) as error:
-        raise input_error(
-            str(folder / "config.json"), f"bad field ({error})", "train again"
-        ) from error
+        raise input_error(str(where), f"bad field ({error})", fix) from error
     template = jax.eval_shape(config.make_functions(codec.layout)[0], jax.random.key(0))
     try:
-        params = flax.serialization.from_bytes(template, weights)
+        params = flax.serialization.from_bytes(template, content["weights.msgpack"])
         if jax.tree.map(np.shape, params) != jax.tree.map(np.shape, template):
             raise ValueError("other shapes")
-        account = folder / "privacy.json"
-        privacy = json.loads(account.read_text()) if account.exists() else None
-        return Synthesizer(codec, config, params, privacy)
     except (ValueError, KeyError) as error:
-        raise input_error(
-            str(folder / "weights.msgpack"), f"does not fit config.json ({error})", "train again"
-        ) from error
+        where = folder / "weights.msgpack"
+        raise input_error(str(where), f"does not fit config.json ({error})", fix) from error
+    account, privacy = folder / "privacy.json", None
+    if account.exists():
+        privacy = parse_json(account, read_sealed(account, fix), fix)
+    return Synthesizer(codec, config, params, privacy)
 
 
 def fit(
@@ -175,8 +185,17 @@ def fit(
     schema = schema or infer_schema(df)
     require_healthy(df, schema)
     df = conform(df, schema)
-    patients = df[schema.entity].to_numpy() if schema.entity else None
-    folder, private = Path(folder) if folder else None, None
+    with ExitStack() as held:
+        if folder:
+            folder = ask_first(lambda: str(held.enter_context(hold_folder(make_folder(folder)))))
+        return _fit(df, schema, config, Path(folder) if folder else None, progress)
+
+
+def _fit(
+    df: pd.DataFrame, schema: Schema, config: Config, folder: Path | None, progress: bool
+) -> Synthesizer:
+    """`fit` of a conformed table, in a folder that is ours."""
+    patients, private = df[schema.entity].to_numpy() if schema.entity else None, None
     if config.dp.epsilon:
         private = PrivateRun.begin(df, schema, config.dp, config.train, config.min_patients, folder)
         codec = private.codec
@@ -261,18 +280,28 @@ def measure_loss(
 
 
 def _claim(folder: Path, config: Config, codec: Codec) -> None:
-    """Makes the run folder, or checks that what it holds was begun with the same settings."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Begins the run in its folder, or checks that what is there began with the same settings."""
     begun = folder / "config.json"
-    wanted = {"version": VERSION, **config.to_json()}
     if begun.exists():
-        same = json.loads(begun.read_text()) == wanted
-        table = json.loads(json.dumps(codec.to_json()))  # tuples read back as lists
-        same = same and json.loads((folder / "codec.json").read_text()) == table
-        if not same:
-            raise InputError(
-                f"{folder}: holds a run with another table or settings. "
-                "Fix: name an empty folder, or repeat the same flags to resume."
-            )
-    write_json(folder / "codec.json", codec.to_json())
-    write_json(begun, wanted)
+        fix = "restore the file, or remove the folder and train again"
+        wanted = (_settings(config), codec.to_json())
+        for name, content in zip(MODEL_FILES, json.loads(json.dumps(wanted)), strict=False):
+            if not (folder / name).exists():
+                raise input_error(str(folder), f"no {name}", fix)
+            if parse_json(folder / name, (folder / name).read_bytes(), fix) != content:
+                raise InputError(
+                    f"{folder}: holds a run with another table or settings. "
+                    "Fix: name an empty folder, or repeat the same flags to resume."
+                )
+    write_atomically(folder / NOTICE, _NOTICE.encode())
+    _write_settings(folder, config, codec)
+
+
+def _settings(config: Config) -> dict:
+    return {"version": VERSION, **config.to_json()}
+
+
+def _write_settings(folder: Path, config: Config, codec: Codec) -> None:
+    """The settings last: where they are, the codec is too."""
+    write_json(folder / "codec.json", codec.to_json(), private=True)
+    write_json(folder / "config.json", _settings(config))

@@ -12,9 +12,10 @@ PACKAGE = sorted((ROOT / "synthdiff").rglob("*.py"))
 SCRIPTS = sorted((ROOT / "experiments").glob("*.py"))
 
 # What each layer may import of synthdiff, beside itself. The package's own __init__ is the door.
-BASE = {"_validate", "layout"}
+BASE = {"_validate", "_files", "layout"}
 ALLOWED = {
     "_validate": set(),
+    "_files": {"_validate"},
     "layout": set(),
     "data": BASE,
     "diffusion": BASE,

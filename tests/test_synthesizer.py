@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 
 import synthdiff
+from synthdiff._files import seal
 from synthdiff._validate import InputError
 from synthdiff.data.infer import infer_schema
 from synthdiff.diffusion.samplers import SAMPLERS, SamplerConfig
 from synthdiff.diffusion.schedules import SHAPES, Schedule
 from synthdiff.models.config import ModelConfig
-from synthdiff.synthesizer import Config
+from synthdiff.synthesizer import MODEL_FILES, Config
 from synthdiff.train.metrics import read_metrics
 from synthdiff.train.optim import TrainConfig
 
@@ -182,6 +183,7 @@ def test_impute_keeps_what_is_given(model):
 def test_save_and_load_give_identical_samples(model, folder, tmp_path):
     model.save(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "SHA256SUMS",
         "codec.json",
         "config.json",
         "weights.msgpack",
@@ -243,8 +245,10 @@ def widen(folder):
     ],
 )
 def test_load_errors_name_the_fix(model, tmp_path, damage, words):
+    """Also of files that someone edited and sealed."""
     model.save(tmp_path)
     damage(tmp_path)
+    seal(tmp_path, *(name for name in MODEL_FILES if (tmp_path / name).exists()))
     with pytest.raises(InputError, match=rf"(?s){words}.*Fix:"):
         synthdiff.load(tmp_path)
 

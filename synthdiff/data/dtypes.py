@@ -9,15 +9,22 @@ from pandas.api import types
 from synthdiff.data.schema import Column
 
 SECONDS_PER_DAY = 86400.0
+EPOCH = pd.Timestamp("1970-01-01").as_unit("s")
+# Days of years 1 to 9999, beyond which dates cannot be written as YYYY-MM-DD.
+FIRST_DAY, LAST_DAY = -719162.0, 2932897.0 - 1 / SECONDS_PER_DAY
 
 
 def to_values(values: pd.Series, column: Column) -> pd.Series:
     """Plain numbers for numeric kinds: datetimes become days since 1970-01-01."""
     values = values.reset_index(drop=True)
     if column.kind == "datetime":
-        values = pd.to_datetime(values)
-        return (values - pd.Timestamp(0)).dt.total_seconds() / SECONDS_PER_DAY
+        return count_days(pd.to_datetime(values))
     return values
+
+
+def count_days(dates: pd.Series) -> pd.Series:
+    """Days since 1970-01-01 of naive datetimes; any year, while nanoseconds end in 2262."""
+    return (dates - EPOCH).dt.total_seconds() / SECONDS_PER_DAY
 
 
 def to_dtype(
@@ -51,8 +58,14 @@ def to_dtype(
 
 def _to_dates(days: pd.Series, column: Column, whole_days: bool | None) -> pd.Series:
     """Dates from days since 1970-01-01, as text where the table had text."""
-    dates = pd.Timestamp(0) + pd.to_timedelta(np.round(days * SECONDS_PER_DAY), unit="s")
     dtype = types.pandas_dtype(column.dtype)
+    first, last = FIRST_DAY, LAST_DAY
+    if getattr(dtype, "unit", None) == "ns" or dtype == np.dtype("datetime64[ns]"):
+        ends = pd.Timestamp.min.ceil("s"), pd.Timestamp.max.floor("s")
+        first, last = (end.timestamp() / SECONDS_PER_DAY for end in ends)
+    seconds = np.round(days.clip(first, last).to_numpy() * SECONDS_PER_DAY)
+    known = np.isfinite(seconds)
+    dates = pd.Series(np.where(known, seconds, 0).astype("datetime64[s]")).where(known)
     if isinstance(dtype, pd.DatetimeTZDtype):
         return dates.dt.tz_localize("UTC").astype(dtype)
     if types.is_datetime64_dtype(dtype):

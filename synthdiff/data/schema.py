@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from synthdiff._files import parse_json, write_atomically
 from synthdiff._validate import InputError, input_error
 
 VERSION = 1
@@ -155,14 +156,14 @@ class Schema:
             ) from error
 
     def save(self, path: str | Path) -> None:
-        Path(path).write_text(json.dumps(self.to_json(), indent=1))
+        write_atomically(path, json.dumps(self.to_json(), indent=1).encode(), private=True)
 
     @classmethod
     def load(cls, path: str | Path) -> Schema:
-        """Reads a schema file; raises InputError where it is not valid JSON."""
+        """Reads a schema file; raises InputError where there is none or it is not valid JSON."""
+        fix = "name a file that Schema.save wrote"
         try:
-            return cls.from_json(json.loads(Path(path).read_text()))
-        except json.JSONDecodeError as error:
-            raise InputError(
-                f"{path}: not JSON ({error}). Fix: write it with Schema.save."
-            ) from error
+            content = Path(path).read_bytes()
+        except OSError as error:
+            raise input_error(str(path), f"cannot be read ({error.strerror})", fix) from error
+        return cls.from_json(parse_json(path, content, fix))

@@ -13,7 +13,7 @@ import pandas as pd
 
 from synthdiff.data.conform import conform
 from synthdiff.data.schema import Schema
-from synthdiff.data.table import as_text, read_table
+from synthdiff.data.table import as_text, find_formulas, read_table
 from synthdiff.eval.features import numeric_values, patient_numbers, row_keys
 
 TABLES = (".csv", ".parquet")
@@ -107,14 +107,15 @@ def _search_table(
     path: Path, ids: set[str], extremes: dict, train: pd.DataFrame, schema: Schema
 ) -> Iterator[tuple[str, str]]:
     raw, named = read_table(path), (schema.entity, schema.group)
+    if find_formulas(pd.Series(raw.columns)).any():
+        yield "code", "a column name begins as a spreadsheet formula"
     for name in raw.columns:
         cells = as_text(raw[name])
         if schema.entity is None or name in named or not _is_number(raw[name]):
             count = int(cells.isin(ids).sum())
             if count:
                 yield "identifier", f"{count} cells of column {name!r} are ids of real patients"
-        formulas = int(cells.str.match(r"[=@\t\r]").fillna(False).astype(bool).sum())
-        if formulas:
+        if formulas := int(find_formulas(raw[name]).sum()):
             yield "code", f"{formulas} cells of column {name!r} begin as a spreadsheet formula"
     if any(column.name not in raw for column in schema.features):
         yield "unknown table", "its columns are not those of the schema, so it cannot be compared"

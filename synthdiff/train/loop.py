@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from synthdiff.train.checkpoint import Checkpoints
+from synthdiff.train.checkpoint import Checkpoints, name_run
 from synthdiff.train.metrics import append_metrics, drop_after
 from synthdiff.train.optim import TrainConfig
 from synthdiff.train.processes import any_process, is_first, share_first
@@ -85,7 +85,7 @@ def fit(
     raises Preempted in all.
     """
     writes = folder and is_first()
-    checkpoints = Checkpoints(folder / "checkpoints") if writes else None
+    checkpoints = Checkpoints(folder / "checkpoints", run=name_run(folder)) if writes else None
     log = folder / "metrics.jsonl" if writes else None
     if checkpoints:
         state = checkpoints.restore_latest(state) or state

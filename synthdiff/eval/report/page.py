@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from synthdiff._files import write_atomically
 from synthdiff.data.schema import Schema
 from synthdiff.eval.report.codes import write_codes, write_diversity
 from synthdiff.eval.report.fidelity import write_fidelity
@@ -65,4 +66,4 @@ def write_report(
         write_provenance(manifest, schema),
     )
     title = f"Synthetic data report: {find_fact(manifest, 'Data set')}"
-    Path(path).write_text(page(title, body), encoding="utf-8")
+    write_atomically(path, page(title, body).encode())
