@@ -23,6 +23,7 @@ from synthdiff.data.conform import conform
 from synthdiff.data.doctor import format_findings, require_healthy
 from synthdiff.data.infer import infer_schema
 from synthdiff.data.schema import Schema
+from synthdiff.data.sdv import from_sdv, is_sdv
 from synthdiff.data.split import split_by_entity
 from synthdiff.data.table import read_table, write_json
 
@@ -75,7 +76,7 @@ def define_data_flags() -> None:
     """Which table, and what its columns are."""
     flags.DEFINE_string("data", "rand_hie", f"{', '.join(sources.DATASETS)}, or a CSV/Parquet file")
     flags.DEFINE_string("data_dir", None, "folder with the data sets; default $SYNTHDIFF_DATA")
-    flags.DEFINE_string("schema", None, "schema.json for your own table; inferred where absent")
+    flags.DEFINE_string("schema", None, "schema.json or SDV metadata of your own table")
     flags.DEFINE_string("entity", None, "column that names the patient of a row (own table)")
     flags.DEFINE_string("target", None, "column that utility tests predict (own table)")
     flags.DEFINE_list("sensitive", [], "columns for subgroup reports (own table)")
@@ -109,7 +110,7 @@ def load_table(spec: dict) -> tuple[pd.DataFrame, Schema]:
         df, schema = sources.load(spec["data"], data_dir=spec["data_dir"])
     elif Path(spec["data"]).exists():
         df = read_table(spec["data"])
-        schema = Schema.load(spec["schema"]) if spec["schema"] else infer_from_flags(df, spec)
+        schema = find_schema(df, spec, Path(spec["data"]).stem)
     else:
         raise input_error(
             f"--data={spec['data']}",
@@ -128,16 +129,24 @@ def read_data(spec: dict) -> tuple[pd.DataFrame, Schema]:
     return conform(df, schema), schema
 
 
-def infer_from_flags(df: pd.DataFrame, spec: dict) -> Schema:
-    """Infers the schema of a user's table from its values and the role flags."""
+def find_schema(df: pd.DataFrame, spec: dict, table: str) -> Schema:
+    """The schema of a user's table: --schema, ours or SDV's, or else inferred.
+
+    table: its name in SDV metadata of several. The role flags speak where the file does not.
+    """
+    path = spec["schema"]
     pairs = [item.partition("=") for item in spec["code_sets"]]
-    return infer_schema(
-        df,
-        entity=spec["entity"],
-        target=spec["target"],
-        sensitive=tuple(spec["sensitive"]),
-        code_sets={name: delimiter or ";" for name, _, delimiter in pairs},
-    )
+    roles = {name: spec[name] for name in ("entity", "target", "sensitive")}
+    roles["code_sets"] = {name: delimiter or ";" for name, _, delimiter in pairs}
+    if not path:
+        return infer_schema(df, **roles)
+    data = Schema.read_json(path)
+    if not is_sdv(data):
+        return Schema.from_json(data)
+    schema, left_out = from_sdv(data, df, table=table, **roles)
+    for name, reason in left_out.items():
+        print(f"WARNING column {name!r}: {reason}, so it is left out.")
+    return schema
 
 
 def split_table(df: pd.DataFrame, schema: Schema, seed: int) -> dict[str, pd.DataFrame]:

@@ -10,14 +10,21 @@ For any other generator's table name the files; no model and no JAX are needed:
 
 from pathlib import Path
 
-from _common import FLAGS, define_data_flags, infer_from_flags, locked, read_run, run_script
+from _common import (
+    FLAGS,
+    define_data_flags,
+    describe_data,
+    find_schema,
+    locked,
+    read_run,
+    run_script,
+)
 from _visits import name_roles
 from absl import flags
 
 from synthdiff._files import make_folder, seal
 from synthdiff._validate import InputError
 from synthdiff.data.conform import conform
-from synthdiff.data.schema import Schema
 from synthdiff.data.table import read_table, write_json
 from synthdiff.eval.evaluate import evaluate
 
@@ -35,10 +42,8 @@ def read_tables(run_dir: Path, needed: tuple[str, ...]):
     if not all(paths.values()):
         raise InputError(f"Name all of {', '.join(f'--{part}_csv' for part in needed)}.")
     tables = {part: read_table(path) for part, path in paths.items()}
-    spec = {name: FLAGS[name].value for name in ("entity", "target", "sensitive", "code_sets")}
-    real = tables["train"]
-    schema = Schema.load(FLAGS.schema) if FLAGS.schema else infer_from_flags(real, spec)
-    schema = name_roles(schema, {name: FLAGS[name].value for name in ("visits", "visit_group")})
+    spec = describe_data()
+    schema = name_roles(find_schema(tables["train"], spec, Path(paths["train"]).stem), spec)
     make_folder(run_dir)
     return {part: conform(df, schema) for part, df in tables.items()}, schema
 

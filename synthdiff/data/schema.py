@@ -161,9 +161,14 @@ class Schema:
     @classmethod
     def load(cls, path: str | Path) -> Schema:
         """Reads a schema file; raises InputError where there is none or it is not valid JSON."""
-        fix = "name a file that Schema.save wrote"
+        return cls.from_json(cls.read_json(path))
+
+    @staticmethod
+    def read_json(path: str | Path) -> dict:
+        """What a schema file holds, ours or another's (see `data.sdv`)."""
+        fix = "name a file that Schema.save wrote, or SDV metadata"
         try:
             content = Path(path).read_bytes()
         except OSError as error:
             raise input_error(str(path), f"cannot be read ({error.strerror})", fix) from error
-        return cls.from_json(parse_json(path, content, fix))
+        return parse_json(path, content, fix)
