@@ -20,6 +20,8 @@ from synthdiff.data.table import write_json
 from synthdiff.eval.audit import audit
 from synthdiff.eval.policy import worst_status
 
+PARTS = ("train", "test", "reference", "synthetic")
+
 
 def define_flags() -> None:
     flags.DEFINE_boolean("whitebox", False, "also attack the model itself")
@@ -53,12 +55,9 @@ def print_attacks(block: dict) -> None:
     print("\n".join(f"  {reason}" for reason in block["reasons"]))
 
 
-@locked
-def run_audit(run_dir: Path) -> None:
-    parts = ("train", "test", "reference", "synthetic")
-    tables, schema = evaluate.read_tables(run_dir, parts)
-    whitebox = load_attack(run_dir, tables["reference"]) if FLAGS.whitebox else None
-    result = audit(*(tables[part] for part in parts), schema, whitebox=whitebox)
+def attack_tables(run_dir: Path, tables: dict, schema, whitebox=None) -> dict:
+    """Writes audit.json and prints the verdict."""
+    result = audit(*(tables[part] for part in PARTS), schema, whitebox=whitebox)
     write_json(run_dir / "audit.json", result, private=True)
     seal(run_dir, "audit.json")
     print(f"{result['verdict']} ({result['members']} {result['unit']}s a side)")
@@ -70,6 +69,14 @@ def run_audit(run_dir: Path) -> None:
     for gate in result["gates"]:
         if gate["status"] != "PASS":
             print(f"  {gate['status']}, {gate['name']}: {gate['reason']}")
+    return result
+
+
+@locked
+def run_audit(run_dir: Path) -> None:
+    tables, schema = evaluate.read_tables(run_dir, PARTS)
+    whitebox = load_attack(run_dir, tables["reference"]) if FLAGS.whitebox else None
+    attack_tables(run_dir, tables, schema, whitebox)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python experiments/evaluate.py --run_dir=runs/quickstart
 
-For any other generator's table name the files; no model and no JAX are needed:
+For any other generator's table name the files; no model is needed (judge.py also audits it):
 
     python experiments/evaluate.py --run_dir=out --train_csv=a.csv --test_csv=b.csv \\
         --synthetic_csv=c.csv --target=died
@@ -48,9 +48,8 @@ def read_tables(run_dir: Path, needed: tuple[str, ...]):
     return {part: conform(df, schema) for part, df in tables.items()}, schema
 
 
-@locked
-def run_evaluation(run_dir: Path) -> None:
-    tables, schema = read_tables(run_dir, ("train", "test", "synthetic"))
+def score_tables(run_dir: Path, tables: dict, schema) -> dict:
+    """Writes evaluation.json and prints its headlines."""
     result = evaluate(tables["train"], tables["test"], tables["synthetic"], schema)
     write_json(run_dir / "evaluation.json", result)
     seal(run_dir, "evaluation.json")
@@ -58,6 +57,12 @@ def run_evaluation(run_dir: Path) -> None:
     print(f"fidelity rate {rate:.2f} % (real against real {floor:.2f} %)")
     for name, gap in result["utility"].get("mean", {}).get("gap_points", {}).items():
         print(f"utility gap in {name}, real minus synthetic: {gap:.2f} points")
+    return result
+
+
+@locked
+def run_evaluation(run_dir: Path) -> None:
+    score_tables(run_dir, *read_tables(run_dir, ("train", "test", "synthetic")))
 
 
 if __name__ == "__main__":

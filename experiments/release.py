@@ -2,7 +2,7 @@
 
     python experiments/release.py --run_dir=runs/quickstart --accept_caution="inference of health"
 
-Writes <run_dir>/release/ with the table, its card, the report and the audit, or writes
+Writes <run_dir>/release/ with the table, its SDV metadata, card, report and audit, or writes
 <run_dir>/refusal.json and ends with exit code 1. A gate at CAUTION refuses too unless it is named
 in --accept_caution (repeat the flag for more), which the card then says.
 """

@@ -5,7 +5,8 @@
 --balance=sex draws equal shares of the column's levels, --balance=sex:F=0.7,M=0.3 the given ones;
 the other columns are drawn given that one.
 
-Writes synthetic.csv (or --out, .csv or .parquet) and prints NFE and records per second. With
+Writes synthetic.csv, with metadata.json that SDV and SDMetrics read (or --out, .csv or .parquet),
+and prints NFE and records per second. With
 --shard_rows=100000 it writes the folder synthetic/ (or --out) of Parquet files, at constant memory:
 a second call writes those that are missing, and several processes (see _cluster.py) share them.
 """
@@ -26,8 +27,10 @@ from absl import flags
 from synthdiff import load
 from synthdiff._files import seal
 from synthdiff._validate import input_error
+from synthdiff.data.schema import Schema
+from synthdiff.data.sdv import to_sdv
 from synthdiff.data.shards import claim_shards, count_shards, write_shards
-from synthdiff.data.table import write_table
+from synthdiff.data.table import write_json, write_table
 from synthdiff.train.processes import ask_first
 
 CHOICES = ("num_rows", "sample_seed", "where", "balance", "guidance", "shard_rows")
@@ -64,9 +67,12 @@ def write_pieces(run_dir: Path, folder: Path, draw: Callable, num_rows: int) -> 
 
 @locked
 def write_file(run_dir: Path, out: Path, draw: Callable, num_rows: int) -> None:
-    """The whole table in one file, sealed where it lies in the run folder."""
-    write_table(narrow_run(run_dir, draw(0, num_rows)), out)
+    """The whole table in one file; in the run folder sealed, and with metadata for SDV."""
+    table = narrow_run(run_dir, draw(0, num_rows))
+    write_table(table, out)
     if not FLAGS.out:
+        schema = Schema.load(run_dir / "schema.json")
+        write_json(run_dir / "metadata.json", to_sdv(schema, table))
         seal(run_dir, out.name)
 
 

@@ -161,7 +161,7 @@ def test_no_gate_ever_calls_a_table_private(tables):
 def test_a_passing_table_is_released_whole(tables, tmp_path):
     assert _release(tmp_path / "release", _audit(tables), tables) == []
     names = {path.name for path in (tmp_path / "release").iterdir()}
-    assert names == {"synthetic.csv", "card.md", "report.html", "audit.json"}
+    assert names == {"synthetic.csv", "metadata.json", "card.md", "report.html", "audit.json"}
     assert [path.name for path in tmp_path.iterdir()] == ["release"]
     card = (tmp_path / "release/card.md").read_text()
     for part in ("Intended use", "Limits", "Not tested", "train 3", "abc", "linkability"):

@@ -33,6 +33,7 @@ MULTI = {"METADATA_SPEC_VERSION": "V1", "tables": {"stays": SINGLE}, "relationsh
 @pytest.fixture
 def df():
     rng, rows = np.random.default_rng(0), 240
+    days = pd.to_timedelta(rng.integers(0, 99, rows), "D")
     return pd.DataFrame(
         {
             "patient": [f"P{i:04d}" for i in range(rows)],
@@ -43,7 +44,7 @@ def df():
             "stage": rng.choice(["low", "mid", "high"], rows),
             "site": rng.integers(1, 4, rows),  # numbers that are names
             "died": rng.integers(0, 2, rows),
-            "admitted": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 99, rows), "D"),
+            "admitted": pd.Timestamp("2020-01-01") + days,
             "note": "free text",
         }
     ).astype({"admitted": str})
@@ -115,7 +116,9 @@ def test_what_is_written_is_read_as_the_same_kinds(df):
     schema, _ = from_sdv(SINGLE, df)
     again, _ = from_sdv(json.loads(json.dumps(to_sdv(schema, df))), df, entity="patient")
     kinds = {column.name: column.kind for column in schema.columns}
-    assert {column.name: column.kind for column in again.columns} == kinds | {"stage": "categorical"}
+    assert {column.name: column.kind for column in again.columns} == kinds | {
+        "stage": "categorical"
+    }
     assert again["admitted"] == schema["admitted"]
     public = schema.edit("stage", public=True)
     assert to_sdv(public, df)["columns"]["stage"]["order"] == ["low", "mid", "high"]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from synthdiff._validate import input_error
 from synthdiff.data.conform import parse_datetimes, parse_numbers
-from synthdiff.data.infer import CODE_DELIMITER, infer_schema
+from synthdiff.data.infer import infer_schema
 from synthdiff.data.schema import Column, Schema
 
 SINGLE_TABLE = "SINGLE_TABLE_V1"

@@ -13,6 +13,7 @@ import pandas as pd
 
 from synthdiff._files import explain_writing, make_folder, write_atomically
 from synthdiff.data.schema import Schema
+from synthdiff.data.sdv import to_sdv
 from synthdiff.data.table import write_json, write_table
 from synthdiff.eval.card import write_card
 from synthdiff.eval.features import hash_rows
@@ -76,8 +77,9 @@ def write_release(
     """Writes table, card, report and audit into `folder`, or refuses and leaves no folder.
 
     tables: "train", "test", "reference" and "synthetic". write_page(path, audit) writes the
-    report. Everything is written beside `folder`, for the owner's eyes only, and scanned; the
-    folder appears whole or not at all, and an earlier release is taken back by a refusal.
+    report. metadata.json describes the table to SDV and SDMetrics. Everything is written beside
+    `folder`, for the owner's eyes only, and scanned; the folder appears whole or not at all, and
+    an earlier release is taken back by a refusal.
 
     Returns:
       The reasons for the refusal; none where the release was written.
@@ -93,6 +95,7 @@ def write_release(
     try:
         shown = redact(audit)
         write_table(tables["synthetic"], staging / "synthetic.csv")
+        write_json(staging / "metadata.json", to_sdv(schema, tables["synthetic"]))
         write_json(staging / "audit.json", shown)
         write_page(staging / "report.html", shown)
         hashes = {path.name: hash_file(path) for path in sorted(staging.iterdir())}

@@ -1,0 +1,53 @@
+"""Judges any generator's table: evaluation, audit and report.html in one go, no model needed.
+
+    python experiments/judge.py --run_dir=out --train_csv=train.csv --test_csv=heldout.csv \\
+        --synthetic_csv=synthetic.csv --entity=patient --target=died --sensitive=sex
+
+train.csv is what the generator learnt from, heldout.csv are rows of other patients, which it never
+saw: without them nobody can tell copying from learning. To make both of one table before you train
+your generator, see split.py. The audit's attacker holds real rows too, --reference_csv; where
+there are none, half of the held-out patients are taken for it.
+"""
+
+from pathlib import Path
+
+import audit
+import evaluate
+from _common import FLAGS, define_data_flags, locked, run_script
+
+from synthdiff._validate import input_error
+from synthdiff.data.split import split_by_entity
+from synthdiff.eval.report import write_report
+from synthdiff.train.manifest import describe_run
+
+
+def read_parts(run_dir: Path):
+    """The four tables of an audit, and their schema."""
+    given = [part for part in audit.PARTS if FLAGS[f"{part}_csv"].value]
+    if lacking := {"train", "test", "synthetic"} - set(given):
+        names = ", ".join(f"--{part}_csv" for part in sorted(lacking))
+        raise input_error(names, "not given", "name real training rows, held-out rows, synthetic")
+    tables, schema = evaluate.read_tables(run_dir, given)
+    if "reference" not in given:
+        held = tables["test"]
+        patients = held[schema.entity].to_numpy() if schema.entity else None
+        halves = split_by_entity(patients, len(held), {"test": 0.5, "reference": 0.5}, seed=0)
+        tables |= {part: held.iloc[rows].reset_index(drop=True) for part, rows in halves.items()}
+    return tables, schema
+
+
+@locked
+def judge(run_dir: Path) -> None:
+    tables, schema = read_parts(run_dir)
+    schema.save(run_dir / "schema.json")
+    evaluation = evaluate.score_tables(run_dir, tables, schema)
+    found = audit.attack_tables(run_dir, tables, schema)
+    manifest = describe_run(config={}, data_hash=None, seeds={"audit": found["seed"]})
+    manifest["dataset"] = Path(FLAGS.synthetic_csv).name
+    path, parts = run_dir / "report.html", {"evaluation": evaluation, "audit": found}
+    write_report(path, manifest=manifest, schema=schema, training=None, **parts)
+    print(f"report: {path}")
+
+
+if __name__ == "__main__":
+    run_script(judge, define_data_flags, evaluate.define_flags)

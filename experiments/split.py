@@ -1,0 +1,27 @@
+"""Splits a table by patient into train, test and reference files, before any generator sees it.
+
+    python experiments/split.py --run_dir=out --data=real.csv --entity=patient
+
+Writes train.csv (60% of the patients), test.csv and reference.csv (20% each) into the run folder.
+Train your generator on train.csv alone; judge.py then compares its table with all three.
+"""
+
+from pathlib import Path
+
+from _common import FLAGS, define_data_flags, describe_data, read_data, run_script, split_table
+
+from synthdiff._files import make_folder
+from synthdiff.data.table import write_table
+
+
+def run_split(run_dir: Path) -> None:
+    df, schema = read_data(describe_data())
+    make_folder(run_dir)
+    schema.save(run_dir / "schema.json")
+    for part, table in split_table(df, schema, FLAGS.split_seed).items():
+        write_table(table, run_dir / f"{part}.csv")
+        print(f"{len(table)} rows in {run_dir / part}.csv")
+
+
+if __name__ == "__main__":
+    run_script(run_split, define_data_flags)
