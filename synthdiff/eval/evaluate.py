@@ -12,6 +12,7 @@ from synthdiff.eval.fairness import draw_halves
 from synthdiff.eval.features import check_table
 from synthdiff.eval.fidelity import evaluate_fidelity
 from synthdiff.eval.marginals import summarise_marginals
+from synthdiff.eval.pairs import summarise_pairs
 from synthdiff.eval.subgroups import evaluate_subgroups
 from synthdiff.eval.temporal import evaluate_temporal
 from synthdiff.eval.utility import predict_target, score_utility
@@ -39,9 +40,10 @@ def evaluate(
     if schema.sensitive:
         sources |= draw_halves(train, schema, seed)
     predictions = predict_target(sources, test, schema, seed)
+    fidelity = evaluate_fidelity(train, test, synthetic, schema)
     return {
         "rows": {"train": len(train), "test": len(test), "synthetic": len(synthetic)},
-        "fidelity": evaluate_fidelity(train, test, synthetic, schema),
+        "fidelity": fidelity,
         "detection": detection,
         "utility": score_utility(predictions),
         "subgroups": evaluate_subgroups(train, test, synthetic, schema, predictions, seed),
@@ -49,4 +51,5 @@ def evaluate(
         "codes": evaluate_codes(train, test, synthetic, schema, seed),
         "temporal": evaluate_temporal(train, test, synthetic, schema, seed),
         "marginals": summarise_marginals(train, test, synthetic, schema),
+        "joint": summarise_pairs(train, test, synthetic, schema, fidelity["pairs"]),
     }

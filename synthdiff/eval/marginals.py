@@ -14,7 +14,7 @@ _TOP = 20
 OTHER, MISSING = "(other)", "(missing)"
 
 
-def _patient_counts(codes: np.ndarray, ids: np.ndarray, levels: int) -> np.ndarray:
+def count_patients(codes: np.ndarray, ids: np.ndarray, levels: int) -> np.ndarray:
     """Distinct patients behind each level. int [levels]"""
     pairs = np.unique(np.stack([codes, ids]), axis=1)
     return np.bincount(pairs[0], minlength=levels)
@@ -26,11 +26,11 @@ def _released_shares(
     """Share of `total` in each level; 0 where ids are given and fewer than 5 patients have it."""
     shares = np.bincount(codes, minlength=levels) / max(total, 1)
     if ids is not None:
-        shares[_patient_counts(codes, ids, levels) < MIN_PATIENTS] = 0
+        shares[count_patients(codes, ids, levels) < MIN_PATIENTS] = 0
     return shares
 
 
-def _choose_edges(values: np.ndarray, ids: np.ndarray, column: Column) -> np.ndarray | None:
+def choose_edges(values: np.ndarray, ids: np.ndarray, column: Column) -> np.ndarray | None:
     """Equal-width edges over the 0.5-99.5% range, rounded outwards so no edge is a real value.
 
     The quantile level rises until at least 5 patients lie beyond it. None where that fails.
@@ -42,6 +42,9 @@ def _choose_edges(values: np.ndarray, ids: np.ndarray, column: Column) -> np.nda
     low, high = np.quantile(values, [level, 1 - level])
     if column.kind == "integer" and high - low < _BINS:
         return np.arange(np.floor(low) - 0.5, np.ceil(high) + 1)
+    if low == high:  # nearly all hold one value: it stands in the middle of the picture
+        half = 10.0 ** np.floor(np.log10(max(abs(high), 1e-6))) / 2
+        return np.linspace(low - half, low + half, _BINS + 2)
     unit = 10.0 ** np.floor(np.log10(max(high - low, abs(high) * 1e-3, 1e-6))) / 10
     low, high = np.floor(low / unit) * unit, np.ceil(high / unit) * unit
     return np.linspace(low, max(high, low + unit), _BINS + 1)
@@ -52,7 +55,7 @@ def _numeric_marginal(tables: dict, ids: dict, column: Column) -> dict:
     known = {part: ~np.isnan(numbers) for part, numbers in values.items()}
     if not known["train"].any():
         return {"skipped": "all values are missing"}
-    edges = _choose_edges(values["train"][known["train"]], ids["train"][known["train"]], column)
+    edges = choose_edges(values["train"][known["train"]], ids["train"][known["train"]], column)
     if edges is None:
         return {"skipped": "too few patients to show a histogram"}
     result = {"kind": "numeric", "edges": edges.tolist()}
@@ -65,7 +68,7 @@ def _numeric_marginal(tables: dict, ids: dict, column: Column) -> dict:
     return result
 
 
-def _keys_in_rows(series: pd.Series, column: Column) -> tuple[np.ndarray, np.ndarray]:
+def keys_in_rows(series: pd.Series, column: Column) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers and level names in long form (one per row unless it is a code set)."""
     if column.kind == "code_set":
         rows, keys = code_rows(series, column)
@@ -75,14 +78,19 @@ def _keys_in_rows(series: pd.Series, column: Column) -> tuple[np.ndarray, np.nda
     return np.arange(len(keys)), np.where(pd.isna(keys), MISSING, keys)
 
 
+def common_levels(keys: np.ndarray, ids: np.ndarray, most: int) -> list:
+    """The `most` levels that most patients hold, none of fewer than 5. keys, ids: [rows]"""
+    codes, levels = pd.factorize(keys)
+    patients = pd.Series(count_patients(codes, ids, len(levels)), index=levels)
+    common = patients[patients >= MIN_PATIENTS].sort_values(ascending=False, kind="stable")
+    return [*common.index[:most]]
+
+
 def _categorical_marginal(tables: dict, ids: dict, column: Column) -> dict:
     """Shares of rows with the 20 most common levels; the others and rare ones are pooled."""
-    long = {part: _keys_in_rows(series, column) for part, series in tables.items()}
+    long = {part: keys_in_rows(series, column) for part, series in tables.items()}
     rows, keys = long["train"]
-    codes, levels = pd.factorize(keys)
-    patients = pd.Series(_patient_counts(codes, ids["train"][rows], len(levels)), index=levels)
-    common = patients[patients >= MIN_PATIENTS].sort_values(ascending=False, kind="stable")
-    labels = [*common.index[:_TOP], OTHER]
+    labels = [*common_levels(keys, ids["train"][rows], _TOP), OTHER]
     result = {"kind": "categorical", "labels": labels}
     for part, (rows, keys) in long.items():
         codes = pd.Index(labels[:-1], dtype=object).get_indexer(keys)

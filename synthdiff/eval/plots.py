@@ -35,6 +35,7 @@ CONTROLS = {
 MAX_LABELS = 10
 MAX_NAMED_COLUMNS = 40
 MAX_NUMBERED_COLUMNS = 12
+STEPS = (1, 2, 5, 10)  # of ticks, times a power of ten
 STYLE = {
     "svg.fonttype": "none",  # text stays text: small, sharp, and in any script the reader has
     "svg.hashsalt": "synthdiff",  # equal data give equal bytes
@@ -84,7 +85,7 @@ def _draw_densities(axes: Axes, marginal: Mapping, dates: bool) -> None:
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=STEPS))
         axes.xaxis.set_major_formatter(ScalarFormatter(useOffset=False))
 
 
@@ -102,7 +103,7 @@ def _draw_shares(axes: Axes, marginal: Mapping) -> None:
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set_xlim(left=0)
-    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=STEPS))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}%")
     axes.spines["left"].set_visible(False)
 

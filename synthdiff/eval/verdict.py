@@ -67,9 +67,9 @@ def _describe_attacks(attacks: Mapping[str, dict], unit: str) -> list[str]:
         if result["p_value_holm"] < ALPHA:
             tpr = result["tpr_at_1pct_fpr"]
             reasons.append(
-                f"Attack {name}: AUC {result['auc']['value']:.3f}; finds {tpr['value']:.1%} of the "
-                f"member {unit}s at 1% false alarms (95% interval {tpr['lower']:.1%} to "
-                f"{tpr['upper']:.1%}); adjusted {_format_p(result['p_value_holm'])}."
+                f"Attack {name.replace('_', ' ')}: AUC {result['auc']['value']:.3f}; "
+                f"finds {tpr['value']:.1%} of the member {unit}s at 1% false alarms "
+                f"(95% interval {tpr['lower']:.1%} to {tpr['upper']:.1%}); adjusted {_format_p(result['p_value_holm'])}."
             )
     return reasons
 

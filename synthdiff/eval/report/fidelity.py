@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from synthdiff.data.schema import Schema
-from synthdiff.eval import plots
+from synthdiff.eval import pair_plots, plots
+from synthdiff.eval.pairs import rank_pairs
 from synthdiff.eval.report.formats import number, percent, point, why_absent
 from synthdiff.eval.report.marginals import write_marginals
 from synthdiff.eval.report.markup import Html, image, join, section, table, tag
@@ -59,6 +60,7 @@ def write_fidelity(evaluation: Mapping | None, schema: Schema) -> Html:
     parts = (
         *(rates, tag("h3", "Columns"), shapes),
         *(marginals, tag("h3", "Pairs of columns"), _write_pairs(fidelity.get("pairs"))),
+        _draw_pairs(evaluation.get("joint"), schema),
         _write_detection(evaluation.get("detection")),
     )
     return section("Fidelity", title, *parts)
@@ -83,33 +85,47 @@ def _write_pairs(pairs: Mapping | None) -> Html:
     if reason:
         return tag("p", reason, class_="note")
     names = list(pairs["columns"])
-    gap = 100 * (np.array(pairs["score"], float) - np.array(pairs["floor"], float))
-    np.fill_diagonal(gap, np.nan)
-    both = np.where(np.isnan(gap), gap.T, gap)
-    rows, columns = np.triu_indices(len(names), 1)
-    order = [
-        at for at in np.argsort(both[rows, columns]) if np.isfinite(both[rows[at], columns[at]])
-    ]
-    if not order:
+    ranked = rank_pairs(pairs)
+    if not ranked:
         return tag("p", "Skipped: no pair of columns was scored.", class_="note")
     worst = table(
         "The pairs that fall furthest below the floor, in points.",
         ("First column", "Second column", "Score minus floor"),
-        [
-            (names[rows[at]], names[columns[at]], number(both[rows[at], columns[at]], 1, sign=True))
-            for at in order[:5]
-        ],
+        [(first, second, number(gap, 1, sign=True)) for first, second, gap in ranked[:5]],
         text=2,
     )
     if len(names) > MAX_PAIR_COLUMNS:
         note = f"No heatmap: {len(names)} columns are more than {MAX_PAIR_COLUMNS}."
         return join((tag("p", note, class_="note"), worst))
+    gap = 100 * (np.array(pairs["score"], float) - np.array(pairs["floor"], float))
+    np.fill_diagonal(gap, np.nan)
     caption = (
-        "Score minus floor of each pair, in points. White: as good as a second real sample; "
-        "orange: the relation is weaker or distorted; grey: not scored."
+        "Score minus floor of each pair, in points. White: as good as a second real sample; blue: "
+        "closer than that; orange: the relation is weaker or distorted; grey: not scored."
     )
     alt = f"Heatmap of pair scores minus floor for {len(names)} columns; worst pairs in the table."
-    return join((image(plots.plot_pair_gap(names, both), alt, caption), worst))
+    return join((image(plots.plot_pair_gap(names, gap), alt, caption), worst))
+
+
+def _draw_pairs(found: list | Mapping | None, schema: Schema) -> Html:
+    """The joint distributions of the worst pairs, real beside synthetic."""
+    if why_absent(found):
+        return tag("p", f"The most different pairs. {why_absent(found)}", class_="note")
+    dates = tuple(column.name for column in schema.columns if column.kind == "datetime")
+    figures = []
+    for pair in found:
+        names = f"{pair['first']['name']} and {pair['second']['name']}"
+        side = "below" if pair["gap"] < 0 else "above"
+        gap = f"{number(abs(pair['gap']), 1)} points {side} the floor"
+        alt = f"Joint distribution of {names}: training, synthetic and test rows; {gap}."
+        caption = join((tag("b", names), f" {gap}"))
+        figures.append(image(pair_plots.plot_pair(pair, dates=dates), alt, caption))
+    note = (
+        "The pairs that fall furthest below the floor, cell by cell. The middle should resemble "
+        "the left one as much as the right one does. White: fewer than 5 patients; a smaller "
+        "table, as the test rows are, therefore shows fewer cells."
+    )
+    return join((tag("h4", "The most different pairs"), tag("p", note), *figures))
 
 
 def _write_detection(detection: Mapping | None) -> Html:

@@ -61,7 +61,8 @@ def table(
             tds.append(tag("td", last, **_align(len(header) <= text)))
         body.append(tag("tr", tag("th", first, scope="row"), *tds))
     parts = (tag("caption", caption), tag("thead", tag("tr", *heads)), tag("tbody", *body))
-    return tag("div", tag("table", *parts), class_="scroll compact" if compact else "scroll")
+    names = ("scroll", "compact" * compact, "dense" * (len(header) > 5))
+    return tag("div", tag("table", *parts), class_=" ".join(filter(None, names)))
 
 
 def image(source: str, alt: str, caption: object) -> Html:

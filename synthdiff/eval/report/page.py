@@ -22,6 +22,7 @@ from synthdiff.eval.report.provenance import (
     write_provenance,
     write_training,
 )
+from synthdiff.eval.report.summary import write_sharing, write_terms
 from synthdiff.eval.report.tiles import draw_tiles
 from synthdiff.eval.report.utility import write_utility
 from synthdiff.eval.report.visits import write_visits
@@ -50,10 +51,13 @@ def write_report(
     training: rows {"step", "loss", ...} as train.loop writes them.
     A None section says that it was not run.
     """
+    links = [tag("a", title, href=f"#{title.lower()}") for title in _SECTIONS]
     body = (
         write_head(manifest, evaluation),
+        write_sharing(audit),
         draw_tiles(evaluation, audit),
-        tag("nav", *(tag("a", title, href=f"#{title.lower()}") for title in _SECTIONS)),
+        write_terms(),
+        tag("nav", *links, aria_label="Sections"),
         write_limits(manifest),
         write_fidelity(evaluation, schema),
         write_utility(evaluation),

@@ -28,6 +28,7 @@ nav { margin: 2rem 0 0; font-size: .9rem; } nav a { margin-right: 1.1rem; }
 .tile.warn { border-top-color: var(--warn); }
 .tile h2 { margin: 0; padding: 0; border: 0; font-size: .95rem; color: var(--soft);
   font-weight: 600; }
+.tile h2 b { display: block; color: var(--ink); font-size: 1.05rem; }
 .tile p { margin: .3rem 0 0; font-size: .92rem; }
 .tile .value { font-size: 1.75rem; line-height: 1.25; font-weight: 700; margin: .15rem 0 0;
   font-variant-numeric: tabular-nums; }
@@ -50,6 +51,11 @@ tbody th { text-align: left; font-weight: 600; overflow-wrap: anywhere; min-widt
 tbody th, td.text, td.why { white-space: normal; }
 th.text, td.text { text-align: left; } td.text { overflow-wrap: anywhere; }
 td.why { text-align: left; color: var(--warn); }
+td strong { white-space: nowrap; }
+strong.good { color: var(--good); } strong.warn { color: var(--warn); }
+strong.bad { color: var(--bad); }
+.dense :is(thead, tbody) { font-size: .8rem; } .dense :is(th, td) { padding-inline: .4rem; }
+.dense tbody th { min-width: 6rem; }
 .compact :is(th, td) { padding-block: .16rem; }
 .compact tbody th { min-width: 17rem; }
 tr { break-inside: avoid; }
@@ -66,10 +72,16 @@ figcaption { color: var(--soft); font-size: .9rem; max-width: 44rem; margin-top:
   font-size: .9rem; }
 .key svg { width: 44px; height: 12px; margin-right: .4rem; }
 .note { background: var(--wash); border-left: 4px solid var(--soft); padding: .6rem 1rem; }
+.note.sharing { max-width: none; margin: 1.4rem 0 0; }
+.terms { margin: 1rem 0 0; font-size: .9rem; } .terms div { margin: .2rem 0; }
+.terms :is(dt, dd) { display: inline; } .terms dt { font-weight: 600; color: var(--ink); }
+.terms dt::after { content: ": "; }
+h4 { font-size: .95rem; margin: 1.4rem 0 .3rem; break-after: avoid; }
 .note.bad { border-left-color: var(--bad); } .note.good { border-left-color: var(--good); }
 .note.warn { border-left-color: var(--warn); }
 @media (max-width: 46rem) { .tiles { grid-template-columns: 1fr; }
   .grid { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
 @media print { body { font-size: 10pt; } main { max-width: none; padding: 0; }
-  nav { display: none; } .scroll { overflow: visible; } h2 { margin-top: 1.6rem; } }
+  nav { display: none; } .scroll { overflow: visible; } td { white-space: normal; }
+  h2 { margin-top: 1.6rem; } }
 """

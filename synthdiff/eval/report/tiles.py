@@ -35,6 +35,13 @@ MEANINGS = {
     "The reasons are in the privacy section.",
 }
 
+QUESTIONS = {
+    "Fidelity rate": "Does it look like the real table?",
+    "Utility gap": "Can it train a model for real patients?",
+    "Detection AUC": "Can synthetic rows be told from real ones?",
+    "Privacy": "Can training patients be recognised?",
+}
+
 
 def _gauge(estimate: object, reference: object, label: str, top: float = 1) -> Html:
     """A line up to `top`: a dot with its interval for the estimate, a tick to compare it with.
@@ -82,13 +89,15 @@ def _tile(
         tag("p", text, class_=name)
         for text, name in ((sentence, "plain"), (direction, "direction"))
     ]
-    return tag(
-        "article", tag("h2", title), *paragraphs, gauge, *ends, class_=f"tile {tone}".strip()
-    )
+    return tag("article", _head(title), *paragraphs, gauge, *ends, class_=f"tile {tone}".strip())
+
+
+def _head(title: str) -> Html:
+    return tag("h2", tag("b", QUESTIONS[title]), title)
 
 
 def _absent_tile(title: str, reason: str) -> Html:
-    return tag("article", tag("h2", title), tag("p", reason), class_="tile")
+    return tag("article", _head(title), tag("p", reason), class_="tile")
 
 
 def _fidelity_tile(fidelity: Mapping) -> Html:
