@@ -1,5 +1,8 @@
 import base64
+import json
 import re
+import shutil
+import subprocess
 
 import numpy as np
 import pandas as pd
@@ -12,6 +15,7 @@ from synthdiff.eval.evaluate import evaluate
 from synthdiff.eval.group_measures import SCORES
 from synthdiff.eval.report import write_report
 from synthdiff.eval.report.groups import CHECKS, GAPS
+from synthdiff.eval.report.style import CSS
 
 SENTINEL_CODE, SENTINEL_NUMBER = "Zq7Sentinel", 98765.4321
 MANIFEST = {"dataset": "demo", "git_revision": "abc123", "seeds": {"train": 4}, "created": "2026"}
@@ -153,7 +157,7 @@ def test_tables_of_one_and_of_many_columns(tmp_path, count):
     train, test, synthetic = (_table(schema, seed, 40) for seed in range(3))
     page = _render(tmp_path, schema, evaluation=evaluate(train, test, synthetic, schema))
     assert names[-1] in page
-    assert page.count("<figure>") <= 50
+    assert page.count("<figure>") <= 60
     if count > 1:
         assert "48 of 150 columns" in page and "No heatmap" in page
 
@@ -165,3 +169,86 @@ def test_equal_results_give_equal_bytes(tmp_path, results, html):
 def test_every_check_of_a_group_has_words():
     assert set(CHECKS) == {"share", "shape", *SCORES}
     assert set(GAPS) == {"equalised_odds_gap", *(f"{score}_gap" for score in SCORES)}
+
+
+@pytest.mark.parametrize(
+    ("audit", "expected"),
+    [
+        (None, "Privacy was not tested"),
+        ({"verdict": "LEAK DETECTED"}, "Do not hand it on"),
+        ({"verdict": "INCONCLUSIVE"}, "too weak to decide"),
+        ({"verdict": "INVALID"}, "failed its own checks"),
+        ({"verdict": "NO LEAK DETECTED", "gates": [("PASS", "a"), ("CAUTION", "b")]}, "1 of 2"),
+        ({"verdict": "NO LEAK DETECTED", "gates": [("PASS", "a")]}, "Passes the checks"),
+        ({"verdict": "NO LEAK DETECTED"}, "Not cleared yet"),
+    ],
+)
+def test_the_first_words_say_whether_it_may_be_handed_on(tmp_path, audit, expected):
+    for key, (status, name) in enumerate((audit or {}).get("gates", ())):
+        audit["gates"][key] = {"status": status, "name": name, "reason": "r", "why": "w"}
+    page = _render(tmp_path, _schema("x"), audit=audit)
+    first = page[: page.index("Does it look like the real table?")]
+    assert expected in first
+    assert ("Passes the checks" in first) == (expected == "Passes the checks")
+
+
+def test_every_picture_has_words_and_every_link_a_target(html):
+    pictures = re.findall(r"<img [^>]*>", html)
+    assert len(pictures) > 5 and all(re.search(r'alt="[^"]{20,}"', tag) for tag in pictures)
+    ids = re.findall(r' id="([^"]+)"', html)
+    assert len(ids) == len(set(ids)) and set(re.findall(r'href="#([^"]+)"', html)) <= set(ids)
+
+
+def _contrast(first, second):
+    """WCAG 2.2 contrast ratio of two colours, each #rrggbb."""
+
+    def luminance(colour):
+        parts = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255
+        parts = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return parts @ [0.2126, 0.7152, 0.0722]
+
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_text_colours_stand_out_from_both_grounds():
+    colours = dict(re.findall(r"--(\w+): (#\w{6})", CSS))
+    assert _contrast("#ffffff", "#000000") == pytest.approx(21)
+    assert _contrast("#ffffff", colours["line"]) < 4.5  # a line is no text: the check can fail
+    for name in ("ink", "soft", "good", "warn", "bad"):
+        for ground in ("#ffffff", colours["wash"]):
+            assert _contrast(colours[name], ground) >= 4.5, name
+
+
+MEASURE = """<script>addEventListener("load", () => { document.title = JSON.stringify({
+  clipped: [...document.querySelectorAll(".scroll")].filter(e => e.scrollWidth > e.clientWidth + 1)
+    .map(e => e.innerText.slice(0, 80)),
+  broken: [...document.images].filter(e => !e.naturalWidth).length,
+  beyond: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  pictures: document.images.length}); });</script>"""
+
+
+def _measure(page, folder, width):
+    """What a browser says of the page: tables cut off, pictures not drawn, width beyond it."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    if browser is None:
+        pytest.skip("no Chromium on this machine")
+    path = folder / "measured.html"
+    path.write_text(page.replace("</body>", MEASURE + "</body>"), encoding="utf-8")
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},2000",
+             f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=5000"]  # fmt: skip
+    command = [browser, *flags, "--dump-dom", path.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    found = re.search(r"<title>(\{.*?\})</title>", done.stdout, re.DOTALL)
+    assert found, done.stderr[-500:]
+    return json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+
+
+def test_a_browser_shows_all_of_it(html, tmp_path):
+    wide = _measure(html, tmp_path, 1100)
+    assert wide["clipped"] == [] and wide["broken"] == 0 and wide["beyond"] == 0
+    assert wide["pictures"] == html.count("<img ")
+    assert _measure(html, tmp_path, 600)["beyond"] == 0
+    long = html.replace("<td>", f"<td>{'x' * 200}", 1)  # power: a cell too wide is seen
+    assert len(_measure(long, tmp_path, 1100)["clipped"]) == 1
+    assert _measure(html.replace("base64,", "base64,!", 1), tmp_path, 1100)["broken"] == 1

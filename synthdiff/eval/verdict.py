@@ -69,7 +69,8 @@ def _describe_attacks(attacks: Mapping[str, dict], unit: str) -> list[str]:
             reasons.append(
                 f"Attack {name.replace('_', ' ')}: AUC {result['auc']['value']:.3f}; "
                 f"finds {tpr['value']:.1%} of the member {unit}s at 1% false alarms "
-                f"(95% interval {tpr['lower']:.1%} to {tpr['upper']:.1%}); adjusted {_format_p(result['p_value_holm'])}."
+                f"(95% interval {tpr['lower']:.1%} to {tpr['upper']:.1%}); "
+                f"adjusted {_format_p(result['p_value_holm'])}."
             )
     return reasons
 

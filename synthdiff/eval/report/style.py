@@ -20,7 +20,7 @@ code { font: .92em ui-monospace, "DejaVu Sans Mono", Consolas, monospace; overfl
 .facts { display: flex; flex-wrap: wrap; gap: .2rem 2rem; margin: 0; padding: 0; }
 .facts div { display: flex; gap: .45rem; max-width: 100%; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-nav { margin: 2rem 0 0; font-size: .9rem; } nav a { margin-right: 1.1rem; }
+nav { display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; margin: 1.6rem 0 0; font-size: .9rem; }
 .tiles { display: grid; grid-template-columns: repeat(2, 1fr); gap: 1rem; margin: 1.8rem 0 0; }
 .tile { border: 1px solid var(--line); border-top: 5px solid var(--soft); border-radius: 4px;
   padding: .9rem 1.1rem 1rem; break-inside: avoid; }
