@@ -16,7 +16,7 @@ from synthdiff.data.table import write_table
 
 def run_split(run_dir: Path) -> None:
     df, schema = read_data(describe_data())
-    make_folder(run_dir)
+    make_folder(run_dir, private=True)
     schema.save(run_dir / "schema.json")
     for part, table in split_table(df, schema, FLAGS.split_seed).items():
         write_table(table, run_dir / f"{part}.csv")

@@ -60,7 +60,9 @@ def test_pipeline_leaves_every_artefact(finished):
     names = {path.name for path in (folder / "run").iterdir()}
     assert names >= {"manifest.json", "schema.json", "config.json", "codec.json", "report.html",
                      "weights.msgpack", "metrics.jsonl", "synthetic.csv", "evaluation.json",
-                     "audit.json", "timings.json"}  # fmt: skip
+                     "audit.json", "timings.json", "metadata.json"}  # fmt: skip
+    metadata = json.loads((folder / "run" / "metadata.json").read_text())
+    assert metadata["columns"]["patient"] == {"sdtype": "id"}
     audit = json.loads((folder / "run" / "audit.json").read_text())
     assert (
         audit["unit"] == "patient" and audit["verdict"] in (folder / "run/report.html").read_text()

@@ -28,6 +28,7 @@ ALLOWED = {
     "sampling": BASE | {"data", "diffusion", "models", "train", "config"},
     "synthesizer": BASE
     | {"data", "diffusion", "models", "train", "private_run", "config", "sampling"},
+    "estimator": BASE | {"data", "config", "synthesizer"},
     "__init__": {"synthesizer"},
     "__main__": set(),
 }

@@ -8,9 +8,9 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
-from synthdiff.eval.plots import BLUE, STYLE, TABLES, VERMILLION, encode, shorten
+from synthdiff.eval.plots import BLUE, STEPS, STYLE, TABLES, VERMILLION, encode, shorten
 
 REAL = {**TABLES["train"], "linestyle": "none"}
 FRESH = {**TABLES["test"], "linestyle": "none"}
@@ -107,6 +107,7 @@ def plot_prevalence(points: Mapping[str, Sequence[float]]) -> str:
         axes.plot(values["train"], np.maximum(values[part], least), clip_on=False, **shape)
     axes.set(xscale="log", yscale="log", xlim=(least, most), ylim=(least, most))
     for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter(lambda value, _: f"{value:g}%")
         axis.set_minor_formatter(lambda *_: "")
     axes.set(xlabel="training rows with the code", ylabel="synthetic or test rows with it")
@@ -126,6 +127,8 @@ def plot_code_models(points: Mapping[str, Sequence[float]]) -> str:
     axes.axhline(0.5, color=BLUE, linewidth=0.8, linestyle=":")
     axes.plot(real, synthetic, "D", color=VERMILLION, markersize=4, alpha=0.8, clip_on=False)
     axes.set(xlim=(low, high), ylim=(low, high))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(5, steps=STEPS))
     axes.set(xlabel="AUC, trained on real rows", ylabel="AUC, trained on synthetic rows")
     axes.set_aspect("equal")
     return encode(figure)

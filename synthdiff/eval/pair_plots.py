@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from synthdiff.eval.plots import STEPS, STYLE, encode, shorten
 
@@ -57,6 +57,7 @@ def plot_pair(pair: Mapping, *, dates: tuple[str, ...] = ()) -> str:
         _label_axis(axes, "x", pair["second"], pair["second"]["name"] in dates)
     _label_axis(panels[0], "y", pair["first"], pair["first"]["name"] in dates)
     bar = figure.colorbar(mesh, ax=panels, shrink=0.85, label="share of rows")
+    bar.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}%")
     bar.ax.yaxis.set_minor_formatter(lambda *_: "")
     bar.outline.set_visible(False)

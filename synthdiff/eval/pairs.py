@@ -93,7 +93,10 @@ def summarise_pairs(
     parts = {"train": train, "test": test, "synthetic": synthetic}
     ids = {part: patient_numbers(df, schema) for part, df in parts.items()}
     found = []
-    for *names, gap in rank_pairs(pairs)[:MOST_PAIRS]:
+    below = [pair for pair in rank_pairs(pairs) if pair[2] < 0]
+    if not below:
+        return {"skipped": "no pair falls below the floor"}
+    for *names, gap in below[:MOST_PAIRS]:
         cuts = [
             _cut({p: df[name] for p, df in parts.items()}, ids["train"], schema[name])
             for name in names

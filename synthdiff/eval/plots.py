@@ -85,7 +85,8 @@ def _draw_densities(axes: Axes, marginal: Mapping, dates: bool) -> None:
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(4, steps=STEPS))
+        whole = bool(np.all(edges % 1 == 0.5))  # one bin for each whole number
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=STEPS, integer=whole))
         axes.xaxis.set_major_formatter(ScalarFormatter(useOffset=False))
 
 
@@ -150,7 +151,8 @@ def plot_pair_gap(columns: Sequence[str], gap: np.ndarray) -> str:
     if count <= MAX_NUMBERED_COLUMNS:
         for (row, column), value in np.ndenumerate(gap):
             if np.isfinite(value):
-                axes.text(column, row, f"{value:+.0f}", ha="center", va="center", fontsize=7.5)
+                text = f"{value:+.0f}".replace("-", "−") if round(value) else "0"
+                axes.text(column, row, text, ha="center", va="center", fontsize=7.5)
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(
         image, ax=axes, shrink=0.6, label="points above (+) or below (−) the floor"

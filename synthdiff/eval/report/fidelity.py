@@ -115,8 +115,7 @@ def _draw_pairs(found: list | Mapping | None, schema: Schema) -> Html:
     figures = []
     for pair in found:
         names = f"{pair['first']['name']} and {pair['second']['name']}"
-        side = "below" if pair["gap"] < 0 else "above"
-        gap = f"{number(abs(pair['gap']), 1)} points {side} the floor"
+        gap = f"{number(-pair['gap'], 1)} points below the floor"
         alt = f"Joint distribution of {names}: training, synthetic and test rows; {gap}."
         caption = join((tag("b", names), f" {gap}"))
         figures.append(image(pair_plots.plot_pair(pair, dates=dates), alt, caption))

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from synthdiff.eval.report.formats import why_absent
 from synthdiff.eval.report.markup import Html, join, tag
 
-REAL = "Until then keep it as you keep the real data."
+REAL = "Keep it as you keep the real data."
 SHARING = {
     "NO LEAK DETECTED": ("Not cleared yet.", "No attack told training {unit}s from others, "
                          "but {open} of {count} checks for a release are not passed. " + REAL),
     "LEAK DETECTED": ("Do not hand it on.", "Someone who has this table can tell, better than by "
-                      "chance, who was in the training data. Keep it as you keep the real data."),
+                      "chance, who was in the training data. " + REAL),
     "INCONCLUSIVE": ("Not cleared.", "The test of privacy was too weak to decide. " + REAL),
     "INVALID": ("Not cleared.", "The test of privacy failed its own checks. " + REAL),
 }  # fmt: skip

@@ -1,0 +1,72 @@
+"""A table of any other generator: split the real one, judge what comes back, in two commands."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthdiff.data.table import read_table
+
+SCRIPTS = Path(__file__).parents[1] / "experiments"
+
+
+def run(script, *flags):
+    command = [sys.executable, str(SCRIPTS / script), *map(str, flags)]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    """The real table in three parts, as split.py leaves them."""
+    folder, rng = tmp_path_factory.mktemp("judge"), np.random.default_rng(0)
+    age = rng.integers(18, 90, 300)
+    real = pd.DataFrame({"patient": np.arange(600) // 2, "age": np.repeat(age, 2)})
+    real["dose"] = (0.1 * real["age"] + rng.normal(size=600)).round(2)
+    real["died"] = rng.random(600) < 0.3
+    real.to_csv(folder / "real.csv", index=False)
+    done = run(
+        "split.py", f"--run_dir={folder}", f"--data={folder / 'real.csv'}", "--entity=patient"
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder
+
+
+def test_split_gives_every_patient_to_one_part(parts):
+    tables = [read_table(parts / f"{part}.csv") for part in ("train", "test", "reference")]
+    patients = [set(table["patient"]) for table in tables]
+    assert [len(found) for found in patients] == [180, 60, 60]
+    assert len(set.union(*patients)) == 300
+    assert sum(map(len, tables)) == 600
+
+
+def flags_for(parts, synthetic):
+    synthetic.to_csv(parts / "other.csv", index=False)
+    return [f"--run_dir={parts / 'out'}", f"--train_csv={parts / 'train.csv'}",
+            f"--test_csv={parts / 'test.csv'}", f"--synthetic_csv={parts / 'other.csv'}",
+            "--entity=patient", "--target=died"]  # fmt: skip
+
+
+def test_one_command_evaluates_audits_and_reports(parts):
+    """A generator that hands out its training rows is caught; without a reference file too."""
+    copied = read_table(parts / "train.csv").assign(patient=-1)
+    done = run("judge.py", *flags_for(parts, copied))
+    assert done.returncode == 0, done.stderr[-2000:]
+    audit = json.loads((parts / "out" / "audit.json").read_text())
+    assert audit["nonmembers"] == 30 and audit["reference_rows"] == 60  # halves of the held-out
+    assert audit["copies"]["train_share"] == 1.0 and "exact copies" in done.stdout
+    evaluation = json.loads((parts / "out" / "evaluation.json").read_text())
+    assert evaluation["fidelity"]["rate"] == pytest.approx(100)
+    page = (parts / "out" / "report.html").read_text()
+    assert "other.csv" in page and audit["verdict"] in page
+
+
+def test_lacking_tables_are_named(parts):
+    flags = flags_for(parts, read_table(parts / "train.csv"))
+    done = run("judge.py", *(flag for flag in flags if not flag.startswith("--test_csv")))
+    assert done.returncode != 0 and "--test_csv: not given" in done.stderr
