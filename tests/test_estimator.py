@@ -20,7 +20,8 @@ SCHEMA = Schema((Column("patient", "entity"), Column("x", "continuous"), Column(
 
 def _config(steps):
     model = ModelConfig(name="mlp", hidden=16, depth=1, width=4)
-    train = TrainConfig(num_steps=steps, batch_size=64, steps_per_call=10, learning_rate=0.02)
+    train = TrainConfig(num_steps=steps, batch_size=64, steps_per_call=10, learning_rate=0.01,
+                        warmup_steps=5, ema_decay=0.9)  # fmt: skip
     return Config(model=model, train=train, sampler=SamplerConfig(num_steps=4))
 
 

@@ -36,7 +36,7 @@ nav { display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; margin: 1.6rem 0 0; fon
 .tile.warn .value { color: var(--warn); }
 .tile .beside { color: var(--ink); font-variant-numeric: tabular-nums; }
 .tile .direction { color: var(--soft); }
-.gauge { display: block; width: 100%; margin: .5rem 0 .2rem; }
+.gauge { display: block; width: 100%; max-width: 26rem; margin: .5rem 0 .2rem; }
 .gauge text { font-size: 11px; fill: #505050; }
 .scroll { overflow-x: auto; margin: .8rem 0 1.2rem; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem;
@@ -79,9 +79,10 @@ figcaption { color: var(--soft); font-size: .9rem; max-width: 44rem; margin-top:
 h4 { font-size: .95rem; margin: 1.4rem 0 .3rem; break-after: avoid; }
 .note.bad { border-left-color: var(--bad); } .note.good { border-left-color: var(--good); }
 .note.warn { border-left-color: var(--warn); }
-@media (max-width: 46rem) { .tiles { grid-template-columns: 1fr; }
+@media screen and (max-width: 46rem) { .tiles { grid-template-columns: 1fr; }
   .grid { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
 @media print { body { font-size: 10pt; } main { max-width: none; padding: 0; }
+  .tile { padding: .6rem .9rem; }
   nav { display: none; } .scroll { overflow: visible; } td { white-space: normal; }
   h2 { margin-top: 1.6rem; } }
 """
