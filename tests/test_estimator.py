@@ -17,7 +17,11 @@ from synthdiff.train.optim import TrainConfig
 
 SCHEMA = Schema(
     (
-        *(Column("patient", "entity"), Column("x", "continuous"), Column("y", "boolean", "bool")),
+        *(
+            Column("patient", "entity", "int64"),
+            Column("x", "continuous"),
+            Column("y", "boolean", "bool"),
+        ),
         Column("z", "continuous", "float64"),
     )
 )
