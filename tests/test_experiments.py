@@ -122,7 +122,8 @@ def test_shards_are_one_table_and_are_not_mixed(finished, tmp_path, monkeypatch)
     monkeypatch.syspath_prepend(SCRIPTS)
     from _common import read_run
 
-    shutil.copy(folder / "run" / "manifest.json", tmp_path / "run")
+    for name in ("manifest.json", "SHA256SUMS"):
+        shutil.copy(folder / "run" / name, tmp_path / "run")
     parts, _ = read_run(tmp_path / "run")
     assert len(parts["synthetic"]) == 700 and list(parts["synthetic"]) == list(parts["train"])
     shutil.copy(folder / "run" / "synthetic.csv", tmp_path / "run")
