@@ -17,20 +17,22 @@ from _common import read_manifest, run_script
 
 from synthdiff.data.schema import Schema
 from synthdiff.data.table import write_json
+from synthdiff.eval.model_card import write_model_card
 from synthdiff.eval.report import write_report
 from synthdiff.train.metrics import read_metrics
 
 
 def report(run_dir: Path) -> None:
-    """Writes report.html from what the stages left in the run folder."""
-    write_report(
-        run_dir / "report.html",
-        manifest=read_manifest(run_dir),
-        schema=Schema.load(run_dir / "schema.json"),
-        evaluation=json.loads((run_dir / "evaluation.json").read_text()),
-        audit=json.loads((run_dir / "audit.json").read_text()),
-        training=read_metrics(run_dir / "metrics.jsonl"),
-    )
+    """Writes report.html and MODEL_CARD.md from what the stages left in the run folder."""
+    found = {
+        "manifest": read_manifest(run_dir),
+        "schema": Schema.load(run_dir / "schema.json"),
+        "evaluation": json.loads((run_dir / "evaluation.json").read_text()),
+        "audit": json.loads((run_dir / "audit.json").read_text()),
+    }
+    training = read_metrics(run_dir / "metrics.jsonl")
+    write_report(run_dir / "report.html", **found, training=training)
+    (run_dir / "MODEL_CARD.md").write_text(write_model_card(**found), encoding="utf-8")
     print(f"report: {run_dir / 'report.html'}")
 
 

@@ -69,6 +69,7 @@ def train(run_dir: Path) -> None:
         "data": spec,
         "rows": {"train": len(table), "all": len(df)},
         "parameters": count_params(model.params),
+        "patients": {"train": table[schema.entity].nunique() if schema.entity else len(table)},
         "differential_privacy": model.privacy,
     }
     write_json(run_dir / "manifest.json", manifest | facts | {"codec_notes": model.codec.notes()})
