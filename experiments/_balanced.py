@@ -29,11 +29,18 @@ def find_shares(model: Synthesizer, balance: str, train_rows: int) -> tuple[Colu
     return column, dict.fromkeys(levels, 1 / len(levels))
 
 
+def plan_balanced(
+    model: Synthesizer, balance: str, num_rows: int, train_rows: int, seed: int
+) -> pd.DataFrame:
+    """The balanced column of the whole table, from which the rest is drawn."""
+    column, shares = find_shares(model, balance, train_rows)
+    levels = plan_levels(shares, num_rows, np.random.default_rng([seed, 3]))
+    values, _ = coerce(pd.Series(levels, dtype=object), column)
+    return pd.DataFrame({column.name: to_dtype(values, column)})
+
+
 def draw_balanced(
     model: Synthesizer, balance: str, num_rows: int, train_rows: int, seed: int
 ) -> pd.DataFrame:
     """A synthetic table with exact shares of one column's levels, the rest drawn given it."""
-    column, shares = find_shares(model, balance, train_rows)
-    levels = plan_levels(shares, num_rows, np.random.default_rng([seed, 3]))
-    values, _ = coerce(pd.Series(levels, dtype=object), column)
-    return model.impute(pd.DataFrame({column.name: to_dtype(values, column)}), seed=seed)
+    return model.impute(plan_balanced(model, balance, num_rows, train_rows, seed), seed=seed)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import os
+import platform
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import fields
+from functools import wraps
 from pathlib import Path
 
+import _visits
 import pandas as pd
 from absl import app, flags
 
+from synthdiff._files import hold_folder, parse_json, read_sealed, write_atomically
 from synthdiff._validate import InputError, input_error
 from synthdiff.data import sources
 from synthdiff.data.conform import conform
@@ -22,6 +27,7 @@ from synthdiff.data.split import split_by_entity
 from synthdiff.data.table import read_table, write_json
 
 FLAGS = flags.FLAGS
+SYNTHETIC = ("synthetic.csv", "synthetic")  # of a run: a file, or a folder of shards
 SPLIT = {"train": 0.6, "test": 0.2, "reference": 0.2}
 DEFINE = {"int": flags.DEFINE_integer, "float": flags.DEFINE_float, "str": flags.DEFINE_string,
           "bool": flags.DEFINE_bool}  # fmt: skip
@@ -34,14 +40,35 @@ def run_script(stage: Callable[[Path], None], *define: Callable[[], None]) -> No
         try:
             if len(argv) > 1:
                 raise input_error(argv[1], "is not a flag", "write --name=value")
+            keep_programs(FLAGS.compilation_cache)
             stage(Path(FLAGS.run_dir))
         except InputError as error:
             raise SystemExit(f"error: {error}") from None
 
     flags.DEFINE_string("run_dir", "runs/quickstart", "folder of the run; repeat it to resume")
+    about = "folder that keeps compiled programs for later runs; empty for none"
+    flags.DEFINE_string("compilation_cache", find_cache(), about)
     for define_flags in define:
         define_flags()
     app.run(main)
+
+
+def find_cache() -> str:
+    """JAX's own setting where there is one, else a folder of this user and this machine.
+
+    Of this machine, since a home may be shared by processors that differ in their instructions.
+    Programs hold sizes and cardinalities, and no record.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    own = Path(home) / "synthdiff" / (platform.node() or "unnamed")
+    return os.environ.get("JAX_COMPILATION_CACHE_DIR", str(own))
+
+
+def keep_programs(folder: str) -> None:
+    """Has JAX keep compiled programs in a folder, now or when it is imported; "" for none."""
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
+    if "jax" in sys.modules:
+        sys.modules["jax"].config.update("jax_compilation_cache_dir", folder)
 
 
 def define_data_flags() -> None:
@@ -53,6 +80,7 @@ def define_data_flags() -> None:
     flags.DEFINE_string("target", None, "column that utility tests predict (own table)")
     flags.DEFINE_list("sensitive", [], "columns for subgroup reports (own table)")
     flags.DEFINE_list("code_sets", [], "columns of delimited codes, as name or name=delimiter")
+    _visits.define_flags()
     flags.DEFINE_integer("split_seed", 0, "seed of the split into train, test and reference")
 
 
@@ -70,8 +98,9 @@ def read_config(prefix: str, config: type):
 
 def describe_data() -> dict:
     """The data flags as a plain dict: with it, any stage finds the same rows again."""
-    names = ("data", "data_dir", "schema", "entity", "target", "sensitive", "code_sets")
-    return {name: FLAGS[name].value for name in names} | {"split_seed": FLAGS.split_seed}
+    names = ("data", "data_dir", "schema", "entity", "target", "sensitive", "code_sets",
+             "visits", "visit_group", "max_visits", "split_seed")  # fmt: skip
+    return {name: FLAGS[name].value for name in names}
 
 
 def load_table(spec: dict) -> tuple[pd.DataFrame, Schema]:
@@ -87,7 +116,7 @@ def load_table(spec: dict) -> tuple[pd.DataFrame, Schema]:
             "is neither a known data set nor a file",
             f"use one of {', '.join(sources.DATASETS)}, or an existing CSV or Parquet file",
         )
-    return df, schema
+    return df, _visits.name_roles(schema, spec)
 
 
 def read_data(spec: dict) -> tuple[pd.DataFrame, Schema]:
@@ -118,20 +147,35 @@ def split_table(df: pd.DataFrame, schema: Schema, seed: int) -> dict[str, pd.Dat
     return {name: df.iloc[rows].reset_index(drop=True) for name, rows in parts.items()}
 
 
+def read_stage(path: Path, stage: str) -> dict:
+    """The JSON that a stage left and sealed, or an error that says to run the stage."""
+    fix = f"run experiments/{stage}.py"
+    return parse_json(path, read_sealed(path, fix), fix)
+
+
+def locked(stage: Callable[..., None]) -> Callable[..., None]:
+    """The stage, while no other process writes into the run folder."""
+
+    @wraps(stage)
+    def held(run_dir: Path, *rest: object) -> None:
+        with hold_folder(run_dir) if run_dir.is_dir() else nullcontext():
+            stage(run_dir, *rest)
+
+    return held
+
+
 def read_manifest(run_dir: Path) -> dict:
     """The run's manifest, or an error that says to train first."""
-    path = run_dir / "manifest.json"
-    if not path.exists():
-        raise input_error(f"--run_dir={run_dir}", "no manifest.json", "run experiments/train.py")
-    return json.loads(path.read_text())
+    return read_stage(run_dir / "manifest.json", "train")
 
 
 def describe_origin(manifest: dict, *folders: str) -> dict:
     """What every record says of where it comes from: command, commit, device and versions.
 
-    The command leaves out our own folders: --run_dir, --data_dir, --record and the `folders`.
+    The command leaves out our own folders: --run_dir, --data_dir, --record, --compilation_cache
+    and the `folders`.
     """
-    ours = ("--run_dir", "--data_dir", "--record", *folders)
+    ours = ("--run_dir", "--data_dir", "--record", "--compilation_cache", *folders)
     return {
         "command": shlex.join(
             [script_name(), *(w for w in sys.argv[1:] if not w.startswith(ours))]
@@ -151,7 +195,7 @@ def write_record(default: Path, record: dict, text: str) -> None:
     """Writes a record to --record, or else `default`, and its text beside it, which it prints."""
     path = Path(FLAGS.record or default)
     write_json(path, record)
-    path.with_suffix(".md").write_text(text)
+    write_atomically(path.with_suffix(".md"), text.encode())
     print(text)
 
 
@@ -160,7 +204,12 @@ def read_run(run_dir: Path) -> tuple[dict[str, pd.DataFrame], Schema]:
     spec = read_manifest(run_dir)["data"]
     df, schema = read_data(spec)
     parts = split_table(df, schema, spec["split_seed"])
-    path = run_dir / "synthetic.csv"
-    if not path.exists():
+    found = [path for name in SYNTHETIC if (path := run_dir / name).exists()]
+    if not found:
         raise input_error(str(run_dir), "no synthetic.csv", "run experiments/sample.py")
-    return parts | {"synthetic": conform(read_table(path), schema)}, schema
+    if len(found) > 1:
+        problem, fix = f"holds both {' and '.join(SYNTHETIC)}", "remove the one you do not mean"
+        raise input_error(str(run_dir), problem, fix)
+    if found[0].is_file():
+        read_sealed(found[0], "run experiments/sample.py")
+    return parts | {"synthetic": conform(read_table(found[0]), schema)}, schema

@@ -1,5 +1,7 @@
 """The tables and figures of the README and of papers. A new one is an entry of TABLES."""
 
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 from _paper_formats import plot_intervals
@@ -26,6 +28,26 @@ def plot_knobs(record: dict, grid: Grid, path: Path) -> None:
     from _frontier import plot_frontier  # here, as it brings JAX along
 
     plot_frontier(record, path)
+
+
+def plot_panels_of(script: str) -> Callable[[dict, Grid, Path], None]:
+    """The figure of a speed benchmark."""
+
+    def plot(record: dict, grid: Grid, path: Path) -> None:
+        from _tables import plot_panels  # as above
+
+        plot_panels(path, record["tables"], import_module(script).PANELS)
+
+    return plot
+
+
+def plot_search(record: dict, grid: Grid, path: Path) -> None:
+    """Seconds against rows, a line per index."""
+    from _tables import Panel, plot_panels  # as above
+
+    names = ("build_s", "per_1000_queries_s")
+    panels = [Panel("search", "rows", name, "index") for name in names]
+    plot_panels(path, {"search": record["rows"]}, panels)
 
 
 TABLES = {
@@ -105,5 +127,58 @@ TABLES = {
         name="{rows:,} rows, {index}",
         tall=True,
         note="Processor seconds of one thread.",
+        plot=plot_search,
+    ),
+    "few_steps": Table(
+        "Quality against network evaluations",
+        "few_steps.json",
+        "/tables/scores",
+        (
+            Line("shape, %", 2, PERCENT, ("/shape",)),
+            Line("trend, %", 2, PERCENT, ("/trend",)),
+            Line("detection AUC", 3, AUC, ("/detection_auc",)),
+            Line("records per second", 0, None, ("/records_per_s",)),
+        ),
+        name="{sampler}, NFE {nfe}",
+        tall=True,
+        plot=plot_panels_of("benchmark_few_steps"),
+    ),
+    "sampling": Table(
+        "Speed of sampling",
+        "sampling.json",
+        "/tables/samplers",
+        (
+            Line("seconds to compile", 1, None, ("/compile_s",)),
+            Line("records per second", 0, None, ("/records_per_s",)),
+            Line("share of peak FLOP/s", 3, None, ("/share_of_peak",)),
+        ),
+        name="{sampler}, NFE {nfe}",
+        tall=True,
+        plot=plot_panels_of("benchmark_sampling"),
+    ),
+    "training": Table(
+        "Speed of training by columns",
+        "training.json",
+        "/tables/columns",
+        (
+            Line("seconds per step", 3, None, ("/step_s",)),
+            Line("records per second", 0, None, ("/records_per_s",)),
+            Line("share of peak FLOP/s", 3, None, ("/share_of_peak",)),
+        ),
+        name="{columns} columns",
+        tall=True,
+        plot=plot_panels_of("benchmark_training"),
+    ),
+    "scaling": Table(
+        "Scaling over devices",
+        "scaling.json",
+        "/tables/devices",
+        (
+            Line("seconds per step", 3, None, ("/step_s",)),
+            Line("efficiency", 2, None, ("/efficiency",)),
+        ),
+        name="{scaling}, {devices} devices",
+        tall=True,
+        plot=plot_panels_of("benchmark_scaling"),
     ),
 }  # fmt: skip

@@ -54,7 +54,7 @@ class Table(NamedTuple):
 class Cell(NamedTuple):
     """A value with its spread over seeds or its interval, if it has one."""
 
-    value: float | str
+    value: float | str | None
     digits: int = 0
     tolerance: float | None = None
     std: float | None = None
@@ -153,7 +153,7 @@ def allow(expected: Cell, seeds: int) -> float | None:
     With a spread over n seeds, half the 99% prediction interval of a mean of others by Student's
     t: another machine rounds otherwise, and that is as good as another seed.
     """
-    if expected.tolerance is None or isinstance(expected.value, str):
+    if expected.tolerance is None or not isinstance(expected.value, int | float):
         return None
     if expected.std is None or expected.seeds < 2:
         return expected.tolerance
@@ -169,7 +169,7 @@ def compare(expected: Grid, measured: Grid) -> list[dict]:
             new = measured.get(row, {}).get(column, Cell("absent"))
             tolerance = allow(cell, new.seeds)
             if tolerance is not None:
-                there = not isinstance(new.value, str)
+                there = isinstance(new.value, int | float)
                 within = there and abs(new.value - cell.value) <= tolerance
                 found = {"measured": new.value, "within": within}
                 known = {"score": f"{row}, {column}", "expected": cell.value}

@@ -10,9 +10,12 @@ from functools import partial
 from pathlib import Path
 
 import evaluate
-from _common import FLAGS, define_data_flags, run_script
+from _common import FLAGS, define_data_flags, locked, run_script
+from _visits import PLAN
 from absl import flags
 
+from synthdiff._files import seal
+from synthdiff._validate import input_error
 from synthdiff.data.table import write_json
 from synthdiff.eval.audit import audit
 from synthdiff.eval.policy import worst_status
@@ -36,6 +39,9 @@ def attack_with_flags(model, reference):
 def load_attack(run_dir: Path, reference):
     from synthdiff import load  # as above
 
+    if (run_dir / PLAN).exists():
+        problem = "attacks rows, and the records of this model are patients with their visits"
+        raise input_error("--whitebox", problem, "leave it out, or train without --visits")
     return attack_with_flags(load(run_dir), reference)
 
 
@@ -47,12 +53,14 @@ def print_attacks(block: dict) -> None:
     print("\n".join(f"  {reason}" for reason in block["reasons"]))
 
 
+@locked
 def run_audit(run_dir: Path) -> None:
     parts = ("train", "test", "reference", "synthetic")
     tables, schema = evaluate.read_tables(run_dir, parts)
     whitebox = load_attack(run_dir, tables["reference"]) if FLAGS.whitebox else None
     result = audit(*(tables[part] for part in parts), schema, whitebox=whitebox)
     write_json(run_dir / "audit.json", result, private=True)
+    seal(run_dir, "audit.json")
     print(f"{result['verdict']} ({result['members']} {result['unit']}s a side)")
     print_attacks(result)
     if whitebox:

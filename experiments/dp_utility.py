@@ -80,7 +80,7 @@ def format_markdown(record: dict) -> str:
 
 
 def compare(root: Path) -> None:
-    started, spec = time.time(), describe_data()
+    started, spec = time.monotonic(), describe_data()
     df, schema = read_data(spec)
     parts = split_table(df, schema, spec["split_seed"])
     base, runs, seeds = train.build_config(), {}, [int(seed) for seed in FLAGS.seeds]
@@ -90,7 +90,7 @@ def compare(root: Path) -> None:
     facts = describe_run(config=base.to_json(), data_hash=None, seeds={"train": seeds})
     record = {"dataset": spec["data"], "seeds": seeds, **describe_origin(facts),
               "config": facts["config"],
-              "wall_seconds": round(time.time() - started),
+              "wall_seconds": round(time.monotonic() - started),
               "scores": {name: summarise(runs[name]) for name in runs}}  # fmt: skip
     write_record(root / "record.json", record, format_markdown(record))
 

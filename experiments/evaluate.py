@@ -10,9 +10,11 @@ For any other generator's table name the files; no model and no JAX are needed:
 
 from pathlib import Path
 
-from _common import FLAGS, define_data_flags, infer_from_flags, read_run, run_script
+from _common import FLAGS, define_data_flags, infer_from_flags, locked, read_run, run_script
+from _visits import name_roles
 from absl import flags
 
+from synthdiff._files import make_folder, seal
 from synthdiff._validate import InputError
 from synthdiff.data.conform import conform
 from synthdiff.data.schema import Schema
@@ -36,14 +38,17 @@ def read_tables(run_dir: Path, needed: tuple[str, ...]):
     spec = {name: FLAGS[name].value for name in ("entity", "target", "sensitive", "code_sets")}
     real = tables["train"]
     schema = Schema.load(FLAGS.schema) if FLAGS.schema else infer_from_flags(real, spec)
-    run_dir.mkdir(parents=True, exist_ok=True)
+    schema = name_roles(schema, {name: FLAGS[name].value for name in ("visits", "visit_group")})
+    make_folder(run_dir)
     return {part: conform(df, schema) for part, df in tables.items()}, schema
 
 
+@locked
 def run_evaluation(run_dir: Path) -> None:
     tables, schema = read_tables(run_dir, ("train", "test", "synthetic"))
     result = evaluate(tables["train"], tables["test"], tables["synthetic"], schema)
     write_json(run_dir / "evaluation.json", result)
+    seal(run_dir, "evaluation.json")
     rate, floor = result["fidelity"]["rate"], result["fidelity"]["floor"]["rate"]
     print(f"fidelity rate {rate:.2f} % (real against real {floor:.2f} %)")
     for name, gap in result["utility"].get("mean", {}).get("gap_points", {}).items():

@@ -65,7 +65,7 @@ def format_markdown(record: dict) -> str:
 
 def compare(run_dir: Path) -> None:
     """Trains where there is no run, then draws, fits, measures and writes the record."""
-    started = time.time()
+    started = time.monotonic()
     if not (run_dir / "manifest.json").exists():
         train.train(run_dir)
     manifest = read_manifest(run_dir)
@@ -90,7 +90,7 @@ def compare(run_dir: Path) -> None:
         **describe_origin(manifest),
         "train_seed": manifest["seeds"],
         "train_steps": manifest["config"]["train"]["num_steps"],
-        "wall_seconds": round(time.time() - started),
+        "wall_seconds": round(time.monotonic() - started),
         "scores": scores,
     }
     write_record(run_dir / "fairness.json", record, format_markdown(record))

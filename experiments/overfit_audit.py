@@ -69,7 +69,7 @@ def format_markdown(record: dict) -> str:
 
 
 def run(run_dir: Path) -> None:
-    started = time.time()
+    started = time.monotonic()
     config = train.build_config()
     spec = describe_data()
     df, schema = read_data(spec)
@@ -88,7 +88,7 @@ def run(run_dir: Path) -> None:
     record = {
         **describe_origin(facts, "--compare"),
         **{key: facts[key] for key in ("config", "seeds", "data_sha256")},
-        "wall_seconds": round(time.time() - started),
+        "wall_seconds": round(time.monotonic() - started),
         "audits": {name: redact(found) for name, found in audits.items()},
     }
     no_curves = {"object_hook": lambda found: {k: v for k, v in found.items() if k != "roc"}}

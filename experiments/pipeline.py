@@ -5,7 +5,6 @@
 Stages whose output is already in the run folder are done again except training, which resumes.
 """
 
-import json
 import time
 from pathlib import Path
 
@@ -13,8 +12,9 @@ import audit
 import evaluate
 import sample
 import train
-from _common import read_manifest, run_script
+from _common import read_manifest, read_stage, run_script
 
+from synthdiff._files import write_atomically
 from synthdiff.data.schema import Schema
 from synthdiff.data.table import write_json
 from synthdiff.eval.model_card import write_model_card
@@ -27,12 +27,12 @@ def report(run_dir: Path) -> None:
     found = {
         "manifest": read_manifest(run_dir),
         "schema": Schema.load(run_dir / "schema.json"),
-        "evaluation": json.loads((run_dir / "evaluation.json").read_text()),
-        "audit": json.loads((run_dir / "audit.json").read_text()),
+        "evaluation": read_stage(run_dir / "evaluation.json", "evaluate"),
+        "audit": read_stage(run_dir / "audit.json", "audit"),
     }
     training = read_metrics(run_dir / "metrics.jsonl")
     write_report(run_dir / "report.html", **found, training=training)
-    (run_dir / "MODEL_CARD.md").write_text(write_model_card(**found), encoding="utf-8")
+    write_atomically(run_dir / "MODEL_CARD.md", write_model_card(**found).encode())
     print(f"report: {run_dir / 'report.html'}")
 
 

@@ -7,33 +7,27 @@ Writes <run_dir>/release/ with the table, its card, the report and the audit, or
 in --accept_caution (repeat the flag for more), which the card then says.
 """
 
-import json
 import sys
 from pathlib import Path
 
-from _common import FLAGS, read_manifest, read_run, run_script
+from _common import FLAGS, locked, read_manifest, read_run, read_stage, run_script
 from absl import flags
 
-from synthdiff._validate import input_error
 from synthdiff.data.table import write_json
 from synthdiff.eval.release import write_release
 from synthdiff.eval.report import write_report
 from synthdiff.train.metrics import read_metrics
 
 
-def read_json(path: Path) -> dict | None:
-    return json.loads(path.read_text()) if path.exists() else None
-
-
+@locked
 def run_release(run_dir: Path) -> None:
-    audit = read_json(run_dir / "audit.json")
-    if audit is None:
-        raise input_error(str(run_dir), "no audit.json", "run experiments/audit.py")
+    audit = read_stage(run_dir / "audit.json", "audit")
     tables, schema = read_run(run_dir)
     manifest = read_manifest(run_dir)
 
     def write_page(path: Path, shown: dict) -> None:
-        evaluation = read_json(run_dir / "evaluation.json")
+        path_there = run_dir / "evaluation.json"
+        evaluation = read_stage(path_there, "evaluate") if path_there.exists() else None
         training = read_metrics(run_dir / "metrics.jsonl")
         parts = {"evaluation": evaluation, "audit": shown, "training": training}
         write_report(path, manifest=manifest, schema=schema, **parts)

@@ -74,7 +74,7 @@ def define_flags() -> None:
 
 def repeat(root: Path) -> None:
     """Runs every seed in a folder of its own and writes the record."""
-    started, runs, verdicts = time.time(), [], []
+    started, runs, verdicts = time.monotonic(), [], []
     for seed in map(int, FLAGS.seeds):
         FLAGS["train.seed"].value = FLAGS.sample_seed = seed
         run_dir = root / f"seed{seed}"
@@ -88,7 +88,7 @@ def repeat(root: Path) -> None:
         "seeds": [int(seed) for seed in FLAGS.seeds],
         **describe_origin(manifest),
         "parameters": manifest["parameters"],
-        "wall_seconds": round(time.time() - started),
+        "wall_seconds": round(time.monotonic() - started),
         "verdicts": verdicts,
         "scores": summarise(runs),
         "attacks_over_models": attack_models(parts, tables, schema),

@@ -22,6 +22,7 @@ from _paper_tables import TABLES
 from _papers import Table, compare, read_grid, read_record
 from absl import flags
 
+from synthdiff._files import make_folder, write_atomically
 from synthdiff._validate import input_error, one_of
 
 HERE = Path(__file__).resolve().parent
@@ -36,7 +37,7 @@ def retrain(table: Table, results: Path, folder: Path) -> list[dict]:
         raise input_error(f"record {table.record}", f"no script {script}", "measure it anew")
     words = [word for word in words if not word.startswith(("--record", "--run_dir"))]
     ours = [f"--run_dir={folder}", f"--record={folder / 'record.json'}"]
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     print("$", shlex.join([script, *words, *ours]), flush=True)
     done = subprocess.run([sys.executable, str(path), *words, *ours])
     if done.returncode:
@@ -46,7 +47,7 @@ def retrain(table: Table, results: Path, folder: Path) -> list[dict]:
 
 
 def print_comparison(rows: list[dict]) -> None:
-    width = max(len(row["score"]) for row in rows)
+    width = max((len(row["score"]) for row in rows), default=5)
     print(f"{'score':{width}}  {'expected':>10}  {'tolerance':>9}  {'measured':>10}  within")
     for row in rows:
         new = row["measured"] if isinstance(row["measured"], str) else f"{row['measured']:.4f}"
@@ -78,7 +79,7 @@ def reproduce(run_dir: Path) -> None:
             command = read_record(table, results)["command"] if name in known else "not measured"
             print(f"{name}: {table.title}\n    {command}")
     elif FLAGS.write:
-        readme.write_text(fill_blocks(readme.read_text("utf-8"), TABLES, results), "utf-8")
+        write_atomically(readme, fill_blocks(readme.read_text("utf-8"), TABLES, results).encode())
     elif FLAGS.check:
         drift = find_drift(readme, TABLES, results)
         if drift:

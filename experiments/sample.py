@@ -5,67 +5,90 @@
 --balance=sex draws equal shares of the column's levels, --balance=sex:F=0.7,M=0.3 the given ones;
 the other columns are drawn given that one.
 
-Writes synthetic.csv (or --out, .csv or .parquet) and prints NFE and records per second.
+Writes synthetic.csv (or --out, .csv or .parquet) and prints NFE and records per second. With
+--shard_rows=100000 it writes the folder synthetic/ (or --out) of Parquet files, at constant memory:
+a second call writes those that are missing, and several processes (see _cluster.py) share them.
 """
 
+import hashlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from _balanced import draw_balanced
-from _common import FLAGS, read_manifest, run_script
+import jax
+from _cluster import define_cluster_flags, on_cluster
+from _common import FLAGS, SYNTHETIC, locked, read_manifest, run_script
+from _draw import define_flags as define_draw_flags
+from _draw import plan_draw
+from _visits import has_visits, narrow_run
 from absl import flags
 
 from synthdiff import load
+from synthdiff._files import seal
 from synthdiff._validate import input_error
+from synthdiff.data.shards import claim_shards, count_shards, write_shards
 from synthdiff.data.table import write_table
+from synthdiff.train.processes import ask_first
+
+CHOICES = ("num_rows", "sample_seed", "where", "balance", "guidance", "shard_rows")
 
 
 def define_flags() -> None:
-    flags.DEFINE_integer("num_rows", None, "rows to draw; default: as many as were trained on")
-    flags.DEFINE_integer("sample_seed", 0, "seed of the synthetic table")
-    flags.DEFINE_list("where", [], "conditions such as female=1,site=3")
-    flags.DEFINE_string("balance", None, "column, or column:level=share,..., with exact shares")
-    flags.DEFINE_float("guidance", 0.0, "classifier-free guidance weight for --where")
-    flags.DEFINE_string("out", None, "output file; default synthetic.csv in the run folder")
+    define_draw_flags()
+    flags.DEFINE_integer(
+        "num_rows",
+        None,
+        "records (patients if rows are visits); default: as many as were trained on",
+    )
+    flags.DEFINE_string("out", None, "output file or folder; default synthetic.csv or synthetic/")
+    flags.DEFINE_integer("shard_rows", None, "write a folder of Parquet files of so many rows")
 
 
-def parse_where(conditions: list[str], schema) -> dict:
-    """{"column": value} with each value of the column's own type."""
-    where = {}
-    for item in conditions:
-        name, equals, text = item.partition("=")
-        if not equals:
-            raise input_error(f"--where={item}", "is not name=value", "write for example female=1")
-        dtype = schema[name].dtype.lower()
-        try:
-            where[name] = float(text) if "float" in dtype or "int" in dtype else text
-        except ValueError as error:
-            raise input_error(f"--where={item}", "is not a number", "give a number") from error
-        if "bool" in dtype:
-            where[name] = text.lower() in ("1", "true", "yes")
-        if "int" in dtype:
-            where[name] = int(where[name])
-    return where
+def hash_model(run_dir: Path) -> str:
+    """sha256 of everything that `load` reads."""
+    names = ("config.json", "codec.json", "weights.msgpack")
+    return hashlib.sha256(b"".join((run_dir / name).read_bytes() for name in names)).hexdigest()
+
+
+def write_pieces(run_dir: Path, folder: Path, draw: Callable, num_rows: int) -> None:
+    """Every process writes its share of the shards; returns when all are there."""
+    settings = {name: FLAGS[name].value for name in CHOICES}
+    settings |= {"num_rows": num_rows, "model_sha256": hash_model(run_dir)}
+    ask_first(lambda: claim_shards(folder, settings))
+    total = count_shards(num_rows, FLAGS.shard_rows)
+    own = range(jax.process_index(), total, jax.process_count())
+    written = write_shards(folder, draw, num_rows, FLAGS.shard_rows, own)
+    print(f"{len(written)} of {total} shards were missing")
+    ask_first(lambda: None)  # an early end of one process would end the others
+
+
+@locked
+def write_file(run_dir: Path, out: Path, draw: Callable, num_rows: int) -> None:
+    """The whole table in one file, sealed where it lies in the run folder."""
+    write_table(narrow_run(run_dir, draw(0, num_rows)), out)
+    if not FLAGS.out:
+        seal(run_dir, out.name)
 
 
 def sample(run_dir: Path) -> None:
-    model = load(run_dir)
-    train_rows = read_manifest(run_dir)["rows"]["train"]
+    model, rows = load(run_dir), read_manifest(run_dir)["rows"]
+    train_rows = rows.get("records", rows["train"])
     num_rows = FLAGS.num_rows or train_rows
-    where, seed = parse_where(FLAGS.where, model.codec.schema), FLAGS.sample_seed
-    if FLAGS.balance and (where or FLAGS.guidance):
-        raise input_error("--balance", "excludes --where and --guidance", "use one of them")
+    draw = plan_draw(model, num_rows, train_rows)
+    out = Path(FLAGS.out) if FLAGS.out else run_dir / SYNTHETIC[bool(FLAGS.shard_rows)]
     started = time.perf_counter()
-    if FLAGS.balance:
-        table = draw_balanced(model, FLAGS.balance, num_rows, train_rows, seed)
+    if FLAGS.shard_rows and has_visits(run_dir):
+        raise input_error("--shard_rows", "does not know visits", "write one file")
+    if FLAGS.shard_rows:
+        write_pieces(run_dir, out, draw, num_rows)
+    elif jax.process_count() > 1:
+        raise input_error("several processes", "cannot share one file", "give --shard_rows")
     else:
-        table = model.sample(num_rows, seed=seed, where=where, guidance=FLAGS.guidance)
+        write_file(run_dir, out, draw, num_rows)
     seconds = time.perf_counter() - started
-    out = Path(FLAGS.out) if FLAGS.out else run_dir / "synthetic.csv"
-    write_table(table, out)
     nfe = model.config.sampler.nfe * (2 if FLAGS.guidance else 1)
-    print(f"{num_rows} rows in {seconds:.1f} s with compilation, NFE {nfe}, written to {out}")
+    print(f"{num_rows} records in {seconds:.1f} s with compilation, NFE {nfe}, written to {out}")
 
 
 if __name__ == "__main__":
-    run_script(sample, define_flags)
+    run_script(on_cluster(sample), define_flags, define_cluster_flags)

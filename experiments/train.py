@@ -4,10 +4,13 @@
 
 A second call with the same flags resumes from the newest checkpoint, bit-equal to a run that was
 never stopped. Data sets: --data; your own table: --data=my.csv --entity=patient --target=died.
+On SIGTERM it saves its state and ends with exit status 75: the same command goes on from there.
+Several processes: see _cluster.py.
 """
 
 from pathlib import Path
 
+from _cluster import define_cluster_flags, on_cluster
 from _common import (
     FLAGS,
     define_config_flags,
@@ -18,8 +21,10 @@ from _common import (
     run_script,
     split_table,
 )
+from _visits import widen_run
 from absl import flags
 
+from synthdiff._files import seal
 from synthdiff.data.table import write_json
 from synthdiff.diffusion.samplers import SamplerConfig
 from synthdiff.diffusion.schedules import Schedule
@@ -28,6 +33,7 @@ from synthdiff.synthesizer import Config, fit
 from synthdiff.train.dp import DpConfig
 from synthdiff.train.manifest import describe_run, hash_frame
 from synthdiff.train.optim import TrainConfig
+from synthdiff.train.processes import is_first
 
 CONFIGS = {
     "model": ModelConfig,
@@ -57,7 +63,11 @@ def train(run_dir: Path) -> None:
     spec = describe_data()
     df, schema = read_data(spec)
     table = split_table(df, schema, spec["split_seed"])["train"]
-    model = fit(table, schema, config=config, folder=run_dir)
+    limits = {"max_visits": spec["max_visits"], "min_patients": config.min_patients}
+    records = widen_run(run_dir, table, schema, **limits, private=bool(config.dp.epsilon))
+    model = fit(*records, config=config, folder=run_dir)
+    if not is_first():
+        return
     schema.save(run_dir / "schema.json")
     manifest = describe_run(
         config=config.to_json(),
@@ -67,14 +77,16 @@ def train(run_dir: Path) -> None:
     facts = {
         "dataset": spec["data"],
         "data": spec,
-        "rows": {"train": len(table), "all": len(df)},
+        "rows": {"train": len(table), "all": len(df), "records": len(records[0])},
         "parameters": count_params(model.params),
         "patients": {"train": table[schema.entity].nunique() if schema.entity else len(table)},
         "differential_privacy": model.privacy,
     }
-    write_json(run_dir / "manifest.json", manifest | facts | {"codec_notes": model.codec.notes()})
+    notes = {"codec_notes": model.codec.notes()}
+    write_json(run_dir / "manifest.json", manifest | facts | notes, private=True)
+    seal(run_dir, "schema.json", "manifest.json")
     print(f"trained on {len(table)} rows; model in {run_dir}")
 
 
 if __name__ == "__main__":
-    run_script(train, define_flags)
+    run_script(on_cluster(train), define_flags, define_cluster_flags)

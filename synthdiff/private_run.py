@@ -25,6 +25,7 @@ from synthdiff.train.dp import (
     plan_privacy,
 )
 from synthdiff.train.optim import TrainConfig
+from synthdiff.train.processes import ask_first
 
 CODEC, ROWS, JITTER, SAMPLES = range(4)  # uses of the secret in NumPy
 
@@ -58,9 +59,9 @@ class PrivateRun:
         require_public(schema)
         ids = df[schema.entity].astype(str) if schema.entity else np.arange(len(df))
         patients = pd.factorize(ids, sort=True)[0]
-        multiple = len(jax.local_devices()) * train.accumulate
+        multiple = jax.device_count() * train.accumulate
         plan = plan_privacy(dp, train, int(patients.max()) + 1, multiple)
-        secret = draw_secret(folder / "dp_secret" if folder else None)
+        secret = ask_first(lambda: draw_secret(folder / "dp_secret" if folder else None))
         rng = partial(_make_rng, secret)
         table, patients = cap_rows(df, patients, dp.max_rows_per_patient, rng(ROWS))
         codec, entry = fit_private_codec(

@@ -204,6 +204,48 @@ def test_small_integers_do_not_wrap():
     assert made.dtype == "int8" and made.min() > 100
 
 
+@pytest.mark.parametrize("kind, dtype", [("integer", "int64"), ("boolean", "bool")])
+def test_no_dtype_depends_on_the_rows(kind, dtype):
+    """A piece without a missing cell is as the whole is."""
+    codec, df = one_column([1, 0, None] * 9, kind=kind, dtype=dtype)
+    whole, piece = again(codec, df)["x"], again(codec, df.head(2))["x"]
+    assert whole.isna().any() and not piece.isna().any() and piece.dtype == whole.dtype
+
+
+@pytest.mark.parametrize(
+    ("unit", "shape"), [("D", r"\d{4}-\d\d-\d\d"), ("h", r"\d{4}-\d\d-\d\d \d\d:00:00")]
+)
+def test_text_dates_have_one_form(unit, shape):
+    days = pd.Timestamp("2020-01-01") + pd.to_timedelta(RNG(0).integers(0, 9999, 800), unit=unit)
+    schema = Schema((Column("x", "datetime", "str"),))
+    df = pd.DataFrame({"x": days.astype(str)})
+    codec = Codec.fit(df, schema)
+    for piece in (df, df.iloc[:1], df[days.hour == 0].iloc[:1]):
+        made = codec.decode(codec.encode(piece, RNG(0)), RNG(0))["x"]
+        assert made.str.fullmatch(shape).all()
+
+
+def test_a_piece_is_encoded_and_decoded_as_within_the_whole():
+    """Of columns that need random numbers: steps to spread over, rare values to redraw."""
+    columns = (Column("n", "integer", "int64"), Column("k", "categorical", "str"))
+    names = [*RNG(2).choice(["a", "b", "c"], 380), *(f"rare{i}" for i in range(20))]
+    df = pd.DataFrame({"n": RNG(1).integers(0, 900, SIZE), "k": names})[::-1].reset_index(drop=True)
+    codec = Codec.fit(df, Schema((*columns, Column("p", "entity", "str"))))
+    whole, _ = codec.encode_given(df, SIZE, RNG(3))
+    made = codec.decode(whole, RNG(4))
+    differs = []
+    for first, stop in ((0, 9), (5, 17), (1, 20)):
+        piece, _ = codec.encode_given(df.iloc[first:stop], stop - first, RNG(3), first)
+        for part, everything in zip(piece, whole, strict=True):
+            np.testing.assert_array_equal(part, everything[first:stop])
+        again = codec.decode(piece, RNG(4), first).set_axis(range(first, stop))
+        pd.testing.assert_frame_equal(again, made.iloc[first:stop])
+        other, _ = codec.encode_given(df.iloc[first:stop], stop - first, RNG(3))
+        differs += [not np.array_equal(other.continuous, piece.continuous)]
+        differs += [not codec.decode(piece, RNG(4))["k"].equals(again["k"].reset_index(drop=True))]
+    assert differs == [False, False, True, True, True, True]  # so first does matter
+
+
 @pytest.mark.parametrize("unit", ["D", "h", "min", "s"])
 def test_dates_keep_their_granularity(unit):
     starts = pd.Timestamp("1969-01-01") + pd.to_timedelta(RNG(0).integers(0, 9999, 800), unit=unit)

@@ -23,7 +23,7 @@ def _constant_patients(rng, patients=60, visits=20):
 
 def test_a_second_real_sample_cannot_be_told_apart():
     rng = np.random.default_rng(0)
-    found = detection_auc(_table(rng, 1500), _table(rng, 1500), SCHEMA, 0, other_has_patients=True)
+    found = detection_auc(_table(rng, 1500), _table(rng, 1500), SCHEMA, 0)
     assert abs(found["value"] - 0.5) < 0.05
     assert found["lower"] < found["value"] < found["upper"]
 
@@ -46,7 +46,7 @@ def test_folds_by_row_would_leak_and_folds_by_patient_do_not():
     rng = np.random.default_rng(0)
     schema = Schema((Column("patient", "entity"), Column("x", "continuous")))
     tables = [_constant_patients(rng) for _ in range(2)]
-    grouped = detection_auc(*tables, schema, 0, other_has_patients=True)
+    grouped = detection_auc(*tables, schema, 0)
     assert grouped["lower"] <= 0.5 <= grouped["upper"]
     by_row = detection_auc(*(t.assign(patient=range(1200)) for t in tables), schema, 0)
     assert by_row["lower"] > 0.9

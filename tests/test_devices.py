@@ -15,7 +15,7 @@ import synthdiff
 from synthdiff._validate import InputError
 from synthdiff.diffusion.losses import draw_noise
 from synthdiff.layout import Layout
-from synthdiff.synthesizer import Config, ModelConfig, SamplerConfig, TrainConfig
+from synthdiff.config import Config, ModelConfig, SamplerConfig, TrainConfig
 from synthdiff.train.parallel import make_parallel_train
 from synthdiff.train.step import AXIS, draw_randomness
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from synthdiff._validate import InputError
 from synthdiff.data.conform import conform
 from synthdiff.data.schema import Schema
+from synthdiff.data.table import read_table
 from synthdiff.eval.model_card import FILES
 from synthdiff.eval.scan import scan_folder
 
@@ -124,6 +127,33 @@ def test_balanced_sample_has_exact_shares(finished):
         assert table["age"].nunique() > 5 and list(table.columns)[:3] == ["patient", "age", "sex"]
 
 
+def test_shards_are_one_table_and_are_not_mixed(finished, tmp_path, monkeypatch):
+    folder, _ = finished
+    out = tmp_path / "run" / "synthetic"
+    flags = [f"--run_dir={folder / 'run'}", f"--out={out}", "--num_rows=700", "--shard_rows=300",
+             "--balance=sex"]  # fmt: skip
+    done = run("sample.py", *flags)
+    assert done.returncode == 0 and "3 of 3 shards" in done.stdout, done.stderr[-2000:]
+    table = read_table(out)
+    assert len(table) == 700 and (table["sex"] == "F").sum() == 350 and table["patient"].is_unique
+    (out / "part-00001-of-00003.parquet").unlink()
+    done = run("sample.py", *flags)
+    assert done.returncode == 0 and "1 of 3 shards" in done.stdout, done.stderr[-2000:]
+    pd.testing.assert_frame_equal(read_table(out), table)
+    done = run("sample.py", *flags, "--sample_seed=1")
+    assert done.returncode != 0 and "another sample_seed" in done.stderr
+
+    monkeypatch.syspath_prepend(SCRIPTS)
+    from _common import read_run
+
+    shutil.copy(folder / "run" / "manifest.json", tmp_path / "run")
+    parts, _ = read_run(tmp_path / "run")
+    assert len(parts["synthetic"]) == 700 and list(parts["synthetic"]) == list(parts["train"])
+    shutil.copy(folder / "run" / "synthetic.csv", tmp_path / "run")
+    with pytest.raises(InputError, match=r"holds both.*Fix:"):
+        read_run(tmp_path / "run")
+
+
 def test_fairness_record_compares_balanced_with_as_is(finished):
     folder, _ = finished
     done = run("fairness.py", f"--run_dir={folder / 'run'}", "--balance=sex", "--seeds=0,1")
@@ -136,6 +166,34 @@ def test_fairness_record_compares_balanced_with_as_is(finished):
     assert row["change"]["value"] == pytest.approx(expected)
     assert row["change"]["lower"] <= row["change"]["upper"]
     assert "equalised_odds_gap" in (folder / "run" / "fairness.md").read_text()
+
+
+def test_visits_train_as_patients_and_come_back_as_rows(finished):
+    """The record is the patient: long in, one row each for the model, long out."""
+    folder, flags = finished
+    real = pd.read_csv(folder / "visits.csv")
+    day = real.groupby("patient").cumcount() * 30 + 1
+    sex = real.groupby("patient")["sex"].transform("first")
+    real.assign(day=day, sex=sex).to_csv(folder / "long.csv", index=False)
+    run_dir = folder / "long_run"
+    again = [f for f in flags if not f.startswith(("--data", "--run_dir"))]
+    again += [f"--data={folder / 'long.csv'}", f"--run_dir={run_dir}", "--visits=day"]
+    done = run("train.py", *again, *TINY)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "up to 2 visits" in done.stdout and "0 patients lose 0 later visits" in done.stdout
+    rows = json.loads((run_dir / "manifest.json").read_text())["rows"]
+    assert rows == {"train": 360, "all": 600, "records": 180}
+    for script, extra in (("sample.py", ["--where=num_visits=2"]), ("evaluate.py", [])):
+        done = run(script, f"--run_dir={run_dir}", *extra)
+        assert done.returncode == 0, done.stderr[-3000:]
+    synthetic = pd.read_csv(run_dir / "synthetic.csv")
+    assert list(synthetic.columns) == [*real.columns, "day"] and len(synthetic) == 360
+    people = synthetic.groupby("patient")
+    assert (people.size() == 2).all() and (people["sex"].nunique() == 1).all()
+    temporal = json.loads((run_dir / "evaluation.json").read_text())["temporal"]
+    assert temporal["constancy"]["sex"]["synthetic"] == 1 and "lag cost" in temporal["distances"]
+    done = run("audit.py", f"--run_dir={run_dir}", "--whitebox")
+    assert done.returncode != 0 and "patients with their visits" in done.stderr
 
 
 def test_frontier_scores_every_point_once_and_goes_on(finished, tmp_path):
@@ -157,12 +215,27 @@ def test_frontier_scores_every_point_once_and_goes_on(finished, tmp_path):
     assert (tmp_path / "record.png").exists() and "loss gap" in (tmp_path / "record.md").read_text()
 
 
+def test_few_steps_are_scored_and_timed(finished):
+    folder, _ = finished
+    done = run("benchmark_few_steps.py", f"--run_dir={folder / 'run'}", "--samplers=ddim",
+               "--nfe=4", "--num_rows=200")  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    row = json.loads((folder / "run" / "few_steps.json").read_text())["tables"]["scores"][0]
+    assert row["nfe"] == 4 and row["front"] == "yes" and row["records_per_s"] > 0
+    assert row["fidelity_loss"] == pytest.approx(100 - (row["shape"] + row["trend"]) / 2)
+    assert 0.4 < row["lower"] <= row["detection_auc"] <= row["upper"] <= 1.0
+
+
 @pytest.mark.parametrize(
     ("script", "flags", "expected"),
     [
         ("frontier.py", ["--sweep=depth=1"], "names no flag"),
         ("train.py", ["--data=absent.csv"], "neither a known data set nor a file"),
         ("train.py", ["--train.num_steps=0"], "num_steps > 0"),
+        ("train.py", ["--process_id=1"], "nobody to meet"),
+        ("train.py", ["--coordinator=localhost:1", "--num_processes=2"], "which process this is"),
+        ("train.py", ["--data=rand_hie_visits", "--max_visits=9"], "5 or fewer"),
+        ("train.py", ["--data=rand_hie_visits", "--dp.epsilon=3"], "is read from the table"),
         ("sample.py", ["--run_dir=absent"], "name a folder with a finished run"),
         ("evaluate.py", ["--train_csv=a.csv"], "Name all of"),
     ],

@@ -12,9 +12,10 @@ PACKAGE = sorted((ROOT / "synthdiff").rglob("*.py"))
 SCRIPTS = sorted((ROOT / "experiments").glob("*.py"))
 
 # What each layer may import of synthdiff, beside itself. The package's own __init__ is the door.
-BASE = {"_validate", "layout"}
+BASE = {"_validate", "_files", "layout"}
 ALLOWED = {
     "_validate": set(),
+    "_files": {"_validate"},
     "layout": set(),
     "data": BASE,
     "diffusion": BASE,
@@ -23,7 +24,10 @@ ALLOWED = {
     "exposure": BASE | {"diffusion", "train"},
     "eval": BASE | {"data"},
     "private_run": BASE | {"data", "train"},
-    "synthesizer": BASE | {"data", "diffusion", "models", "train", "private_run"},
+    "config": BASE | {"diffusion", "models", "train"},
+    "sampling": BASE | {"data", "diffusion", "models", "train", "config"},
+    "synthesizer": BASE
+    | {"data", "diffusion", "models", "train", "private_run", "config", "sampling"},
     "__init__": {"synthesizer"},
     "__main__": set(),
 }

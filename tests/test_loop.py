@@ -13,7 +13,7 @@ import numpy as np
 import optax
 import pytest
 
-from synthdiff.train.loop import TrainingDiverged, check_finite, fit
+from synthdiff.train.loop import Preempted, TrainingDiverged, check_finite, fit
 from synthdiff.train.metrics import read_metrics
 from synthdiff.train.optim import TrainConfig
 from synthdiff.train.state import create_state, update_ema
@@ -25,7 +25,7 @@ CHILD = """
 import sys, time
 import numpy as np, pandas as pd
 import synthdiff
-from synthdiff.synthesizer import Config, ModelConfig, TrainConfig
+from synthdiff.config import Config, ModelConfig, TrainConfig
 from synthdiff.train import loop
 
 folder, hang_at = sys.argv[1], int(sys.argv[2])
@@ -133,6 +133,38 @@ def test_resume_equals_the_straight_run(tmp_path):
     steps, losses = ([[row[key] for row in log] for log in logs] for key in ("step", "loss"))
     assert steps[0] == steps[1] == [4, 8, 12, 16, 20, 22] and losses[0] == losses[1]
     assert_equal(train(22), expected)  # a folder changes nothing
+
+
+@pytest.mark.parametrize("at", [0, 12])
+def test_sigterm_saves_the_state_and_asks_to_be_started_again(tmp_path, at):
+    before = signal.getsignal(signal.SIGTERM)
+
+    def told_to_end(state, rows):
+        if int(state.step) == at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return run_steps(state, rows)
+
+    with pytest.raises(Preempted) as caught:
+        train(22, tmp_path, run=told_to_end)
+    assert isinstance(caught.value, SystemExit) and caught.value.code == 75
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert read_metrics(tmp_path / "metrics.jsonl")[-1]["step"] == at + 4
+    begun = []
+
+    def watched(state, rows):
+        begun.append(int(state.step))
+        return run_steps(state, rows)
+
+    assert_equal(train(22, tmp_path, run=watched), train(22))
+    assert begun == list(range(at + 4, 22, 4))  # nothing was lost
+
+
+def test_sigterm_in_the_last_steps_ends_the_run_as_usual(tmp_path):
+    def told_to_end(state, rows):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return run_steps(state, rows)
+
+    assert_equal(train(4, tmp_path, run=told_to_end), train(4))
 
 
 def test_a_finished_run_is_only_read(tmp_path):

@@ -241,6 +241,19 @@ def test_planted_rows_ids_and_extremes_are_found_in_tables(tables, tmp_path, suf
         assert _scan(tmp_path, tables) == {(kind, f"t{suffix}")}
 
 
+def test_ids_of_groups_are_ids_of_real_people(tables, tmp_path):
+    """A person of a household: the household's id is fresh, the person's is not."""
+    tables = {part: df.assign(who=df["id"] + "-1") for part, df in tables.items()}
+    schema = Schema((Column("who", "group"), *SCHEMA.columns))
+    real = pd.concat([tables[part] for part in PARTS[:3]])
+    made = tables["synthetic"].copy()
+    write_table(made, tmp_path / "t.csv")
+    assert scan_folder(tmp_path, real, tables["train"], schema) == []
+    made.loc[3, "who"] = tables["test"].loc[0, "who"]
+    write_table(made, tmp_path / "t.csv")
+    assert [f.kind for f in scan_folder(tmp_path, real, tables["train"], schema)] == ["identifier"]
+
+
 def test_rows_and_extremes_of_many_are_no_finding(tables, tmp_path):
     """A value at which many patients pile up, a public bound, a row that two patients share."""
     train, made = tables["train"], tables["synthetic"].copy()

@@ -123,5 +123,5 @@ def test_no_columns_key_is_explained():
 def test_not_json_names_the_file(tmp_path):
     path = tmp_path / "schema.json"
     path.write_text("columns: []")
-    with pytest.raises(InputError, match=r"schema\.json: not JSON.*Fix"):
+    with pytest.raises(InputError, match=r"schema\.json: is damaged, not JSON.*Fix"):
         Schema.load(path)

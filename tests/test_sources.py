@@ -207,6 +207,14 @@ def test_rand_only_the_documented_columns_change_within_a_person(rand, rand_raw)
     assert varying == {"year", "xage", "time", "num", "inpmis"} | spending | visits
 
 
+def test_rand_visits_are_the_years_of_a_person(rand, rand_raw):
+    df, schema = load("rand_hie_visits")
+    assert (schema.entity, schema.group, schema.order) == ("household", "person", "year")
+    assert (df["person"] == rand_raw["zper"]).all() and rand[1].order is None
+    pd.testing.assert_frame_equal(df.drop(columns="person"), rand[0])
+    assert not df.duplicated(["person", "year"]).any()
+
+
 def test_rand_households_hold_whole_people_and_share_what_households_share(rand, rand_raw):
     household = rand[0]["household"]
     assert household.groupby(rand_raw["zper"]).nunique().max() == 1
@@ -224,10 +232,12 @@ def test_rand_households_hold_whole_people_and_share_what_households_share(rand,
 # name: rows, entities (None = no entity column), columns, missing cells
 COUNTS = {
     "rand_hie": (20_190, 2_439, 31, 6_540),
+    "rand_hie_visits": (20_190, 2_439, 32, 6_540),
     "diabetes130": (101_766, 71_518, 47, 192_849),
     "diabetes130_benchmark": (101_766, None, 37, 0),
     "brfss": (253_680, None, 22, 0),
     "mimic": (129, 100, 11, 0),
+    "mimic_visits": (129, 100, 12, 0),
     "synthea": (1_000, 1_000, 10, 1_280),
     "adult": (48_842, None, 15, 6_465),
     "default": (30_000, None, 24, 0),
@@ -239,7 +249,7 @@ COUNTS = {
 
 @pytest.fixture(scope="module", params=DATASETS)
 def table(request):
-    if not REAL and request.param != "rand_hie":
+    if not REAL and not request.param.startswith("rand_hie"):
         pytest.skip("SYNTHDIFF_DATA names no folder with the files")
     return request.param, *load(request.param)
 
@@ -375,6 +385,14 @@ def test_mimic4_admissions(mimic4):
     assert df["diagnoses"].tolist() == ["9:0389;9:4019", "10:I10;9:0389", ""]
     assert "procedures" not in df and "race" in df and pd.isna(df["discharge_location"][2])
     assert schema.entity == "subject_id" and schema["diagnoses"].kind == "code_set"
+
+
+def test_mimic4_visits_are_ordered_by_days_since_the_first(mimic4):
+    df, schema = load("mimic_visits", mimic4)
+    assert schema.order == "days" and schema.group is None
+    assert df.groupby("subject_id")["days"].min().eq(0).all()
+    assert df.groupby("subject_id")["days"].apply(lambda x: x.is_monotonic_increasing).all()
+    pd.testing.assert_frame_equal(df.drop(columns="days"), load("mimic", mimic4)[0])
 
 
 def test_mimic4_patients(mimic4):

@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 
 import synthdiff
+from synthdiff._files import seal
 from synthdiff._validate import InputError
 from synthdiff.data.infer import infer_schema
 from synthdiff.diffusion.samplers import SAMPLERS, SamplerConfig
 from synthdiff.diffusion.schedules import SHAPES, Schedule
 from synthdiff.models.config import ModelConfig
-from synthdiff.synthesizer import Config
+from synthdiff.synthesizer import MODEL_FILES, Config
 from synthdiff.train.metrics import read_metrics
 from synthdiff.train.optim import TrainConfig
 
@@ -92,6 +93,29 @@ def test_a_row_does_not_depend_on_how_many(model, where):
     pd.testing.assert_frame_equal(few, many.head(30))
 
 
+@pytest.mark.parametrize("where", [None, {"visits": 3, "cost": 55.0}])
+def test_any_range_is_a_slice_of_the_whole(model, where):
+    """Across the edge of a block of 512 rows, from within one, and of one row only."""
+    whole = model.sample(1100, where=where)
+    for first, count in ((0, 5), (3, 700), (512, 20), (1023, 2), (1099, 1)):
+        piece = model.sample(count, first=first, where=where)
+        expected = whole.iloc[first : first + count].reset_index(drop=True)
+        pd.testing.assert_frame_equal(piece, expected)
+    for wrong in ({"first": -1}, {"first": 2**31 - 9}):
+        with pytest.raises(InputError, match="first"):
+            model.sample(5, **wrong)
+
+
+def test_any_piece_is_imputed_as_within_the_whole(model):
+    given = TABLE[["ward", "bmi", "cost"]]
+    whole = model.impute(given)
+    for first, stop in ((7, 40), (130, 300)):
+        piece = model.impute(given.iloc[first:stop], first=first)
+        pd.testing.assert_frame_equal(piece, whole.iloc[first:stop])
+    other = model.impute(given.iloc[7:40])
+    assert not other["visits"].equals(whole["visits"].iloc[7:40])  # the power of this test
+
+
 @pytest.mark.parametrize(
     ("where", "expected"),
     [
@@ -159,6 +183,7 @@ def test_impute_keeps_what_is_given(model):
 def test_save_and_load_give_identical_samples(model, folder, tmp_path):
     model.save(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "SHA256SUMS",
         "codec.json",
         "config.json",
         "weights.msgpack",
@@ -220,8 +245,10 @@ def widen(folder):
     ],
 )
 def test_load_errors_name_the_fix(model, tmp_path, damage, words):
+    """Also of files that someone edited and sealed."""
     model.save(tmp_path)
     damage(tmp_path)
+    seal(tmp_path, *(name for name in MODEL_FILES if (tmp_path / name).exists()))
     with pytest.raises(InputError, match=rf"(?s){words}.*Fix:"):
         synthdiff.load(tmp_path)
 

@@ -13,7 +13,7 @@ from synthdiff.data.categories import CategoryCoder, CodeSetCoder, explode_codes
 from synthdiff.data.conform import coerce, plain
 from synthdiff.data.dtypes import fresh_ids, to_dtype, to_values
 from synthdiff.data.numeric import NumericCoder
-from synthdiff.data.schema import Column, Schema
+from synthdiff.data.schema import ID_KINDS, Column, Schema
 from synthdiff.layout import Layout, Records, bucket_width
 
 VERSION = 2
@@ -95,24 +95,25 @@ class Codec:
         return self._encode(df, len(df), rng)[0]
 
     def encode_given(
-        self, df: pd.DataFrame, num_rows: int, rng: np.random.Generator
+        self, df: pd.DataFrame, num_rows: int, rng: np.random.Generator, first: int = 0
     ) -> tuple[Records, np.ndarray]:
         """Records of a table that may lack columns, and which tokens it gives: bool [tokens].
 
         Cells become what the schema says, as `conform` does. A column with one value throughout
-        is a condition: InputError where the model can never generate it.
+        is a condition: InputError where the model can never generate it. first: the number of the
+        first row, if these are a piece of a longer table; the rng is that of the whole.
         """
         given = {name: _conform_given(df[name], self.schema[name]) for name in df.columns}
         for coder in self.coders:
             if coder.name in given and given[coder.name].nunique(dropna=False) == 1:
                 _check_condition(given[coder.name], coder, self.schema[coder.name])
-        return self._encode(pd.DataFrame(given), num_rows, rng)
+        return self._encode(pd.DataFrame(given), num_rows, rng, first)
 
     def _encode(
-        self, df: pd.DataFrame, num_rows: int, rng: np.random.Generator
+        self, df: pd.DataFrame, num_rows: int, rng: np.random.Generator, first: int = 0
     ) -> tuple[Records, np.ndarray]:
         continuous_parts, categorical_parts, tokens = self._parts
-        encoded, rngs = {}, rng.spawn(len(self.coders))
+        encoded, rngs = {}, self._spawn(rng, first)
         for i, (coder, column) in enumerate(zip(self.coders, self.schema.features, strict=True)):
             if column.name in df.columns:
                 encoded[i] = coder.encode(to_values(df[column.name], column), rngs[i])
@@ -131,15 +132,28 @@ class Codec:
                 continuous[:, j] = encoded[i][1]
         return Records(continuous, categorical), known
 
-    def decode(self, records: Records, rng: np.random.Generator) -> pd.DataFrame:
-        """A table with the schema's columns, order and dtypes; the entity gets fresh ids."""
+    def _spawn(self, rng: np.random.Generator, first: int) -> list[np.random.Generator]:
+        """One stream per coder, which takes one number per row, from row `first` on.
+
+        So a row depends neither on the other columns nor on which rows are asked for.
+        """
+        rngs = rng.spawn(len(self.coders))
+        for one in rngs:
+            one.bit_generator.advance(first)
+        return rngs
+
+    def decode(self, records: Records, rng: np.random.Generator, first: int = 0) -> pd.DataFrame:
+        """A table with the schema's columns, order and dtypes; ids are fresh.
+
+        first: the number of the first row, as of `encode_given`. No dtype depends on the rows.
+        """
         continuous_parts, categorical_parts, _ = self._parts
         num_rows = len(records.continuous)
         scores = {i: records.continuous[:, j] for j, (i, _) in enumerate(continuous_parts)}
         codes: dict[int, list] = {}
         for j, (i, code, _, _) in enumerate(categorical_parts):
             codes.setdefault(i, []).append((code, records.categorical[:, j]))
-        columns, rngs = {}, rng.spawn(len(self.coders))  # so that a row does not depend on others
+        columns, rngs = {}, self._spawn(rng, first)
         for i, (coder, column) in enumerate(zip(self.coders, self.schema.features, strict=True)):
             parts = [values for _, values in sorted(codes.get(i, []), key=lambda part: part[0])]
             if isinstance(coder, NumericCoder):
@@ -149,10 +163,11 @@ class Codec:
                 values = coder.decode(np.stack(parts, axis=1), rngs[i])
             else:
                 values = coder.decode(parts[0] if parts else np.zeros(num_rows, int), rngs[i])
-            columns[column.name] = to_dtype(values, column)
+            whole_days = isinstance(coder, NumericCoder) and coder.is_whole
+            columns[column.name] = to_dtype(values, column, coder.has_missing, whole_days)
         for column in self.schema.columns:
-            if column.kind == "entity":
-                columns[column.name] = fresh_ids(num_rows, column)
+            if column.kind in ID_KINDS:
+                columns[column.name] = fresh_ids(num_rows, column, first)
         return pd.DataFrame(columns)[list(self.schema.names)]
 
     def notes(self) -> list[str]:

@@ -11,12 +11,14 @@ import pandas as pd
 from pandas.api import types
 
 from synthdiff._validate import input_error
-from synthdiff.data.schema import Column, Schema
+from synthdiff.data.dtypes import FIRST_DAY, LAST_DAY, count_days
+from synthdiff.data.schema import ID_KINDS, Column, Schema
 from synthdiff.data.table import as_text
 
 # The text dtype of this pandas: "str" from pandas 3 on, "object" before.
 TEXT = pd.Series([""]).dtype
 DATE_PATTERN = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?(Z|[+-]\d{2}:?\d{2})?"
+MAX_NUMBER = 1e150  # squares of larger numbers are no float64 any more
 _TRUTH = dict.fromkeys(("true", "t", "yes", "y", "1"), 1.0)
 _TRUTH |= dict.fromkeys(("false", "f", "no", "n", "0"), 0.0)
 
@@ -67,17 +69,21 @@ def conform(df: pd.DataFrame, schema: Schema) -> pd.DataFrame:
 
 
 def check_header(df: pd.DataFrame) -> None:
-    """Raises InputError unless the column names are distinct strings."""
+    """Raises InputError unless the column names are distinct strings that are not blank."""
     for name in df.columns:
         if not isinstance(name, str):
             raise input_error(f"column {name!r}", "name is not text", "rename it to a string")
+        if not name.strip():
+            raise input_error(f"column {name!r}", "name is blank", "rename it")
     if not df.columns.is_unique:
         name = df.columns[df.columns.duplicated()][0]
         raise input_error(f"column {name!r}", "appears twice in the table", "rename or drop one")
 
 
 def plain(value: object) -> object:
-    """A numpy scalar as the Python one, which prints as people write it."""
+    """A numpy scalar as the Python one, which prints as people write it; a date as ISO text."""
+    if isinstance(value, pd.Timestamp):  # its own repr fails beyond year 9999
+        return str(value.to_numpy())
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -90,8 +96,8 @@ def coerce(values: pd.Series, column: Column) -> tuple[pd.Series, list[Problem]]
     if column.kind == "code_set":
         return _code_sets(values, column), []
     values = blank_to_missing(values)
-    if column.kind == "entity":
-        return values, []
+    if column.kind in ID_KINDS:
+        return _ids(values)
     if column.kind in ("continuous", "integer"):
         return _numbers(values, column)
     if column.kind == "datetime":
@@ -138,10 +144,20 @@ def parse_datetimes(values: pd.Series) -> pd.Series:
     return dates.dt.tz_convert(None)
 
 
+def _ids(values: pd.Series) -> tuple[pd.Series, list[Problem]]:
+    if not types.is_object_dtype(values.dtype):
+        return values, []
+    nested = values.map(lambda cell: isinstance(cell, Collection) and not isinstance(cell, str))
+    nested = nested.to_numpy(bool)
+    problem = Problem("not_an_id", nested, "is a collection", "use text or whole numbers")
+    return values.mask(nested), [problem] if nested.any() else []
+
+
 def _numbers(values: pd.Series, column: Column) -> tuple[pd.Series, list[Problem]]:
     numbers = parse_numbers(values)
     floats = numbers.to_numpy(np.float64, na_value=np.nan)
     infinite = np.isinf(floats)
+    huge = np.isfinite(floats) & (np.abs(floats) > MAX_NUMBER)
     bad = values.notna().to_numpy() & np.isnan(floats)
     broken = np.zeros(len(values), bool)
     if column.kind == "integer":
@@ -150,11 +166,12 @@ def _numbers(values: pd.Series, column: Column) -> tuple[pd.Series, list[Problem
     problems = [
         Problem("mixed_type", bad, "is not a number", f"correct {word!r} or make it missing"),
         Problem("infinite", infinite, "is infinite", "make it missing or a finite number"),
+        Problem("huge", huge, f"is beyond {MAX_NUMBER:g}", "use another unit or make it missing"),
         Problem("not_whole", broken, "is not whole", "round it or use kind 'continuous'"),
     ]
     problems = [problem for problem in problems if problem.where.any()]
     if problems:
-        numbers = pd.Series(floats, values.index).mask(bad | infinite | broken)
+        numbers = pd.Series(floats, values.index).mask(bad | infinite | huge | broken)
     return _cast(numbers, column), problems
 
 
@@ -189,8 +206,13 @@ def _pandas_dtype(column: Column) -> object:
 def _datetimes(values: pd.Series) -> tuple[pd.Series, list[Problem]]:
     dates = parse_datetimes(values)
     bad = (values.notna() & dates.isna()).to_numpy()
+    far = ~dates.isna().to_numpy() & ~count_days(dates).between(FIRST_DAY, LAST_DAY).to_numpy()
     fix = "write it as YYYY-MM-DD, or make it missing"
-    return dates, [Problem("bad_date", bad, "is not an ISO date", fix)] if bad.any() else []
+    problems = [
+        Problem("bad_date", bad, "is not an ISO date", fix),
+        Problem("bad_date", far, "is not in the years 1 to 9999", fix),
+    ]
+    return dates.mask(far), [problem for problem in problems if problem.where.any()]
 
 
 def _booleans(values: pd.Series, column: Column) -> tuple[pd.Series, list[Problem]]:

@@ -19,12 +19,15 @@ from synthdiff.data.conform import (
     parse_numbers,
     plain,
 )
-from synthdiff.data.schema import Column, Schema
+from synthdiff.data.dtypes import count_days
+from synthdiff.data.schema import ID_KINDS, Column, Schema
+from synthdiff.data.table import as_text, find_formulas
 
 # Below MIN_RECORDS nothing can be learned; below FEW_RECORDS no privacy audit has any power.
 MIN_RECORDS = 20
 FEW_RECORDS = 200
 RARE_CLASS = 20
+MAX_EXACT = 2**53  # from here on float64 skips whole numbers
 # Share of distinct values, one row per patient, from which a column looks like an identifier;
 # a measured whole number may well reach 0.9.
 ID_SHARE = {"categorical": 0.9, "integer": 0.99}
@@ -62,6 +65,9 @@ def examine(df: pd.DataFrame, schema: Schema) -> list[Finding]:
         if name not in df.columns:
             message, fix = "is in the schema, not in the table", "add it, or edit the schema"
             findings.append(Finding("error", name, "absent_column", message, fix))
+    for name in pd.Index(schema.names)[find_formulas(pd.Series(schema.names))]:
+        message, fix = "its name begins as a spreadsheet formula", "rename it"
+        findings.append(Finding("warning", name, "formula", message, fix))
     for name in df.columns:
         if name not in schema.names:
             message, fix = (
@@ -101,7 +107,7 @@ def _check_size(df: pd.DataFrame, schema: Schema) -> Iterator[Finding]:
     unit, count = "rows", len(df)
     if schema.entity in df.columns:
         ids = blank_to_missing(df[schema.entity])
-        unit, count = f"patients in column {schema.entity!r}", ids.nunique()
+        unit, count = f"patients in column {schema.entity!r}", as_text(ids).nunique()
         if ids.isna().any():
             row = df.index[ids.isna()][0]
             message = f"id missing at row {row} ({int(ids.isna().sum())} in all)"
@@ -119,11 +125,11 @@ def _check_size(df: pd.DataFrame, schema: Schema) -> Iterator[Finding]:
 def _check_cells(
     raw: pd.Series, clean: pd.Series, column: Column, problems: Sequence[Problem]
 ) -> Iterator[Finding]:
-    if column.kind == "entity":
-        return
     problems = [*problems, *_outside_schema(clean, column)]
     for problem in problems:
         yield Finding("error", raw.name, problem.code, problem.describe(raw), problem.fix)
+    if column.kind in ID_KINDS:
+        return
     distinct = clean.dropna().unique()
     if len(distinct) == 0 and not problems:
         message = f"all {len(raw)} cells are missing"
@@ -133,6 +139,16 @@ def _check_cells(
         yield Finding("warning", raw.name, "constant", message, "drop it, it tells nothing")
     if column.is_categorical and not column.categories and is_text(clean):
         yield from _check_placeholders(clean)
+    if column.kind == "integer" and not problems:
+        large = clean[np.abs(clean.to_numpy(np.float64, na_value=np.nan)) >= MAX_EXACT]
+        if len(large):
+            message = f"value {plain(large.iloc[0])} at row {large.index[0]} is beyond 2**53"
+            fix = "such numbers come back rounded: if it is an id or a code, make it text"
+            yield Finding("warning", raw.name, "huge_integer", message, fix)
+    if is_text(clean) and (formulas := find_formulas(clean)).any():
+        message = f"value {clean[formulas].iloc[0]!r} begins as a spreadsheet formula"
+        fix = "reword it: the scan of a release refuses tables that hold it"
+        yield Finding("warning", raw.name, "formula", message, fix)
 
 
 def _outside_schema(clean: pd.Series, column: Column) -> Iterator[Problem]:
@@ -158,7 +174,7 @@ def _outside_schema(clean: pd.Series, column: Column) -> Iterator[Problem]:
     if column.is_numeric:
         numbers = clean
         if column.kind == "datetime":
-            numbers = (clean - pd.Timestamp(0)) / pd.Timedelta(days=1)
+            numbers = count_days(clean)
         numbers = numbers.to_numpy(np.float64, na_value=np.nan)
         low = -np.inf if column.lower is None else column.lower
         high = np.inf if column.upper is None else column.upper

@@ -129,6 +129,9 @@ def _looks_like_code_sets(known: pd.Series) -> bool:
 
 def _refuse_lists(known: pd.Series) -> None:
     nested = known.map(lambda cell: isinstance(cell, Collection) and not isinstance(cell, str))
+    if nested.any() and isinstance(known[nested].iloc[0], bytes):
+        problem = f"value {known[nested].iloc[0]!r} at row {known[nested].index[0]} is bytes"
+        raise input_error(f"column {known.name!r}", problem, "decode it to text, or drop it")
     if nested.any():
         problem = f"value {known[nested].iloc[0]!r} at row {known[nested].index[0]} is a collection"
         fix = "name the column in code_sets, or join the codes with ';'"

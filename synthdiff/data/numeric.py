@@ -84,6 +84,13 @@ class NumericCoder:
         return self.num_bins > 0
 
     @property
+    def is_whole(self) -> bool:
+        """Whether all that it makes are whole numbers, or whole days."""
+        ends = [end for end in (self.lower, self.upper) if end is not None]
+        stepped = (bool(self.step) and self.step % 1 == 0) or not self.has_continuous
+        return stepped and all(value % 1 == 0 for value in (*self.spikes, *ends))
+
+    @property
     def cardinality(self) -> int:
         """Categories of the gate: bins, spikes, missing; 0 where there is one bin only."""
         total = self.num_bins + len(self.spikes) + self.has_missing

@@ -6,19 +6,23 @@ import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from synthdiff._files import parse_json, write_atomically
 from synthdiff._validate import InputError, input_error
 
 VERSION = 1
 NUMERIC_KINDS = ("continuous", "integer", "datetime")
 CATEGORICAL_KINDS = ("categorical", "ordinal", "boolean")
-KINDS = (*NUMERIC_KINDS, *CATEGORICAL_KINDS, "code_set", "entity")
+ID_KINDS = ("entity", "group")
+KINDS = (*NUMERIC_KINDS, *CATEGORICAL_KINDS, "code_set", *ID_KINDS)
 
 
 @dataclass(frozen=True)
 class Column:
     """One column of the table.
 
-    kind: continuous, integer, datetime | categorical, ordinal, boolean | code_set | entity.
+    kind: continuous, integer, datetime | categorical, ordinal, boolean | code_set | entity | group.
+      A group says whose visits a row belongs to, where that is finer than the entity, which says
+      whose privacy it is: a person of a household.
     dtype: the pandas dtype that synthetic data gives back.
     categories: vocabulary (in order for ordinal); empty means "learn it from training rows".
       For a code_set it is the code vocabulary.
@@ -65,24 +69,33 @@ class Schema:
     """The columns in table order, with the roles the pipeline needs.
 
     target: column that utility tests predict. sensitive: columns that subgroup reports use.
+    order: column by which the rows of a group (or entity) are its visits; None: rows stand alone.
     """
 
     columns: tuple[Column, ...]
     target: str | None = None
     sensitive: tuple[str, ...] = ()
+    order: str | None = None
 
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise input_error(f"schema column {repeated[0]!r}", "appears twice", "rename one")
-        if sum(column.kind == "entity" for column in self.columns) > 1:
-            raise input_error("schema", "more than one entity column", "keep one entity column")
+        for kind in ID_KINDS:
+            if sum(column.kind == kind for column in self.columns) > 1:
+                raise input_error("schema", f"more than one {kind} column", "keep one of them")
         if not self.features:
             raise input_error("schema", "no column to model", "keep at least one non-entity column")
-        for role in filter(None, (self.target, *self.sensitive)):
+        for role in filter(None, (self.target, *self.sensitive, self.order)):
             if role not in names:
                 raise input_error("schema", f"no column named {role!r}", f"use one of {names}")
+        if (self.order or self.group) and not self.entity:
+            fix = "name the patient of a row as the entity"
+            raise input_error("schema", "visits without an entity column", fix)
+        if self.order and not (self[self.order].is_numeric or self[self.order].kind == "ordinal"):
+            where, problem = f"schema column {self.order!r}", "orders the visits but has no order"
+            raise input_error(where, problem, "use a number, a datetime or an ordinal column")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -94,9 +107,14 @@ class Schema:
         return next((column.name for column in self.columns if column.kind == "entity"), None)
 
     @property
+    def group(self) -> str | None:
+        """Name of the column that says whose visit a row is, where that is not the entity."""
+        return next((column.name for column in self.columns if column.kind == "group"), None)
+
+    @property
     def features(self) -> tuple[Column, ...]:
-        """The modelled columns: all but the entity."""
-        return tuple(column for column in self.columns if column.kind != "entity")
+        """The modelled columns: all but the ids."""
+        return tuple(column for column in self.columns if column.kind not in ID_KINDS)
 
     def __getitem__(self, name: str) -> Column:
         for column in self.columns:
@@ -130,21 +148,22 @@ class Schema:
                 Column(**{**fields, "categories": tuple(fields.get("categories", ()))})
                 for fields in data["columns"]
             )
-            return cls(columns, data.get("target"), tuple(data.get("sensitive", ())))
+            roles = (data.get("target"), tuple(data.get("sensitive", ())), data.get("order"))
+            return cls(columns, *roles)
         except (TypeError, KeyError) as error:
             raise InputError(
                 f"schema: {error}. Fix: see Column for the fields it takes."
             ) from error
 
     def save(self, path: str | Path) -> None:
-        Path(path).write_text(json.dumps(self.to_json(), indent=1))
+        write_atomically(path, json.dumps(self.to_json(), indent=1).encode(), private=True)
 
     @classmethod
     def load(cls, path: str | Path) -> Schema:
-        """Reads a schema file; raises InputError where it is not valid JSON."""
+        """Reads a schema file; raises InputError where there is none or it is not valid JSON."""
+        fix = "name a file that Schema.save wrote"
         try:
-            return cls.from_json(json.loads(Path(path).read_text()))
-        except json.JSONDecodeError as error:
-            raise InputError(
-                f"{path}: not JSON ({error}). Fix: write it with Schema.save."
-            ) from error
+            content = Path(path).read_bytes()
+        except OSError as error:
+            raise input_error(str(path), f"cannot be read ({error.strerror})", fix) from error
+        return cls.from_json(parse_json(path, content, fix))

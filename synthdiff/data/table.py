@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,12 +13,24 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
 
+from synthdiff._files import write_atomically
 from synthdiff._validate import InputError, input_error
 
 MISSING = ("NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "<NA>")
 TEXT_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")
+SHARD = re.compile(r"part-(\d+)-of-(\d+)\.parquet")
+# The last two of the first group are full-width: some spreadsheets take them for = and @.
+_FORMULA = r"[=@＝＠]|[-+－＋].*([A-Za-z_.]\(|[|!])"
+# First bytes of what people rename to .csv, what it is, and how to get at the table.
+_MAGIC = (
+    (b"PAR1", "a Parquet file", "rename it to .parquet"),
+    (b"PK\x03\x04", "an Excel file or a zip archive", "save the sheet as CSV, or unpack it"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel file", "save the sheet as CSV"),
+    (b"\x1f\x8b", "compressed by gzip", "rename it to .csv.gz"),
+)
 # Stands for "" while pandas writes, which would leave "" and missing alike.
 _EMPTY = "\ue000"
 
@@ -26,7 +38,7 @@ _EMPTY = "\ue000"
 def read_table(
     path: str | Path, *, missing: Sequence[str] = MISSING, encoding: str = "utf-8"
 ) -> pd.DataFrame:
-    """Reads .csv, .tsv (also .gz) or .parquet into a DataFrame.
+    """Reads .csv, .tsv (also .gz), .parquet or a folder of shards; column names are trimmed.
 
     In text files cells are trimmed, and a cell is missing if it is empty or one of `missing`; a
     quoted empty cell ("") stays an empty string, which a code set reads as "no codes" and every
@@ -35,22 +47,22 @@ def read_table(
     "None" is not in the default `missing` because it often means "not measured".
 
     Args:
-      path: the file; the delimiter (comma, semicolon, tab or |) is read off its header.
+      path: the file or folder; the delimiter (comma, semicolon, tab or |) is read off its header.
       missing: cells that mean "missing".
       encoding: of a text file.
 
     Raises:
-      InputError: no such file, unknown suffix, empty, ragged, badly encoded or repeated header.
+      InputError: no such file, unknown suffix, content of another kind than the suffix says,
+        empty, ragged, badly encoded, NUL bytes, an open quote, or a header with repeated or no
+        names; shards missing.
     """
     path = Path(path)
+    if path.is_dir():
+        return _read_shards(path)
     if not path.is_file():
         raise input_error(str(path), "no such file", "check the path")
     if path.name.lower().endswith(PARQUET_SUFFIXES):
-        try:
-            return pd.read_parquet(path)
-        except (pa.ArrowException, OSError) as error:
-            fix = "save the table again as Parquet or CSV"
-            raise input_error(str(path), f"not a readable Parquet file ({error})", fix) from error
+        return _read_parquet(path)
     if not path.name.lower().endswith(TEXT_SUFFIXES):
         raise _unknown_suffix(path)
     try:
@@ -65,7 +77,8 @@ def write_table(df: pd.DataFrame, path: str | Path) -> None:
     """Writes .csv, .tsv (also .gz) or .parquet; `read_table` gives the same values back.
 
     An empty string is written as "" and a missing value as nothing. Text that a spreadsheet would
-    run as a formula (=, +, - or @ first) is written as it is. The same table gives the same bytes.
+    run as a formula (see `find_formulas`) is written as it is; the scan of a release refuses it.
+    The same table gives the same bytes. The file appears whole or not at all.
     """
     path = Path(path)
     name = path.name.lower()
@@ -73,10 +86,11 @@ def write_table(df: pd.DataFrame, path: str | Path) -> None:
         raise _unknown_suffix(path)
     if name.endswith(PARQUET_SUFFIXES):
         try:
-            df.to_parquet(path, index=False)
+            data = df.to_parquet(None, index=False)
         except (pa.ArrowException, TypeError, ValueError) as error:
             fix = "give each column one type (see conform)"
             raise input_error(str(path), f"cannot store the table ({error})", fix) from error
+        write_atomically(path, data)
         return
     text = df.copy(deep=False)
     for column in text.columns[(text == "").any()]:
@@ -85,7 +99,28 @@ def write_table(df: pd.DataFrame, path: str | Path) -> None:
     data = text.to_csv(None, index=False, sep=delimiter, lineterminator="\n")
     data = data.replace(_EMPTY, '""').encode()
     # Without the usual time stamp, so that equal tables give equal files.
-    path.write_bytes(gzip.compress(data, mtime=0) if name.endswith(".gz") else data)
+    write_atomically(path, gzip.compress(data, mtime=0) if name.endswith(".gz") else data)
+
+
+def name_shard(number: int, total: int) -> str:
+    """The file name of one shard of a table."""
+    return f"part-{number:05d}-of-{total:05d}.parquet"
+
+
+def _read_shards(folder: Path) -> pd.DataFrame:
+    """The whole table, in order."""
+    found = [match for path in folder.iterdir() if (match := SHARD.fullmatch(path.name))]
+    totals = {int(match[2]) for match in found}
+    if len(totals) != 1:
+        problem = "holds shards of several tables" if totals else "holds no part-*.parquet"
+        raise input_error(str(folder), problem, "name a folder of one finished table")
+    (total,) = totals
+    missing = sorted(set(range(total)) - {int(match[1]) for match in found})
+    if missing:
+        problem = f"{len(missing)} of {total} shards are missing, the first is {missing[0]}"
+        raise input_error(str(folder), problem, "run the same command again to finish it")
+    parts = [read_table(folder / name_shard(number, total)) for number in range(total)]
+    return pd.concat(parts, ignore_index=True)
 
 
 def codes_from_long(long: pd.DataFrame, entity: str, code: str, delimiter: str = ";") -> pd.Series:
@@ -133,28 +168,79 @@ def as_text(values: pd.Series) -> pd.Series:
     return cells.mask(values.isna(), np.nan)
 
 
+def find_formulas(cells: pd.Series) -> pd.Series:
+    """Which cells a spreadsheet would run when it opens the CSV file: boolean [rows].
+
+    = and @ first make any cell a formula. + and - first also stand before plain text ("+/-",
+    "-5 to 0"), which does nothing: they count where a function, a program or another sheet is
+    called. Numbers such as -5 never count.
+    """
+    if pd.api.types.is_numeric_dtype(cells.dtype):
+        return pd.Series(False, cells.index)
+    return as_text(cells).str.match(_FORMULA).fillna(False).astype(bool)
+
+
 def _unknown_suffix(path: Path) -> InputError:
     known = ", ".join(TEXT_SUFFIXES + PARQUET_SUFFIXES)
     return input_error(str(path), f"unknown file type {path.suffix!r}", f"use one of {known}")
 
 
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        _clean_names(path, pq.read_schema(path).names)
+        cells = pq.read_table(path)
+        _refuse_nul(path, cells)
+        df = cells.to_pandas(date_as_object=False)  # Python's own dates begin with year 1
+    except (pa.ArrowException, OSError) as error:
+        fix = "save the table again as Parquet or CSV"
+        raise input_error(str(path), f"not a readable Parquet file ({error})", fix) from error
+    # An index with names was columns before someone grouped or joined; another one is row numbers.
+    df = df.reset_index(drop=all(name is None for name in df.index.names))
+    return df.set_axis(_clean_names(path, list(map(str, df.columns))), axis=1)
+
+
+def _clean_names(path: Path, names: Sequence[str]) -> list[str]:
+    """Trimmed column names; raises InputError for those that would be empty or equal."""
+    clean = [name.strip() for name in names]
+    for name in clean:
+        if not name:
+            fix = "name it, or save the table without its row index"
+            raise input_error(str(path), "a column has no name", fix)
+        if clean.count(name) > 1:
+            raise input_error(str(path), f"column {name!r} appears twice", "rename one")
+    return clean
+
+
+def _refuse_other_formats(path: Path, start: bytes, encoding: str) -> None:
+    """Raises InputError where the first bytes are those of something else than text."""
+    for magic, problem, fix in _MAGIC:
+        if start.startswith(magic):
+            raise input_error(str(path), f"is {problem}", fix)
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")) and encoding.lower().startswith("utf-8"):
+        raise input_error(
+            str(path), "is UTF-16 text", 'save it as UTF-8, or pass encoding="utf-16"'
+        )
+    if start[:1000].lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<table")):
+        raise input_error(str(path), "is a web page or XML", "save the table in it as CSV")
+
+
 def _read_cells(path: Path, encoding: str) -> pa.Table:
     """All cells as text; only unquoted empty cells are null."""
     with pa.input_stream(path, compression="detect") as stream:
-        start = stream.read(1 << 20).decode(encoding, errors="ignore").lstrip("\ufeff")
+        start = stream.read(1 << 20)
+    _refuse_other_formats(path, start, encoding)
+    start = start.decode(encoding, errors="ignore").lstrip("\ufeff")
     header = start.lstrip("\r\n").partition("\n")[0]
+    if "\0" in header:
+        problem = "the header holds NUL bytes, so this is no UTF-8 text"
+        raise input_error(str(path), problem, "write the table again as UTF-8 text")
     delimiter = max(",;\t|", key=header.count)
     parse = pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
     # Only a single thread counts rows for its error messages.
     read = pa_csv.ReadOptions(encoding=encoding, use_threads=False)
     with pa_csv.open_csv(path, read_options=read, parse_options=parse) as reader:
         names = reader.schema.names
-    for name in names:
-        if not name.strip():
-            fix = "name it, or save the table without its row index"
-            raise input_error(str(path), "a column has no name", fix)
-        if names.count(name) > 1:
-            raise input_error(str(path), f"column {name!r} appears twice", "rename one")
+    clean = _clean_names(path, names)
     convert = pa_csv.ConvertOptions(
         column_types={name: pa.string() for name in names},
         null_values=[""],
@@ -162,7 +248,31 @@ def _read_cells(path: Path, encoding: str) -> pa.Table:
         quoted_strings_can_be_null=False,
     )
     cells = pa_csv.read_csv(path, read_options=read, parse_options=parse, convert_options=convert)
-    return cells.rename_columns([name.strip() for name in names])
+    cells = cells.rename_columns(clean)
+    _refuse_nul(path, cells)
+    _refuse_open_quote(path, cells)
+    return cells
+
+
+def _refuse_nul(path: Path, cells: pa.Table) -> None:
+    for field in cells.schema:
+        text = pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+        if text and pc.any(pc.match_substring(cells[field.name], "\0")).as_py():
+            fix = "take them out: no CSV file can hold them"
+            raise input_error(f"{path}, column {field.name!r}", "holds NUL bytes", fix)
+
+
+def _refuse_open_quote(path: Path, cells: pa.Table) -> None:
+    """An open quote makes one cell of the rest of the file: the last one, over several lines."""
+    last = cells.column(cells.num_columns - 1)
+    if not len(last) or "\n" not in (last[-1].as_py() or ""):
+        return
+    with pa.input_stream(path, compression="detect") as stream:
+        quotes = stream.read().count(b'"')
+    if quotes % 2:
+        problem = f"column {cells.column_names[-1]!r}: a quote is opened and never closed"
+        fix = 'close the quote, or double it ("") inside a quoted cell'
+        raise input_error(str(path), problem, fix)
 
 
 def _typed(cells: pa.ChunkedArray, missing: Sequence[str]) -> pd.Series:
@@ -212,9 +322,4 @@ def write_json(path: str | Path, content: object, *, private: bool = False) -> N
 
     private: only the owner may read it (mode 0600), from the first byte on.
     """
-    path = Path(path)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.unlink(missing_ok=True)
-    temporary.touch(mode=0o600 if private else 0o666)
-    temporary.write_text(json.dumps(content, indent=1, sort_keys=False) + "\n")
-    os.replace(temporary, path)
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode(), private=private)

@@ -57,14 +57,13 @@ def detection_auc(
     other: pd.DataFrame,
     schema: Schema,
     seed: int,
-    *,
-    other_has_patients: bool = False,
 ) -> dict:
     """AUC interval of "this row is synthetic": 0.5 cannot be told apart, 1 always can.
 
     real: rows the generator has never seen (the test part). Both sides are cut to the smaller
-    size, at most 10,000 rows. Rows of a real patient stay in one fold and count as one cluster
-    in the interval; so do those of `other` where it is real too (`other_has_patients`).
+    size, at most 10,000 rows. Rows of a patient stay in one fold and count as one cluster in the
+    interval, on both sides: a model that sees one visit of a patient knows the others. Where
+    `other` names fewer patients than there are folds, each of its rows is a patient of its own.
     """
     size = min(len(real), len(other), _MAX_ROWS)
     if size < _MIN_ROWS:
@@ -74,7 +73,9 @@ def detection_auc(
     other = other.iloc[rng.permutation(len(other))[:size]]
     features = Featurizer.fit(real, schema)
     real_groups = patient_numbers(real, schema)
-    other_groups = patient_numbers(other, schema) if other_has_patients else np.arange(size)
+    other_groups = patient_numbers(other, schema)
+    if other_groups.max() < _FOLDS - 1:
+        other_groups = np.arange(size)
     other_scores, real_scores = cross_fitted_scores(
         features.transform(other, "tree"),
         features.transform(real, "tree"),

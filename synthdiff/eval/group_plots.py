@@ -1,4 +1,4 @@
-"""Figures of groups of patients and of codes, each returned as a data URI of an SVG."""
+"""Figures of groups of patients, of codes and of visits, each returned as a data URI of an SVG."""
 
 from __future__ import annotations
 
@@ -69,6 +69,23 @@ def plot_groups(levels: Mapping[str, Mapping], score: str | None, label: str) ->
         _draw_rows(axes[2], names, pair, 1)
         axes[2].set_xlabel(label)
     axes[0].set_yticks(np.arange(len(names)), names)
+    return encode(figure)
+
+
+@mpl.rc_context(STYLE)
+def plot_persistence(columns: Mapping[str, Mapping[str, float]]) -> str:
+    """How much a visit resembles the one before, one row per column, real against synthetic.
+
+    columns: {name: {"train", "synthetic"}}, correlations or shares.
+    """
+    figure = Figure(figsize=(6.2, 0.9 + 0.26 * len(columns)), layout="constrained")
+    axes = figure.add_subplot()
+    values = list(columns.values())
+    pair = [(_pick(values, "train"), REAL), (_pick(values, "synthetic"), SYNTHETIC)]
+    _draw_rows(axes, [shorten(name) for name in columns], pair, 1)
+    axes.set_yticks(np.arange(len(columns)), [shorten(name) for name in columns])
+    axes.set(xlabel="resemblance to the visit before (0 none, 1 the same)")
+    axes.set_xlim(right=1.0)
     return encode(figure)
 
 

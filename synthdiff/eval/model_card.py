@@ -55,6 +55,8 @@ def _describe_data(manifest: Mapping, schema: Schema) -> list[str]:
         "target": schema.target or "none",
         "sensitive": ", ".join(schema.sensitive) or "none",
     }
+    if schema.order:
+        facts["rows are visits, in the order of"] = schema.order
     kinds = {kind: [c.name for c in schema.columns if c.kind == kind] for kind in KINDS}
     facts |= {f"{len(names)} {kind}": ", ".join(names) for kind, names in kinds.items() if names}
     return [f"- {name}: {fact}" for name, fact in facts.items()]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from synthdiff._files import explain_writing, make_folder, write_atomically
 from synthdiff.data.schema import Schema
 from synthdiff.data.table import write_json, write_table
 from synthdiff.eval.card import write_card
@@ -84,11 +85,11 @@ def write_release(
     folder = Path(folder)
     staging = folder.with_name(folder.name + ".staging")
     for old in (staging, folder):
-        shutil.rmtree(old, ignore_errors=True)
+        _take_back(old)
     decision = decide_release(audit, tables, schema, accept)
     if decision.refusals:
         return decision.refusals
-    staging.mkdir(mode=0o700, parents=True)
+    make_folder(staging, private=True)
     try:
         shown = redact(audit)
         write_table(tables["synthetic"], staging / "synthetic.csv")
@@ -96,15 +97,27 @@ def write_release(
         write_page(staging / "report.html", shown)
         hashes = {path.name: hash_file(path) for path in sorted(staging.iterdir())}
         card = write_card(decision.gates, decision.accepted, shown, manifest, schema, hashes)
-        (staging / "card.md").write_text(card, encoding="utf-8")
+        write_atomically(staging / "card.md", card.encode())
         real = pd.concat([tables[part] for part in ("train", "test", "reference")])
         findings = scan_folder(staging, real, tables["train"], schema)
         if not findings:
-            os.replace(staging, folder)
-            folder.chmod(0o755)
+            with explain_writing(folder):
+                staging.chmod(0o755)
+                os.replace(staging, folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return [_describe(finding) for finding in findings]
+
+
+def _take_back(folder: Path) -> None:
+    """Removes a folder: it is there with all its files, or not at all."""
+    gone = folder.with_name(folder.name + ".removed")
+    with explain_writing(folder):
+        if gone.exists():
+            shutil.rmtree(gone)
+        if folder.exists():
+            os.replace(folder, gone)
+            shutil.rmtree(gone)
 
 
 def _describe(finding: Finding) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from synthdiff.data.conform import conform
 from synthdiff.data.schema import Schema
-from synthdiff.data.table import as_text, read_table
+from synthdiff.data.table import as_text, find_formulas, read_table
 from synthdiff.eval.features import numeric_values, patient_numbers, row_keys
 
 TABLES = (".csv", ".parquet")
@@ -62,9 +62,9 @@ def scan_folder(
 
 
 def _real_ids(real: pd.DataFrame, schema: Schema) -> set[str]:
-    if schema.entity is None:
-        return set()
-    return set(as_text(real[schema.entity]).dropna())
+    """Ids of patients, and of the groups of visits, in the real tables."""
+    named = [name for name in (schema.entity, schema.group) if name]
+    return {cell for name in named for cell in as_text(real[name]).dropna()}
 
 
 def _rare_extremes(train: pd.DataFrame, schema: Schema) -> dict[str, list[float]]:
@@ -106,23 +106,24 @@ def _find_code(path: Path) -> Iterator[tuple[str, str]]:
 def _search_table(
     path: Path, ids: set[str], extremes: dict, train: pd.DataFrame, schema: Schema
 ) -> Iterator[tuple[str, str]]:
-    raw = read_table(path)
+    raw, named = read_table(path), (schema.entity, schema.group)
+    if find_formulas(pd.Series(raw.columns)).any():
+        yield "code", "a column name begins as a spreadsheet formula"
     for name in raw.columns:
         cells = as_text(raw[name])
-        if schema.entity is None or name == schema.entity or not _is_number(raw[name]):
+        if schema.entity is None or name in named or not _is_number(raw[name]):
             count = int(cells.isin(ids).sum())
             if count:
                 yield "identifier", f"{count} cells of column {name!r} are ids of real patients"
-        formulas = int(cells.str.match(r"[=@\t\r]").fillna(False).astype(bool).sum())
-        if formulas:
+        if formulas := int(find_formulas(raw[name]).sum()):
             yield "code", f"{formulas} cells of column {name!r} begin as a spreadsheet formula"
     if any(column.name not in raw for column in schema.features):
         yield "unknown table", "its columns are not those of the schema, so it cannot be compared"
         return
     keys = row_keys(train, schema)
     levels, counts = np.unique(keys, return_counts=True)
-    entity = [] if schema.entity is None or schema.entity in raw else [schema.entity]
-    table = conform(raw.assign(**dict.fromkeys(entity, 0)), schema)
+    absent = [name for name in named if name is not None and name not in raw]
+    table = conform(raw.assign(**dict.fromkeys(absent, 0)), schema)
     rows = np.flatnonzero(np.isin(row_keys(table, schema), levels[counts == 1]))
     if len(rows):
         yield "real row", f"{len(rows)} rows, the first at {rows[0]}, are rows of one real patient"

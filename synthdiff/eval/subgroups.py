@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from synthdiff.data.schema import Column, Schema
+from synthdiff.data.schema import ID_KINDS, Column, Schema
 from synthdiff.eval.fairness import CONFIDENCE, Z, score_groups
 from synthdiff.eval.features import patient_numbers
 from synthdiff.eval.fidelity import shape_scores
@@ -108,7 +108,7 @@ def _describe_level(tables, ids, inside, column: Column, schema: Schema, seed: i
         columns = tuple(other for other in columns if other.name != column.name)
     if inside["synthetic"].sum() < MIN_GROUP_PATIENTS:
         result["shape"] = {"skipped": f"fewer than {MIN_GROUP_PATIENTS} synthetic rows"}
-    elif all(other.kind == "entity" for other in columns):
+    elif all(other.kind in ID_KINDS for other in columns):
         result["shape"] = {"skipped": "no other column"}
     else:
         parts = {part: df[inside[part]] for part, df in tables.items()}
@@ -120,7 +120,7 @@ def _describe_level(tables, ids, inside, column: Column, schema: Schema, seed: i
 def _evaluate_column(
     tables, ids, column: Column, schema: Schema, predictions: Predictions | dict, seed: int
 ) -> dict:
-    if column.kind in ("code_set", "entity"):
+    if column.kind in ("code_set", *ID_KINDS):
         return {"skipped": f"a column of kind {column.kind} has no levels to group by"}
     keys, order = level_keys({part: df[column.name] for part, df in tables.items()}, column)
     names, unnamed = name_levels(keys["train"], ids["train"], order)

@@ -16,7 +16,7 @@ from sklearn.ensemble import (
 )
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from synthdiff.data.schema import Schema
+from synthdiff.data.schema import ID_KINDS, Schema
 from synthdiff.eval.features import Featurizer, category_keys, fill_empty_columns, numeric_values
 from synthdiff.eval.statistics import auc
 
@@ -121,7 +121,7 @@ def why_no_target(schema: Schema) -> str | None:
     if schema.target is None:
         return "the schema names no target"
     kind = schema[schema.target].kind
-    if kind in ("code_set", "entity"):
+    if kind in ("code_set", *ID_KINDS):
         return f"a target of kind {kind} cannot be predicted"
     return "no column besides the target" if len(schema.features) < 2 else None
 

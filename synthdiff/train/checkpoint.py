@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
+import re
 import shutil
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from synthdiff._files import explain_writing, make_folder
 from synthdiff.train.state import TrainState
 
 
@@ -44,17 +49,43 @@ def _name(path) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
+@contextmanager
+def _explain_saving(folder: Path) -> Iterator[None]:
+    """Turns a full disk into an InputError; TensorStore has it as a ValueError with a number."""
+    with explain_writing(folder):
+        try:
+            yield
+        except ValueError as error:
+            number = re.search(r"os_error_code='(\d+)'", str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+
+
+def name_run(folder: Path) -> str:
+    """sha256 of what decides a run, its settings and codec; the same for every start of it."""
+    files = [folder / name for name in ("config.json", "codec.json")]
+    content = [path.read_bytes() for path in files if path.exists()]
+    return hashlib.sha256(b"".join(content)).hexdigest()
+
+
 class Checkpoints:
-    """Training states of one run, newest last.
+    """Training states of one run, newest last; for the first of several processes alone.
 
     Saving returns at once; a state becomes visible only when it is whole on disk. Restoring checks
     the hash of every leaf and falls back to the state before where the newest is damaged.
+    run: names the run; states of another one count as damaged.
     """
 
-    def __init__(self, folder: str | Path, *, keep: int = 2) -> None:
+    def __init__(self, folder: str | Path, *, keep: int = 2, run: str = "") -> None:
         logging.getLogger("absl").setLevel(logging.ERROR)
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
-        self._manager = ocp.CheckpointManager(Path(folder).absolute(), options=options)
+        folder = make_folder(Path(folder).absolute(), private=True)
+        self._run = run
+        alone = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep, create=False, multiprocessing_options=alone
+        )
+        self._manager = ocp.CheckpointManager(folder, options=options)
 
     def save(self, state: TrainState) -> None:
         """Starts writing the state under its own step; waits only for an earlier write."""
@@ -62,13 +93,14 @@ class Checkpoints:
         if step in self._manager.all_steps():
             return
         arrays = _flatten(state)
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(arrays),
-                check=ocp.args.JsonSave({"sha256": hash_tree(arrays)}),
-            ),
-        )
+        with _explain_saving(self._manager.directory):
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(arrays),
+                    check=ocp.args.JsonSave({"sha256": hash_tree(arrays), "run": self._run}),
+                ),
+            )
 
     def restore_latest(self, template: TrainState) -> TrainState | None:
         """The newest whole state, or None where there is none; warns of each damaged one."""
@@ -83,6 +115,8 @@ class Checkpoints:
                 )
                 if hash_tree(found.state) != found.check["sha256"]:
                     raise ValueError("the arrays do not match their hash")
+                if found.check.get("run", self._run) != self._run:
+                    raise ValueError("it is of another run")
             except Exception as error:  # Orbax raises many types for a damaged folder
                 reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
                 warnings.warn(
@@ -98,7 +132,7 @@ class Checkpoints:
         """Moves a damaged state out of the way, so that its step can be written again."""
         folder = Path(self._manager.directory)
         place = folder.with_name(f"{folder.name}_damaged") / str(step)
-        place.parent.mkdir(exist_ok=True)
+        make_folder(place.parent, private=True)
         if place.exists():
             shutil.rmtree(place)
         (folder / str(step)).rename(place)
@@ -107,5 +141,6 @@ class Checkpoints:
 
     def close(self) -> None:
         """Waits for the last write."""
-        self._manager.wait_until_finished()
+        with _explain_saving(self._manager.directory):
+            self._manager.wait_until_finished()
         self._manager.close()

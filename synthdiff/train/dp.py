@@ -13,6 +13,7 @@ floating-point Gaussians from a 64-bit counter-based generator as Gaussians.
 from __future__ import annotations
 
 import math
+import re
 import secrets
 import zlib
 from collections.abc import Callable
@@ -25,6 +26,7 @@ import numpy as np
 import optax
 from scipy.stats import binom
 
+from synthdiff._files import make_folder, write_atomically
 from synthdiff._validate import in_range, input_error, positive
 from synthdiff.diffusion.keys import record_keys
 from synthdiff.layout import Records
@@ -141,12 +143,15 @@ def draw_secret(path: Path | None) -> int:
     is readable by its owner only and no part of a release.
     """
     if path and path.exists():
-        return int(path.read_text(), 16)
+        content = path.read_text(errors="replace")
+        if not re.fullmatch(r"[0-9a-f]{32}", content):
+            fix = "restore the file, or begin again in an empty folder: the budget is spent anew"
+            raise input_error(str(path), "is damaged, not 32 hexadecimal digits", fix)
+        return int(content, 16)
     secret = secrets.randbits(128)
     if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(f"{secret:032x}")
+        make_folder(path.parent)
+        write_atomically(path, f"{secret:032x}".encode(), private=True)
     return secret
 
 

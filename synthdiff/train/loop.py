@@ -2,23 +2,49 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from synthdiff.train.checkpoint import Checkpoints
+from synthdiff.train.checkpoint import Checkpoints, name_run
 from synthdiff.train.metrics import append_metrics, drop_after
 from synthdiff.train.optim import TrainConfig
+from synthdiff.train.processes import any_process, is_first, share_first
 from synthdiff.train.state import TrainState
+
+TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h
 
 
 class TrainingDiverged(FloatingPointError):
     """The loss stopped being a number; the message names the step and the columns."""
+
+
+class Preempted(SystemExit):
+    """SIGTERM came and the state is saved; the exit status says that the same command goes on."""
+
+    def __init__(self) -> None:
+        super().__init__(TRY_AGAIN)
+
+
+@contextmanager
+def catch_sigterm() -> Iterator[threading.Event]:
+    """An event that SIGTERM sets instead of ending the process; only the main thread can."""
+    told = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield told
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: told.set())
+    try:
+        yield told
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def check_finite(first_step: int, metrics: dict, part_names: tuple[str, ...]) -> None:
@@ -54,22 +80,27 @@ def fit(
 
     run_steps(state, rows [k, batch]) advances k steps; rows_of(first_step, k) gives their rows.
     Chunks start at multiples of steps_per_call, so a resumed run repeats the same programs and
-    ends bit-equal. Without a folder nothing is written.
+    ends bit-equal. Without a folder nothing is written; of several processes only the first reads
+    and writes it. With a folder, SIGTERM in any process saves the state after the present chunk and
+    raises Preempted in all.
     """
-    checkpoints = Checkpoints(folder / "checkpoints") if folder else None
-    log = folder / "metrics.jsonl" if folder else None
+    writes = folder and is_first()
+    checkpoints = Checkpoints(folder / "checkpoints", run=name_run(folder)) if writes else None
+    log = folder / "metrics.jsonl" if writes else None
     if checkpoints:
         state = checkpoints.restore_latest(state) or state
         drop_after(log, int(state.step))
+    state = share_first(state)
     step, started, first = int(state.step), time.monotonic(), int(state.step)
     bar = tqdm(
         total=config.num_steps,
         initial=step,
         unit="step",
-        disable=not progress,
+        disable=not (progress and is_first()),
         mininterval=0.5 if sys.stderr.isatty() else 15.0,
     )
-    with bar, closing(checkpoints) if checkpoints else nullcontext():
+    saving = closing(checkpoints) if checkpoints else nullcontext()
+    with bar, saving, catch_sigterm() if folder else nullcontext(threading.Event()) as told:
         while step < config.num_steps:
             count = min(config.steps_per_call, config.num_steps - step)
             state, metrics = run_steps(state, rows_of(step, count))
@@ -80,9 +111,12 @@ def fit(
             seen = {k: float(metrics[k].mean()) for k in ("loss", "grad_norm") if k in metrics}
             bar.update(count)
             bar.set_postfix({name: f"{value:.4f}" for name, value in seen.items()})
+            stop = any_process(told.is_set())
             if checkpoints:
                 append_metrics(log, {"step": step, "rate": round(rate, 3)} | seen)
                 due = step % config.checkpoint_every < count
-                if due or step == config.num_steps:
+                if due or stop or step == config.num_steps:
                     checkpoints.save(state)
+            if stop and step < config.num_steps:
+                raise Preempted
     return state

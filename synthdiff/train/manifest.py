@@ -53,7 +53,7 @@ def _version_of(package: str) -> str | None:
 
 def describe_run(*, config: dict, data_hash: str | None, seeds: dict[str, int]) -> dict:
     """The manifest: config, versions, device, git revision, data hash, seeds, command, time."""
-    devices = jax.local_devices()
+    devices = jax.devices()
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
@@ -66,6 +66,7 @@ def describe_run(*, config: dict, data_hash: str | None, seeds: dict[str, int]) 
         "device": {
             "kind": devices[0].device_kind,
             "count": len(devices),
+            "processes": jax.process_count(),
             "cores": os.cpu_count(),
         },
         "differential_privacy": None,

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
+
+from synthdiff._files import explain_writing, write_atomically
 
 
 def read_metrics(path: str | Path) -> list[dict]:
-    """All whole rows of a metrics file; a line cut short by a kill is left out."""
+    """All whole rows of a metrics file; a line cut by a kill or damaged is left out."""
     rows = []
     if Path(path).exists():
-        for line in Path(path).read_text().splitlines():
+        for line in Path(path).read_text(errors="replace").splitlines():
             try:
-                rows.append(json.loads(line))
+                row = json.loads(line)
             except json.JSONDecodeError:
                 continue
+            if isinstance(row, dict) and isinstance(row.get("step"), int):
+                rows.append(row)
     return rows
 
 
 def drop_after(path: str | Path, step: int) -> None:
     """Removes rows that a resume from `step` will write again."""
     kept = [row for row in read_metrics(path) if row["step"] <= step]
-    temporary = Path(path).with_name(Path(path).name + ".tmp")
-    temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
-    os.replace(temporary, path)
+    write_atomically(path, "".join(json.dumps(row) + "\n" for row in kept).encode())
 
 
 def append_metrics(path: str | Path, row: dict) -> None:
     """Adds one row and hands it to the operating system at once."""
-    with open(path, "a") as file:
+    with explain_writing(path), open(path, "a") as file:
         file.write(json.dumps(row) + "\n")

@@ -1,4 +1,4 @@
-"""All devices of this process: the only file that names pmap."""
+"""All devices of the run, in one process or many: the only file that names pmap."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from synthdiff.train.step import AXIS
 def make_parallel_train(step: Callable, devices: Sequence[jax.Device] | None = None) -> Callable:
     """Builds `run(state, data, rows [k, batch, ...]) -> (state, metrics [k, ...])`.
 
-    k steps are one dispatch, each batch cut evenly over the devices. State and data are broadcast
-    (in_axes None), so neither ever has a device axis. Axes of `rows` beyond the batch, such as one
-    for models that are trained together, go to the step as they are.
+    k steps are one dispatch, each batch cut evenly over the devices, by default those of all
+    processes. Every process calls with the same whole batch and feeds its own devices their share.
+    State and data are broadcast (in_axes None), so neither ever has a device axis. Axes of `rows`
+    beyond the batch, such as one for models that are trained together, go to the step as they are.
     """
-    devices = list(devices or jax.local_devices())
+    devices = list(devices or jax.devices())
+    own = _find_own(devices)
 
     def many(state, data, rows, position):
         def body(state, rows_of_step):
@@ -39,7 +41,8 @@ def make_parallel_train(step: Callable, devices: Sequence[jax.Device] | None = N
                 f"Fix: use a multiple of {len(devices)}."
             )
         position = np.arange(batch_size, dtype=np.int32).reshape(len(devices), -1)
-        return mapped(state, data, rows.reshape(num_steps, len(devices), -1, *rest), position)
+        rows = rows.reshape(num_steps, len(devices), -1, *rest)
+        return mapped(state, data, rows[:, own], position[own])
 
     return run
 
@@ -48,28 +51,29 @@ def make_parallel_map(fn: Callable, devices: Sequence[jax.Device] | None = None)
     """Builds `run(params, extra [n, ...], first, block) -> host pytree [n, ...]` for sampling.
 
     fn(params, extra [block, ...], index [block]) is always compiled for one block per device, and
-    index counts records globally from `first`, so the rows do not depend on the device count.
-    The tail is padded and cut off.
+    index counts records globally from `first`. Blocks begin at multiples of their size, and what is
+    not asked for is padded and cut off, so a record's result depends neither on the device count
+    nor on the range that it is asked in. The devices are this process's own: it maps its own range.
     """
     devices = list(devices or jax.local_devices())
     mapped = jax.pmap(fn, in_axes=(None, 0, 0), devices=devices)
 
     def run(params, extra, first: int, count: int, block: int):
-        stride = block * len(devices)
+        stride, lead = block * len(devices), first % block
         chunks = []
-        for start in range(0, count, stride):
+        for start in range(-lead, count, stride):
             grid = (len(devices), block)
             index = first + start + np.arange(stride, dtype=np.int32).reshape(grid)
             piece = jax.tree.map(lambda x, s=start, g=grid: _take_padded(x, s, g), extra)
             chunks.append(jax.tree.map(np.asarray, mapped(params, piece, index)))
         joined = jax.tree.map(lambda *parts: np.concatenate([_merge(p) for p in parts]), *chunks)
-        return jax.tree.map(lambda x: x[:count], joined)
+        return jax.tree.map(lambda x: x[lead : lead + count], joined)
 
     return run
 
 
 def _take_padded(array: np.ndarray, start: int, shape: tuple[int, int]) -> np.ndarray:
-    rows = np.minimum(start + np.arange(shape[0] * shape[1]), len(array) - 1)
+    rows = np.clip(start + np.arange(shape[0] * shape[1]), 0, len(array) - 1)
     return np.asarray(array)[rows].reshape(*shape, *array.shape[1:])
 
 
@@ -77,9 +81,17 @@ def _merge(array: np.ndarray) -> np.ndarray:
     return array.reshape(-1, *array.shape[2:])
 
 
+def _find_own(devices: Sequence[jax.Device]) -> list[int]:
+    """The places of this process's devices among all."""
+    return [i for i, d in enumerate(devices) if d.process_index == jax.process_index()]
+
+
 def to_devices(tree, devices: Sequence[jax.Device] | None = None):
-    """Copies a pytree once to every device, so that later calls move nothing."""
-    devices = list(devices or jax.local_devices())
+    """Copies a pytree once to every device, so that later calls move nothing.
+
+    Every process must hold the same; each copies to its own devices.
+    """
+    devices = list(devices or jax.devices())
     copy = jax.pmap(
         lambda _, tree: jax.tree.map(jnp.asarray, tree),
         AXIS,  # the axis of training: under another name its program would compile twice
@@ -87,4 +99,4 @@ def to_devices(tree, devices: Sequence[jax.Device] | None = None):
         out_axes=None,
         devices=devices,
     )
-    return copy(np.zeros(len(devices)), tree)
+    return copy(np.zeros(len(_find_own(devices))), tree)

@@ -18,10 +18,12 @@ from synthdiff.data.sources.uci import TABLES, load_uci
 
 DATASETS = {  # name: loader(data_dir=..., **options) -> table and schema
     "rand_hie": lambda data_dir=None: load_rand_hie(),
+    "rand_hie_visits": lambda data_dir=None: load_rand_hie(visits=True),
     "diabetes130": load_diabetes130,
     "diabetes130_benchmark": load_diabetes130_benchmark,
     "brfss": load_brfss,
     "mimic": load_mimic,
+    "mimic_visits": partial(load_mimic, unit="visits"),
     "synthea": load_synthea,
     **{name: partial(load_uci, name) for name in TABLES},
 }

@@ -8,6 +8,7 @@ Both releases have open 100-patient demos with these layouts.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -41,18 +42,19 @@ def load_mimic(
 
     Args:
       data_dir: folder as above; a folder that holds it as mimic/ or mimic3_demo/ works too.
-      unit: "admission", or "patient" for one row each: the first admission's values, the last
-        discharge location, the union of the codes, the sum of `los_days`, whether any admission
-        ended in death, and `num_admissions`.
+      unit: "admission"; "visits" for the same, where a patient's admissions are its visits in
+        order of `days` since the first one (MIMIC shifts dates by patient); or "patient" for one
+        row each: the first admission's values, the last discharge location, the union of the
+        codes, the sum of `los_days`, whether any admission ended in death, and `num_admissions`.
 
     Raises:
       InputError: a file or a column is absent.
     """
-    one_of(("admission", "patient"), unit=unit)
+    one_of(("admission", "visits", "patient"), unit=unit)
     folder = _folder(data_dir)
     admissions = _admissions(folder)
-    key = "hadm_id" if unit == "admission" else "subject_id"
-    df = admissions if unit == "admission" else _per_patient(admissions)
+    key = "subject_id" if unit == "patient" else "hadm_id"
+    df = _per_patient(admissions) if unit == "patient" else admissions
     code_sets = []
     for name, table in CODE_TABLES.items():
         codes = _codes(folder, table)
@@ -63,6 +65,7 @@ def load_mimic(
     race = "ethnicity" if "ethnicity" in df else "race"
     columns = (
         Column("subject_id", "entity"),
+        *([count_column("days")] if unit == "visits" else []),
         public_column("gender", "categorical", ("F", "M")),
         public_column("age", "integer", (0, OLDEST)),
         *(Column(name, "categorical") for name in (race, "insurance", "admission_type")),
@@ -72,7 +75,8 @@ def load_mimic(
         *code_sets,
         public_column("hospital_expire_flag", "boolean", (0, 1)),
     )
-    return with_schema(df, columns, target="hospital_expire_flag", sensitive=("gender", race))
+    df, schema = with_schema(df, columns, "hospital_expire_flag", ("gender", race))
+    return df, replace(schema, order="days" if unit == "visits" else None)
 
 
 def _folder(data_dir: str | Path | None) -> Path:
@@ -121,7 +125,9 @@ def _admissions(folder: Path) -> pd.DataFrame:
         df[name] = pd.to_datetime(df[name])
     df["age"] = _age(df).clip(upper=OLDEST).astype("int64")
     df["los_days"] = (df["dischtime"] - df["admittime"]).dt.total_seconds() / 86_400
-    return df.sort_values(["subject_id", "admittime", "hadm_id"], ignore_index=True)
+    df = df.sort_values(["subject_id", "admittime", "hadm_id"], ignore_index=True)
+    start = df.groupby("subject_id")["admittime"].transform("min")
+    return df.assign(days=(df["admittime"].dt.normalize() - start.dt.normalize()).dt.days)
 
 
 def _age(df: pd.DataFrame) -> pd.Series:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from synthdiff._files import make_folder, parse_json
 from synthdiff._validate import input_error
 from synthdiff.data.table import write_json
 from synthdiff.eval.protocol.score import Scores
@@ -37,7 +38,7 @@ def score_draws(
     state = {"settings": settings, "seconds": dict.fromkeys(("train", "sample", "score"), 0.0)}
     state["samples"] = []
     if path.exists():
-        state = json.loads(path.read_text())
+        state = parse_json(path, path.read_bytes(), "remove the file to score all tables again")
         if state["settings"] != json.loads(json.dumps(settings)):
             raise input_error(str(path), "was begun with other flags", "name another folder")
     draw = None
@@ -51,6 +52,6 @@ def score_draws(
         clock.append(time.perf_counter())
         for stage, start, end in zip(state["seconds"], clock, clock[1:], strict=False):
             state["seconds"][stage] = round(state["seconds"][stage] + end - start, 2)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_json(path, state)
     return state | {"samples": state["samples"][:count]}

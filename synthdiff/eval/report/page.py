@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from synthdiff._files import write_atomically
 from synthdiff.data.schema import Schema
 from synthdiff.eval.report.codes import write_codes, write_diversity
 from synthdiff.eval.report.fidelity import write_fidelity
@@ -23,9 +24,10 @@ from synthdiff.eval.report.provenance import (
 )
 from synthdiff.eval.report.tiles import draw_tiles
 from synthdiff.eval.report.utility import write_utility
+from synthdiff.eval.report.visits import write_visits
 
 _SECTIONS = (
-    *("Limits", "Fidelity", "Utility", "Groups", "Diversity", "Codes"),
+    *("Limits", "Fidelity", "Utility", "Groups", "Diversity", "Codes", "Visits"),
     *("Privacy", "Training", "Provenance"),
 )
 
@@ -58,9 +60,10 @@ def write_report(
         write_groups(evaluation),
         write_diversity(evaluation),
         write_codes(evaluation),
+        write_visits(evaluation),
         write_privacy(audit),
         write_training(training),
         write_provenance(manifest, schema),
     )
     title = f"Synthetic data report: {find_fact(manifest, 'Data set')}"
-    Path(path).write_text(page(title, body), encoding="utf-8")
+    write_atomically(path, page(title, body).encode())

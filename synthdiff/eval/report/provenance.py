@@ -97,7 +97,7 @@ def _describe_values(column: Column) -> str:
 def write_provenance(manifest: Mapping, schema: Schema) -> Html:
     """Every setting of the manifest and every column of the schema."""
     settings = [(tag("code", key), text) for key, text in flatten(manifest) if key]
-    roles = {schema.entity: "patient", schema.target: "target"}
+    roles = {schema.entity: "patient", schema.target: "target", schema.order: "order of visits"}
     rows = []
     for column in schema.columns:
         role = [roles.get(column.name), "sensitive" if column.name in schema.sensitive else None]

@@ -1,0 +1,134 @@
+"""How long, how fast and how large: what the speed benchmarks measure, and against what.
+
+Arithmetic is counted by XLA on the network alone, which has no loop: its cost analysis counts the
+body of a loop once, however often it runs. Peak and bandwidth are measured in the same process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from synthdiff.layout import Layout, Records
+from synthdiff.models.config import make_network
+from synthdiff.synthesizer import Config
+
+ENOUGH_S = 0.05  # a call that takes this long hides what its dispatch costs
+LARGEST_MATRIX, LARGEST_ARRAY = 16_384, 2**28
+
+
+def measure_calls(call: Callable[[], object], repeats: int) -> dict[str, float]:
+    """Seconds of the first call, and median and 95th percentile of `repeats` later ones."""
+    seconds = []
+    for _ in range(1 + repeats):
+        started = time.perf_counter()
+        jax.block_until_ready(call())
+        seconds.append(time.perf_counter() - started)
+    p50, p95 = np.quantile(seconds[1:], [0.5, 0.95])
+    return {"first_s": seconds[0], "p50_s": float(p50), "p95_s": float(p95)}
+
+
+def compile_program(fn: Callable, *args: object) -> tuple[jax.stages.Compiled, dict[str, float]]:
+    """The program of fn(*args) on one device, and the seconds that tracing and compiling took."""
+    started = time.perf_counter()
+    lowered = jax.jit(fn).lower(*args)
+    traced = time.perf_counter()
+    compiled = lowered.compile()
+    times = {"trace_s": traced - started, "compile_s": time.perf_counter() - traced}
+    return compiled, times
+
+
+def measure_peak(dtype: str = "float32") -> float:
+    """FLOP/s of a square matrix product (2 n^3 operations), n doubled until a call is long."""
+    n, best, product = 1024, 0.0, jax.jit(jnp.dot)
+    while True:
+        a = jnp.full((n, n), 0.5, dtype)
+        seconds = measure_calls(lambda a=a: product(a, a), 5)["p50_s"]
+        best = max(best, 2.0 * n**3 / seconds)
+        if seconds > ENOUGH_S or n == LARGEST_MATRIX:
+            return best
+        n *= 2
+
+
+def measure_bandwidth() -> float:
+    """Bytes/s of a triad a + 2 b: two arrays read and one written, far larger than any cache."""
+    size, triad = 2**25, jax.jit(lambda a, b: a + 2.0 * b)
+    while True:
+        a, b = jnp.ones(size), jnp.zeros(size)
+        seconds = measure_calls(lambda a=a, b=b: triad(a, b), 5)["p50_s"]
+        if seconds > ENOUGH_S or size == LARGEST_ARRAY:
+            return 3.0 * a.nbytes / seconds
+        size *= 2
+
+
+def describe_limits(dtype: str) -> dict[str, float]:
+    """What this machine can do at most, as measured now."""
+    return {"peak_flops": measure_peak(dtype), "bandwidth": measure_bandwidth()}
+
+
+def count_flops(fn: Callable, *args: object) -> float:
+    """Floating-point operations of fn(*args) by XLA; refuses a loop, whose body counts once."""
+    lowered = jax.jit(fn).lower(*args)
+    if "stablehlo.while" in lowered.as_text():
+        raise ValueError("count_flops: the program has a loop. Fix: count its body, times its runs")
+    return float(lowered.cost_analysis()["flops"])
+
+
+def make_evaluation(config: Config, layout: Layout, batch: int) -> tuple[Callable, tuple]:
+    """`evaluate(network_params, *args)` and (network_params, *args): one network evaluation.
+
+    Everything is abstract: shapes to count and to compile with, no array.
+    """
+    init_fn, apply_fn = make_network(config.model, layout)
+    params = jax.eval_shape(init_fn, jax.random.key(0))["network"]
+    shapes = (batch, layout.num_continuous), (batch, layout.num_categorical)
+    visible = Records(*(jax.ShapeDtypeStruct(s, d) for s, d in zip(shapes, "fi", strict=True)))
+    known = Records(*(jax.ShapeDtypeStruct(s, bool) for s in shapes))
+    return apply_fn, (params, visible, jax.ShapeDtypeStruct((batch,), "f"), known)
+
+
+def count_gradient(config: Config, layout: Layout, batch: int) -> float:
+    """FLOP of the network forwards and backwards: the arithmetic of one training step."""
+    apply_fn, args = make_evaluation(config, layout, batch)
+
+    def total(params, *rest):
+        return sum(jnp.sum(leaf) for leaf in jax.tree.leaves(apply_fn(params, *rest)))
+
+    return count_flops(jax.value_and_grad(total), *args)
+
+
+def count_bytes(fn: Callable, *args: object) -> float:
+    """Bytes that the compiled program moves by XLA's estimate, which knows of no cache."""
+    return float(jax.jit(fn).lower(*args).compile().cost_analysis()["bytes accessed"])
+
+
+def reset_host_peak() -> float:
+    """Starts a new peak of this process's memory where Linux allows it; bytes held now."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    return read_host_peak()
+
+
+def read_host_peak() -> float:
+    """Peak resident bytes of this process since `reset_host_peak`, or since its start."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def read_device_peak() -> float | None:
+    """Peak bytes of the first device since the process began; None where it does not say."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    return stats.get("peak_bytes_in_use")
+
+
+def fit_slope(x: Sequence[float], y: Sequence[float]) -> float:
+    """Exponent s of y ~ x^s by least squares in logarithms: 1 is linear, 2 quadratic."""
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])

@@ -1,0 +1,100 @@
+"""Quality against the number of network evaluations, for every sampler of a trained run.
+
+    python experiments/benchmark_few_steps.py --run_dir=runs/quickstart --nfe=4,8,16,32,64
+
+A sampler gets the most steps that stay within each NFE. Scores: shape and trend in percent against
+the training rows, and the detection AUC against held-out rows of other patients (0.5 is best).
+Records per second are of `Synthesizer.sample`, without compilation. "front": no other row is both
+faster and as good; a row is as good if its AUC is as low.
+"""
+
+import time
+from pathlib import Path
+
+import jax
+from _common import FLAGS, read_data, read_manifest, run_script, split_table
+from _tables import Panel, report
+from absl import flags
+
+from synthdiff import load
+from synthdiff._validate import input_error
+from synthdiff.data.conform import conform
+from synthdiff.diffusion.samplers import SAMPLERS, SamplerConfig
+from synthdiff.eval.detection import detection_auc
+from synthdiff.eval.fidelity import evaluate_fidelity
+
+PANELS = [
+    Panel("scores", "nfe", "detection_auc", "sampler"),
+    Panel("scores", "nfe", "fidelity_loss", "sampler"),
+    Panel("scores", "records_per_s", "detection_auc", "sampler"),
+]
+
+
+def fit_steps(name: str, nfe: int) -> SamplerConfig:
+    """The sampler with the most steps whose evaluations stay within `nfe`."""
+    steps = (nfe - 1) // SAMPLERS[name].evaluations + 1
+    if steps < 2:
+        raise input_error(f"--nfe={nfe}", f"gives {name} fewer than two steps", "give 3 or more")
+    return SamplerConfig(name, steps)
+
+
+def score(model, sampler: SamplerConfig, parts: dict, schema) -> dict:
+    """One row: how fast the sampler is and how good its table."""
+    model.sample(1, sampler=sampler)  # compiles
+    started = time.perf_counter()
+    table = model.sample(FLAGS.num_rows, seed=FLAGS.sample_seed, sampler=sampler)
+    seconds = time.perf_counter() - started
+    table = conform(table, schema)
+    fidelity = evaluate_fidelity(parts["train"], parts["test"], table, schema)
+    found = detection_auc(parts["test"], table, schema, FLAGS.sample_seed)
+    if "skipped" in found:
+        raise input_error("--num_rows", found["skipped"], "draw more rows")
+    trend = fidelity["trend"]  # a table of one column has none
+    return {
+        **{"sampler": sampler.name, "nfe": sampler.nfe, "records_per_s": FLAGS.num_rows / seconds},
+        **{"shape": fidelity["shape"], "trend": None if isinstance(trend, dict) else trend},
+        "fidelity_loss": 100 - fidelity["rate"],
+        **{"detection_auc": found["value"], "lower": found["lower"], "upper": found["upper"]},
+    }
+
+
+def mark_front(rows: list[dict]) -> list[dict]:
+    """The rows with "front": yes where none is faster at an AUC that is as low."""
+
+    def is_beaten(row: dict) -> bool:
+        return any(
+            other["records_per_s"] > row["records_per_s"]
+            and other["detection_auc"] <= row["detection_auc"]
+            for other in rows
+        )
+
+    return [row | {"front": "" if is_beaten(row) else "yes"} for row in rows]
+
+
+def define_flags() -> None:
+    flags.DEFINE_list("samplers", list(SAMPLERS), "samplers to compare")
+    flags.DEFINE_list("nfe", ["4", "8", "16", "32", "64"], "most network evaluations per record")
+    flags.DEFINE_integer("num_rows", 4096, "synthetic rows that are scored")
+    flags.DEFINE_integer("sample_seed", 0, "seed of the synthetic rows")
+    flags.DEFINE_string("record", None, "record file; default few_steps.json in the run folder")
+
+
+def benchmark(run_dir: Path) -> None:
+    started, model, spec = time.time(), load(run_dir), read_manifest(run_dir)["data"]
+    df, schema = read_data(spec)
+    parts, rows = split_table(df, schema, spec["split_seed"]), []
+    for name in FLAGS.samplers:
+        for nfe in map(int, FLAGS.nfe):
+            rows.append(score(model, fit_steps(name, nfe), parts, schema))
+            print(rows[-1], flush=True)
+        jax.clear_caches()
+    floor = evaluate_fidelity(parts["train"], parts["test"], parts["test"], schema)["floor"]
+    facts = {"dataset": spec["data"], "num_rows": FLAGS.num_rows, "model": model.config.model.name}
+    facts |= {"floor of shape": floor["shape"], "floor of trend": floor["trend"]}
+    facts["wall_seconds"] = round(time.time() - started)
+    tables = {"scores": mark_front(rows)}
+    report(run_dir / "few_steps.json", "Quality against evaluations", facts, tables, PANELS)
+
+
+if __name__ == "__main__":
+    run_script(benchmark, define_flags)

@@ -1,0 +1,122 @@
+"""Times sampling: records per second, compile time, memory, and shares of what the machine can do.
+
+    python experiments/benchmark_sampling.py --blocks=64,512,2048 --columns=64,256,1024 \\
+        --rows=512,4096 --samplers=ancestral:64,ddim:16,heun:8 --record=sampling.json
+
+Each list is swept by itself around one base: the first sampler, the first count of code columns and
+blocks of 512 records. Weights are fresh, because speed does not depend on them; the table is
+simulated. All tables but "rows" time the compiled sampler on one device; "rows" times
+`Synthesizer.sample` on all devices, decoding included. Shares: FLOP/s of the network evaluations
+over a measured matrix product, and the bytes they move, by XLA's estimate, over a measured triad.
+program_mb is the program's own working memory; host_mb is what the process grew by at its peak.
+"""
+
+import time
+from functools import cache
+from pathlib import Path
+
+import jax
+from _cases import build_model, encode_cohort, make_sampling
+from _common import FLAGS, define_config_flags, read_config, run_script
+from _tables import Panel, report
+from _timing import (
+    compile_program,
+    count_bytes,
+    count_flops,
+    describe_limits,
+    fit_slope,
+    make_evaluation,
+    measure_calls,
+    read_device_peak,
+    read_host_peak,
+    reset_host_peak,
+)
+from absl import flags
+
+from synthdiff._validate import input_error
+from synthdiff.diffusion.samplers import SamplerConfig
+from synthdiff.models.config import ModelConfig
+from synthdiff.synthesizer import BLOCK, Config, Synthesizer
+
+PANELS = [
+    Panel("blocks", "block", "records_per_s", "sampler"),
+    Panel("samplers", "nfe", "records_per_s", "sampler"),
+    Panel("columns", "columns", "p50_s", "sampler"),
+    Panel("rows", "rows", "records_per_s", "sampler"),
+]
+
+
+def parse_sampler(text: str) -> SamplerConfig:
+    """ "heun:8" is sampler heun with 8 steps."""
+    name, _, steps = text.partition(":")
+    if not steps.isdigit():
+        raise input_error(f"--samplers={text}", "is not name:steps", "write for example ddim:16")
+    return SamplerConfig(name, int(steps))
+
+
+def time_program(model: Synthesizer, sampler: SamplerConfig, block: int, limits: dict) -> dict:
+    """One compiled sampler of `block` records on one device."""
+    layout, held = model.codec.layout, reset_host_peak()
+    fn, args = make_sampling(model, sampler, block)
+    compiled, times = compile_program(fn, *args)
+    calls = measure_calls(lambda: compiled(*args), FLAGS.repeats)
+    memory = {"host_mb": (read_host_peak() - held) / 1e6, "device_peak": read_device_peak()}
+    evaluate, shapes = make_evaluation(model.config, layout, block)
+    rates = {
+        "share_of_peak": count_flops(evaluate, *shapes) / limits["peak_flops"],
+        "share_of_bandwidth": count_bytes(evaluate, *shapes) / limits["bandwidth"],
+    }
+    return (
+        {"columns": len(layout.tokens), "sampler": sampler.name}
+        | {"nfe": sampler.nfe, "block": block, **times, **calls}
+        | {"records_per_s": block / calls["p50_s"]}
+        | {name: sampler.nfe * cost / calls["p50_s"] for name, cost in rates.items()}
+        | {"program_mb": compiled.memory_analysis().temp_size_in_bytes / 1e6}
+        | memory
+    )
+
+
+def time_calls(model: Synthesizer, sampler: SamplerConfig, rows: int) -> dict:
+    """`Synthesizer.sample` as a user calls it."""
+    calls = measure_calls(lambda: model.sample(rows, sampler=sampler), FLAGS.repeats)
+    about = {"columns": len(model.codec.layout.tokens), "sampler": sampler.name, "rows": rows}
+    return about | {"nfe": sampler.nfe, **calls, "records_per_s": rows / calls["p50_s"]}
+
+
+def define_flags() -> None:
+    define_config_flags("model", ModelConfig)
+    flags.DEFINE_list("samplers", ["ancestral:64", "ddim:16", "heun:8"], "samplers as name:steps")
+    flags.DEFINE_list("blocks", ["64", "512", "2048"], "records per program")
+    flags.DEFINE_list("columns", ["64", "256", "1024"], "code columns of the simulated cohort")
+    flags.DEFINE_list("rows", ["512", "4096"], "rows per call of Synthesizer.sample")
+    flags.DEFINE_integer("repeats", 10, "timed calls of each case", lower_bound=1)
+    flags.DEFINE_string("record", None, "record file; default sampling.json in the run folder")
+
+
+def benchmark(run_dir: Path) -> None:
+    jax.config.update("jax_enable_compilation_cache", False)  # else compile times are of the disk
+    started, config = time.time(), Config(model=read_config("model", ModelConfig))
+    samplers = [parse_sampler(text) for text in FLAGS.samplers]
+    columns, tables = [int(text) for text in FLAGS.columns], {}
+    limits = describe_limits(config.model.dtype)
+    model, first = build_model(encode_cohort(columns[0])[1], config), samplers[0]
+
+    @cache  # the base belongs to every sweep and is measured once
+    def measure(count: int, sampler: SamplerConfig, block: int) -> dict:
+        subject = model if count == columns[0] else build_model(encode_cohort(count)[1], config)
+        return time_program(subject, sampler, block, limits)
+
+    tables["blocks"] = [measure(columns[0], first, int(block)) for block in FLAGS.blocks]
+    tables["samplers"] = [measure(columns[0], sampler, BLOCK) for sampler in samplers]
+    tables["columns"] = [measure(count, first, BLOCK) for count in columns]
+    tables["rows"] = [time_calls(model, first, int(rows)) for rows in FLAGS.rows]
+    facts = {"model": config.model.name, "dtype": config.model.dtype, **limits}
+    for name in ("p50_s", "program_mb") if len(columns) > 1 else ():
+        pairs = [(row["columns"], row[name]) for row in tables["columns"]]
+        facts[f"slope of {name} in columns"] = fit_slope(*zip(*pairs, strict=True))
+    facts["wall_seconds"] = round(time.time() - started)
+    report(run_dir / "sampling.json", "Speed of sampling", facts, tables, PANELS)
+
+
+if __name__ == "__main__":
+    run_script(benchmark, define_flags)

@@ -1,0 +1,80 @@
+"""The same plain regression in JAX and in PyTorch: what the framework costs, not what a model does.
+
+    pip install torch; python experiments/benchmark_torch.py --batches=256,4096
+
+A residual perceptron predicts its own noisy input by mean squared error and plain Adam, from equal
+weights, on equal batches and threads. PyTorch runs eagerly, one step per call; JAX one step and
+--steps steps per dispatch. The losses after the same steps must agree within 1%, or it stops.
+"""
+
+import os
+import time
+from pathlib import Path
+
+from _common import FLAGS, run_script
+from _tables import Panel, report
+from _timing import measure_calls
+from _torch_arms import draw_batches, draw_weights, make_jax_steps, make_torch_steps
+from absl import flags
+
+from synthdiff._validate import input_error
+
+PANELS = [Panel("steps", "batch", "steps_per_s", "arm")]
+
+
+def import_torch():
+    """PyTorch, or an error that says how to get it; nothing else in the project needs it."""
+    try:
+        import torch
+    except ImportError:
+        raise input_error("PyTorch", "is not installed", "pip install torch") from None
+    return torch
+
+
+def compare(torch, batch: int) -> list[dict]:
+    """One row per arm."""
+    weights = draw_weights(FLAGS.width, FLAGS.hidden, FLAGS.depth)
+    batches = draw_batches(FLAGS.steps, batch, FLAGS.width)
+    arms = {
+        "torch eager": lambda: make_torch_steps(torch, weights, batches),
+        "jax, 1 step per call": lambda: make_jax_steps(weights, batches, 1),
+        f"jax, {FLAGS.steps} steps per call": lambda: make_jax_steps(weights, batches, FLAGS.steps),
+    }
+    rows = []
+    for arm, make in arms.items():
+        advance = make()
+        started = time.perf_counter()
+        loss, first = float(advance()), time.perf_counter() - started
+        calls = measure_calls(advance, FLAGS.repeats)
+        speed = {"first_s": first, "steps_per_s": FLAGS.steps / calls["p50_s"]}
+        rows.append({"arm": arm, "batch": batch, **speed, "loss": loss})
+        print(rows[-1], flush=True)
+    losses = [row["loss"] for row in rows]
+    if max(losses) > 1.01 * min(losses):
+        raise RuntimeError(f"the arms do not train alike: losses {losses}")
+    return rows
+
+
+def define_flags() -> None:
+    flags.DEFINE_list("batches", ["256", "4096"], "records per step")
+    flags.DEFINE_integer("width", 64, "numbers per record")
+    flags.DEFINE_integer("hidden", 512, "units per layer")
+    flags.DEFINE_integer("depth", 2, "residual layers")
+    flags.DEFINE_integer("steps", 100, "steps that are timed as one")
+    flags.DEFINE_integer("repeats", 5, "timed runs of each arm", lower_bound=1)
+    flags.DEFINE_string("record", None, "record file; default torch.json in the run folder")
+
+
+def benchmark(run_dir: Path) -> None:
+    torch, started = import_torch(), time.time()
+    torch.set_num_threads(os.cpu_count())  # as many as XLA takes
+    rows = [row for batch in map(int, FLAGS.batches) for row in compare(torch, batch)]
+    facts = {"torch": torch.__version__, "torch threads": torch.get_num_threads()}
+    facts |= {"width": FLAGS.width, "hidden": FLAGS.hidden, "depth": FLAGS.depth}
+    facts["wall_seconds"] = round(time.time() - started)
+    report(run_dir / "torch.json", "A plain perceptron in two frameworks", facts,
+           {"steps": rows}, PANELS)  # fmt: skip
+
+
+if __name__ == "__main__":
+    run_script(benchmark, define_flags)

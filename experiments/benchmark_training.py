@@ -1,0 +1,88 @@
+"""Times training: steps per second, what a dispatch costs, and growth with the columns.
+
+    python experiments/benchmark_training.py --columns=64,256,1024 --record=training.json
+
+"dispatch" rows run the same steps, --steps_per_call by --steps_per_call, on the first count of code
+columns; a single step per call pays for its dispatch alone. "columns" rows run
+--steps_of_columns steps per call. All devices are used. The table is simulated. share_of_peak is
+the arithmetic of the network forwards and backwards over a measured matrix product; compile_s is
+the first call less a later one; host_gb is what the process grew by at its peak.
+"""
+
+import time
+from functools import cache
+from pathlib import Path
+
+import jax
+from _cases import encode_cohort, make_advance
+from _common import FLAGS, define_config_flags, read_config, run_script
+from _tables import Panel, report
+from _timing import (
+    count_gradient,
+    fit_slope,
+    measure_calls,
+    measure_peak,
+    read_device_peak,
+    read_host_peak,
+    reset_host_peak,
+)
+from absl import flags
+
+from synthdiff.models.config import ModelConfig
+from synthdiff.synthesizer import Config
+from synthdiff.train.optim import TrainConfig
+
+PANELS = [
+    Panel("dispatch", "steps_per_call", "steps_per_s", "model"),
+    Panel("columns", "columns", "step_s", "model"),
+    Panel("columns", "columns", "host_gb", "model"),
+]
+
+
+def time_training(num_codes: int, steps_per_call: int, config: Config, peak: float) -> dict:
+    """One row: the training of one model on a cohort with `num_codes` code columns."""
+    data, codec = encode_cohort(num_codes)
+    held, batch = reset_host_peak(), config.train.batch_size
+    advance = make_advance(config, data, codec.layout, steps_per_call)
+    calls = measure_calls(advance, FLAGS.repeats)
+    step_s = calls["p50_s"] / steps_per_call
+    flops = count_gradient(config, codec.layout, batch) / len(jax.local_devices())
+    return (
+        {"model": config.model.name, "columns": len(codec.layout.tokens), "batch": batch}
+        | {"steps_per_call": steps_per_call}
+        | {"compile_s": calls["first_s"] - calls["p50_s"], "step_s": step_s}
+        | {"p95_step_s": calls["p95_s"] / steps_per_call, "steps_per_s": 1.0 / step_s}
+        | {"records_per_s": batch / step_s, "share_of_peak": flops / step_s / peak}
+        | {"host_gb": (read_host_peak() - held) / 1e9, "device_peak": read_device_peak()}
+    )
+
+
+def define_flags() -> None:
+    define_config_flags("model", ModelConfig)
+    define_config_flags("train", TrainConfig)
+    flags.DEFINE_list("columns", ["64", "256", "1024"], "code columns of the simulated cohort")
+    flags.DEFINE_list("steps_per_call", ["1", "10", "100"], "steps per dispatch to compare")
+    flags.DEFINE_integer("steps_of_columns", 2, "steps per dispatch where columns are compared")
+    flags.DEFINE_integer("repeats", 5, "timed calls of each case", lower_bound=1)
+    flags.DEFINE_string("record", None, "record file; default training.json in the run folder")
+
+
+def benchmark(run_dir: Path) -> None:
+    jax.config.update("jax_enable_compilation_cache", False)  # else compile times are of the disk
+    started = time.time()
+    config = Config(read_config("model", ModelConfig), train=read_config("train", TrainConfig))
+    columns, peak = [int(text) for text in FLAGS.columns], measure_peak(config.model.dtype)
+    measure = cache(lambda count, steps: time_training(count, steps, config, peak))
+    dispatch = [measure(columns[0], int(steps)) for steps in FLAGS.steps_per_call]
+    wide = [measure(count, FLAGS.steps_of_columns) for count in columns]
+    facts = {"dtype": config.model.dtype, "peak_flops": peak}
+    for name in ("step_s", "host_gb") if len(columns) > 1 else ():
+        slope = fit_slope([row["columns"] for row in wide], [row[name] for row in wide])
+        facts[f"slope of {name} in columns"] = slope
+    facts["wall_seconds"] = round(time.time() - started)
+    tables = {"dispatch": dispatch, "columns": wide}
+    report(run_dir / "training.json", "Speed of training", facts, tables, PANELS)
+
+
+if __name__ == "__main__":
+    run_script(benchmark, define_flags)

@@ -1,0 +1,143 @@
+"""Files of a run: written whole or not at all, known by their hashes, one process at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from synthdiff._validate import input_error
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None
+
+SEAL, LOCK = "SHA256SUMS", ".lock"
+
+
+def write_atomically(path: str | Path, content: bytes, *, private: bool = False) -> None:
+    """Replaces a file so that a reader, or a later start, sees the old content or all of the new.
+
+    private: only the owner may read it (mode 0600), from the first byte on.
+    Raises InputError where the file cannot be written; the old one then stays.
+    """
+    path = Path(path)
+    temporary = path.with_name(path.name + ".tmp")
+    with explain_writing(path):
+        try:
+            temporary.unlink(missing_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            with open(os.open(temporary, flags, 0o600 if private else 0o666), "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+
+
+@contextmanager
+def explain_writing(path: str | Path) -> Iterator[None]:
+    """Turns a full disk or a forbidden folder into an InputError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        fix = "free disk space, or name a folder that you may write to; the same command goes on"
+        reason = error.strerror or error
+        raise input_error(str(path), f"cannot be written ({reason})", fix) from error
+
+
+def make_folder(folder: str | Path, *, private: bool = False) -> Path:
+    """Makes the folder where there is none; private: for its owner only, also where there is."""
+    folder = Path(folder)
+    with explain_writing(folder):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700 if private else 0o777)
+        if private:
+            folder.chmod(0o700)
+    return folder
+
+
+def parse_json(path: str | Path, content: bytes, fix: str) -> dict:
+    """The JSON object in a file's content; raises InputError that names the file and the fix."""
+    try:
+        found = json.loads(content)
+    except ValueError as error:  # no JSON, or no UTF-8
+        raise input_error(str(path), f"is damaged, not JSON ({error})", fix) from error
+    if not isinstance(found, dict):
+        raise input_error(str(path), "is damaged, not a JSON object", fix)
+    return found
+
+
+def seal(folder: Path, *names: str) -> None:
+    """Notes the sha256 of files of the folder in SHA256SUMS, which `sha256sum -c` checks too."""
+    sums = _read_sums(folder) | {name: _hash(folder / name) for name in names}
+    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
+    write_atomically(folder / SEAL, lines.encode())
+
+
+def read_sealed(path: Path, fix: str) -> bytes:
+    """A file's content, if it is what `seal` saw.
+
+    Raises InputError where the file is damaged, edited or another run's, or where the writer was
+    stopped before it sealed it. This finds accidents; whoever can write the file can seal it too.
+    """
+    sums = _read_sums(path.parent)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise input_error(str(path.parent), f"no {path.name}", fix) from error
+    if path.name not in sums:
+        raise input_error(str(path), f"is not in {SEAL}: its writer did not end", fix)
+    if hashlib.sha256(content).hexdigest() != sums[path.name]:
+        problem = f"is not what {SEAL} says: damaged, edited, or of another run"
+        raise input_error(str(path), problem, fix)
+    return content
+
+
+def _read_sums(folder: Path) -> dict[str, str]:
+    path = folder / SEAL
+    text = path.read_text(errors="replace") if path.exists() else ""
+    return {name: digest for digest, name in re.findall(r"^([0-9a-f]{64})  (.+)$", text, re.M)}
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@contextmanager
+def hold_folder(folder: str | Path) -> Iterator[Path]:
+    """Keeps other processes out of a folder that exists; the kernel lets go of it after a kill.
+
+    Raises InputError that names the process which holds it. Where the file system has no locks
+    nothing is held.
+    """
+    folder = Path(folder)
+    if fcntl is None:
+        yield folder
+        return
+    with explain_writing(folder / LOCK):
+        file = open(folder / LOCK, "a+")  # noqa: SIM115  (a "w" would empty the holder's name)
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            problem = f"is in use by {file.read().strip() or 'another process'}"
+            raise input_error(
+                str(folder), problem, "wait for it, or name another folder"
+            ) from error
+        except OSError:
+            yield folder
+            return
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        yield folder

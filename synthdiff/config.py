@@ -1,0 +1,47 @@
+"""Everything that decides a run, beside the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+
+from synthdiff.diffusion.samplers import SamplerConfig
+from synthdiff.diffusion.schedules import Schedule
+from synthdiff.layout import Layout
+from synthdiff.models.config import ModelConfig, make_network
+from synthdiff.train.dp import DpConfig
+from synthdiff.train.optim import TrainConfig
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings of network, noise, training, sampling and privacy.
+
+    min_patients: a category, spike or quantile that fewer patients share is not learnt as such.
+    """
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    schedule: Schedule = field(default_factory=Schedule)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    min_patients: int = 5
+    dp: DpConfig = field(default_factory=DpConfig)
+
+    def make_functions(self, layout: Layout) -> tuple[Callable, Callable]:
+        """`init_fn` and `apply_fn` of the network for records of this layout."""
+        return make_network(self.model, layout, learnable_schedule=self.schedule.learnable)
+
+    def to_json(self) -> dict:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict) -> Config:
+        """Inverse of `to_json`."""
+        return cls(
+            ModelConfig(**data["model"]),
+            Schedule(**data["schedule"]),
+            TrainConfig(**data["train"]),
+            SamplerConfig(**data["sampler"]),
+            data["min_patients"],
+            DpConfig(**data.get("dp", {})),
+        )

@@ -1,0 +1,69 @@
+"""A table in a folder of Parquet files, written piece by piece at constant memory.
+
+Each file appears whole under its name or not at all, so a broken job goes on where it stopped.
+`read_table` of the folder gives the whole table.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from synthdiff._validate import input_error, positive
+from synthdiff.data.table import name_shard, write_json, write_table
+
+SETTINGS = "shards.json"
+
+
+def count_shards(num_rows: int, shard_rows: int) -> int:
+    """How many files hold the rows; all but the last hold `shard_rows`."""
+    positive(num_rows=num_rows, shard_rows=shard_rows)
+    return -(-num_rows // shard_rows)
+
+
+def claim_shards(folder: Path, settings: dict) -> None:
+    """Makes the folder, or checks that the shards in it were begun with the same settings."""
+    begun, wanted = folder / SETTINGS, json.loads(json.dumps(settings))
+    if begun.exists():
+        found = json.loads(begun.read_text())
+        names = sorted(k for k in found | wanted if found.get(k) != wanted.get(k))
+        if names:
+            raise input_error(
+                str(folder),
+                f"holds shards with another {', '.join(names)}",
+                "name an empty folder, or repeat the same flags to go on",
+            )
+        return
+    if folder.exists() and any(folder.iterdir()):
+        raise input_error(str(folder), "is not empty and holds no shards", "name another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(begun, wanted)
+
+
+def write_shards(
+    folder: Path,
+    draw: Callable[[int, int], pd.DataFrame],
+    num_rows: int,
+    shard_rows: int,
+    which: Iterable[int],
+) -> list[int]:
+    """Writes the shards numbered `which` of a table whose rows `draw(first, count)` gives.
+
+    Shards that are there already are left alone; returns the numbers of those that were written.
+    """
+    total, written = count_shards(num_rows, shard_rows), []
+    for number in which:
+        path = folder / name_shard(number, total)
+        if path.exists():
+            continue
+        first = number * shard_rows
+        table = draw(first, min(shard_rows, num_rows - first))
+        temporary = folder / f"tmp-{path.name}"
+        write_table(table, temporary)
+        os.replace(temporary, path)
+        written.append(number)
+    return written

@@ -1,0 +1,96 @@
+"""Draws any range of synthetic records: row i is a function of model, seed and i alone."""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from synthdiff._validate import in_range, positive
+from synthdiff.config import Config
+from synthdiff.data.codec import Codec
+from synthdiff.diffusion.denoiser import denoise, get_power, known_parts
+from synthdiff.diffusion.guidance import guide
+from synthdiff.diffusion.keys import purpose_key, record_keys
+from synthdiff.diffusion.samplers import SamplerConfig, sample
+from synthdiff.diffusion.schedules import part_log_snr
+from synthdiff.diffusion.spread import spread_uniform
+from synthdiff.layout import Layout, Records
+from synthdiff.train.parallel import make_parallel_map
+
+BLOCK = 512  # records per device and program: fixed, so that a row never depends on the batch
+LAST = 2**31 - 1  # records are counted in int32, and none is this one
+
+
+def draw_table(
+    codec: Codec,
+    config: Config,
+    params: dict,
+    given: pd.DataFrame,
+    *,
+    first: int,
+    num_rows: int,
+    seed: int,
+    guidance: float = 0.0,
+    sampler: SamplerConfig | None = None,
+) -> pd.DataFrame:
+    """Rows first .. first + num_rows - 1 of the endless synthetic table of this seed.
+
+    given: columns that are not drawn, one cell for each of these rows.
+    """
+    positive(num_rows=num_rows)
+    in_range(0, LAST - num_rows - BLOCK, first=first)
+    values, known = codec.encode_given(given, num_rows, np.random.default_rng([seed, 1]), first)
+    run = _make_sampler(config, codec.layout, sampler, guidance)
+    shared = (params, purpose_key(seed, "sample"), known)
+    records = run(shared, values, first, num_rows, BLOCK)
+    return codec.decode(records, np.random.default_rng([seed, 2]), first)
+
+
+@lru_cache(maxsize=8)
+def _make_sampler(config: Config, layout: Layout, sampler: SamplerConfig | None, guidance: float):
+    """The sampler over all devices; kept, so that a second call does not compile again."""
+    return make_parallel_map(make_sample_fn(config, layout, sampler, guidance))
+
+
+def make_sample_fn(config: Config, layout: Layout, sampler: SamplerConfig | None, guidance: float):
+    """Builds `fn((params, key, known), given: Records [b], index [b]) -> Records [b]`.
+
+    known: bool [tokens], which of them `given` holds.
+    """
+    sampler, schedule = sampler or config.sampler, config.schedule
+    _, apply_fn = config.make_functions(layout)
+
+    def churn_time(t):
+        grid = jnp.linspace(0.0, 1.0, 1024)
+        target = schedule.log_snr(t) - 2.0 * jnp.log1p(sampler.churn)
+        return jnp.interp(-target, -schedule.log_snr(grid), grid)
+
+    def draw(shared: tuple, given: Records, index: jax.Array) -> Records:
+        params, key, known = shared
+        parts = known_parts(jnp.broadcast_to(known, (len(index), len(layout.tokens))), layout)
+        given = Records(given.continuous, given.categorical.astype(jnp.int32))
+
+        def denoise_given(parts, z, t):
+            times = jnp.full(len(index), t)
+            return denoise(apply_fn, params, layout, schedule, z, times, given, parts)
+
+        denoise_fn = partial(denoise_given, parts)
+        if guidance:
+            free = jax.tree.map(jnp.zeros_like, parts)
+            denoise_fn = guide(denoise_fn, partial(denoise_given, free), guidance)
+        drawn = sample(
+            sampler,
+            denoise_fn,
+            lambda t: part_log_snr(schedule, t, get_power(params, layout)),
+            layout,
+            record_keys(key, index),
+            churn_time,
+            spread_uniform(jax.random.fold_in(key, LAST), index, layout.num_categorical),
+        )
+        return jax.tree.map(jnp.where, parts, given, drawn)
+
+    return draw

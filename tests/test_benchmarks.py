@@ -1,0 +1,251 @@
+"""The speed benchmarks count and predict what can be worked out by hand."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.extend.core import jaxprs_in_params
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
+
+import _tables
+from _cases import encode_cohort, make_training
+from _timing import count_flops, fit_slope, make_evaluation, measure_calls
+from _torch_arms import draw_batches, draw_weights, make_jax_steps, make_torch_steps
+from benchmark_few_steps import fit_steps, mark_front
+from benchmark_sampling import parse_sampler
+from benchmark_scaling import add_efficiency
+from benchmark_torch import import_torch
+from cost_model import (
+    Chip,
+    Work,
+    count_work,
+    predict_efficiency,
+    predict_step,
+    sampling_efficiency,
+)
+
+from synthdiff._validate import InputError
+from synthdiff.diffusion.samplers import SAMPLERS, SamplerConfig
+from synthdiff.models.config import ModelConfig, count_params
+from synthdiff.synthesizer import Config, TrainConfig
+
+SCRIPTS = Path(__file__).parents[1] / "experiments"
+
+
+def test_flops_of_a_product():
+    a, b = jnp.zeros((3, 5)), jnp.zeros((5, 7))
+    assert count_flops(jnp.dot, a, b) == 2 * 3 * 5 * 7
+
+
+def test_a_loop_is_refused_because_its_body_counts_once():
+    def chain(x, length):
+        return jax.lax.scan(lambda c, _: (c @ c, None), x, None, length=length)[0]
+
+    x = jnp.zeros((64, 64))
+    costs = [jax.jit(partial(chain, length=n)).lower(x).cost_analysis()["flops"] for n in (2, 50)]
+    assert costs[0] == costs[1]  # should XLA learn to count, the refusal is not needed
+    with pytest.raises(ValueError, match="loop"):
+        count_flops(partial(chain, length=2), x)
+
+
+@pytest.mark.parametrize("name", ["mlp", "unet"])
+def test_flops_of_a_network_are_two_per_weight(name):
+    """Each weight multiplies and adds once per record; the rest is element by element."""
+    layout = encode_cohort(60)[1].layout
+    evaluate, args = make_evaluation(Config(ModelConfig(name)), layout, batch=128)
+    per_weight = count_flops(evaluate, *args) / 128 / count_params(args[0])
+    assert 2.0 < per_weight < 2.3
+
+
+def test_first_call_is_kept_apart():
+    pauses = iter([0.2] + [0.01] * 5)
+    found = measure_calls(lambda: time.sleep(next(pauses)), repeats=5)
+    assert found["first_s"] >= 0.2 > found["p95_s"] >= found["p50_s"] >= 0.01
+
+
+def test_slope_of_a_power_law():
+    x = np.array([64, 256, 1024])
+    assert fit_slope(x, 3.0 * x**2) == pytest.approx(2.0)
+    assert fit_slope(x, 0.1 * x) == pytest.approx(1.0)
+
+
+WORK = Work(flops=6e6, parameters=1000, reduced=4000.0)
+CHIP = Chip(peak=1e9, reached=0.5, memory=1e6, link=1e6, latency=1e-3)
+
+
+def test_cost_of_a_step_by_hand():
+    step = predict_step(WORK, CHIP, records=100, chips=4)
+    assert step["compute_s"] == pytest.approx(100 * 6e6 / 0.5e9)  # 1.2
+    assert step["update_s"] == pytest.approx(0.04)  # 10 passes over 4000 bytes
+    assert step["sent_mb"] == pytest.approx(0.006)  # 2 * 3/4 * 4000 bytes
+    assert step["reduce_s"] == pytest.approx(0.006 + 0.006)  # and 2 * 3 hops
+    assert step["step_s"] == pytest.approx(1.252)
+    assert predict_step(WORK, CHIP, records=100, chips=1)["reduce_s"] == 0.0
+
+
+def test_efficiency_by_hand():
+    weak = predict_efficiency(WORK, CHIP, 100, 4, "weak")
+    assert weak["efficiency"] == pytest.approx(1.24 / 1.252) and weak["batch"] == 400
+    strong = predict_efficiency(WORK, CHIP, 100, 4, "strong")  # 25 records: 0.3 + 0.04 + 0.012
+    assert strong["efficiency"] == pytest.approx(1.24 / (4 * 0.352)) and strong["batch"] == 100
+    for scaling in ("weak", "strong"):
+        assert predict_efficiency(WORK, CHIP, 100, 1, scaling)["efficiency"] == pytest.approx(1.0)
+
+
+def test_sampling_loses_the_padding_only():
+    assert sampling_efficiency(1000, 1, block=512) == pytest.approx(1000 / 1024)
+    assert sampling_efficiency(1000, 4, block=512) == pytest.approx(1000 / 2048)
+    assert sampling_efficiency(2048, 4, block=512) == 1.0
+
+
+def reduced_bytes(jaxpr):
+    """Bytes that the program sums over devices, loops included once."""
+    total = 0
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name.startswith("psum"):
+            total += sum(v.aval.size * v.aval.dtype.itemsize for v in eqn.invars)
+        for inner in jaxprs_in_params(eqn.params):
+            total += reduced_bytes(inner)
+    return total
+
+
+@pytest.mark.parametrize("name", ["mlp", "unet"])
+def test_reduced_bytes_are_those_of_the_program(name):
+    data, codec = encode_cohort(6)
+    model = ModelConfig(name, width=4, hidden=8, max_width=8)
+    config = Config(model, train=TrainConfig(batch_size=8, num_steps=4))
+    run, state = make_training(config, codec.layout)
+    rows = np.zeros((2, 8), np.int32)
+    program = jax.make_jaxpr(lambda state, data: run(state, data, rows))(state, data)
+    assert count_work(config, codec.layout).reduced == reduced_bytes(program.jaxpr) > 0
+
+
+def test_efficiency_of_measured_devices():
+    rows = [{"devices": 1, "records_per_s": 10.0}, {"devices": 4, "records_per_s": 20.0}]
+    assert [row["efficiency"] for row in add_efficiency(rows, shared=False)] == [1.0, 0.5]
+    assert [row["efficiency"] for row in add_efficiency(rows, shared=True)] == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("nfe", [4, 8, 64])
+def test_a_sampler_gets_the_most_steps_within_nfe(name, nfe):
+    sampler = fit_steps(name, nfe)
+    assert sampler.nfe <= nfe < SamplerConfig(name, sampler.num_steps + 1).nfe
+
+
+def test_too_few_evaluations_are_refused():
+    with pytest.raises(InputError, match="fewer than two steps"):
+        fit_steps("heun", 2)
+
+
+def test_the_front_holds_what_nothing_beats():
+    pairs = [(100.0, 0.9), (50.0, 0.6), (40.0, 0.7), (10.0, 0.6), (5.0, 0.55)]
+    rows = [{"records_per_s": speed, "detection_auc": auc} for speed, auc in pairs]
+    assert [row["front"] for row in mark_front(rows)] == ["yes", "yes", "", "", "yes"]
+
+
+def test_samplers_are_name_and_steps():
+    assert parse_sampler("heun:8") == SamplerConfig("heun", 8)
+    for text in ("heun", "heun:x", "euler:8"):
+        with pytest.raises(InputError):
+            parse_sampler(text)
+
+
+def test_absent_torch_is_said_in_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(InputError, match="pip install torch"):
+        import_torch()
+
+
+def test_both_dispatches_train_alike():
+    weights, batches = draw_weights(5, 8, 2), draw_batches(6, 4, 5)
+    one, six = (float(make_jax_steps(weights, batches, k)()) for k in (1, 6))
+    assert one == pytest.approx(six, rel=1e-4)
+    before = float(make_jax_steps(weights, batches[-1:], 1)())
+    assert abs(before / one - 1) > 1e-3  # the steps do count
+
+
+def test_torch_trains_alike():
+    torch = pytest.importorskip("torch")
+    weights, batches = draw_weights(5, 8, 2), draw_batches(6, 4, 5)
+    ours = float(make_jax_steps(weights, batches, 6)())
+    assert make_torch_steps(torch, weights, batches)() == pytest.approx(ours, rel=1e-3)
+
+
+def test_tables_in_markdown():
+    rows = [{"a": 1, "b": 0.123456, "c": None}]
+    assert _tables.format_table(rows) == ["| a | b | c |", "| --- | --- | --- |",
+                                          "| 1 | 0.1235 | not given |"]  # fmt: skip
+
+
+def run(script, *flags):
+    command = [sys.executable, str(SCRIPTS / script), *map(str, flags)]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+SMALL = ["--model.name=mlp", "--model.width=4", "--model.hidden=8", "--repeats=2", "--columns=8"]
+
+
+def test_sampling_record(tmp_path):
+    run("benchmark_sampling.py", f"--run_dir={tmp_path}", *SMALL, "--samplers=ddim:3",
+        "--blocks=512", "--rows=20")  # fmt: skip
+    record = json.loads((tmp_path / "sampling.json").read_text())
+    row = record["tables"]["blocks"][0]
+    assert row["nfe"] == 3 and row["columns"] == 11
+    assert row["records_per_s"] == pytest.approx(512 / row["p50_s"])
+    assert 0 < row["share_of_peak"] < 1 and row["compile_s"] > row["p50_s"]
+    assert (tmp_path / "sampling.png").exists() and "## rows" in (
+        tmp_path / "sampling.md"
+    ).read_text()
+
+
+def test_training_record(tmp_path):
+    run("benchmark_training.py", f"--run_dir={tmp_path}", *SMALL, "--steps_per_call=2",
+        "--train.batch_size=32")  # fmt: skip
+    row = json.loads((tmp_path / "training.json").read_text())["tables"]["dispatch"][0]
+    assert row["steps_per_s"] == pytest.approx(row["records_per_s"] / 32)
+    assert 0 < row["share_of_peak"] < 1 and row["compile_s"] > 0
+
+
+CACHE_CHILD = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from _common import keep_programs
+if sys.argv[3] == "before":
+    import jax
+keep_programs(sys.argv[2])
+import jax
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+jax.jit(lambda x: x + 1)(1.0)
+"""
+
+
+@pytest.mark.parametrize("imported", ["before", "after"])
+def test_programs_are_kept_where_told(tmp_path, imported):
+    for folder, kept in ((str(tmp_path / "cache"), True), ("", False)):
+        words = [sys.executable, "-c", CACHE_CHILD, str(SCRIPTS), folder, imported]
+        subprocess.run(words, check=True, cwd=tmp_path)
+        assert bool(list(Path(folder or tmp_path / "none").rglob("*cache*"))) == kept
+        assert not list(tmp_path.glob("*-cache"))
+
+
+def test_the_package_is_imported_fast_and_without_jax():
+    code = (
+        "import sys, time; started = time.perf_counter(); import synthdiff; "
+        "seconds, heavy = time.perf_counter() - started, {'jax', 'flax', 'pandas', 'numpy'}; "
+        "print(seconds, *heavy & set(sys.modules))"
+    )
+    words = [subprocess.check_output([sys.executable, "-c", code], text=True).split() for _ in "ab"]
+    assert all(len(found) == 1 for found in words)
+    assert min(float(found[0]) for found in words) < 0.3
