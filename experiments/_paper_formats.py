@@ -12,6 +12,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from _papers import Grid, Table, read_grid, read_record
 
+from synthdiff._files import make_folder, write_atomically
 from synthdiff._validate import input_error, one_of
 
 LATEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "−": "$-$", "~": r"\textasciitilde{}",
@@ -73,13 +74,15 @@ def write_table(name: str, table: Table, results: Path, out: Path) -> None:
     record = read_record(table, results)
     grid = read_grid(table, record)
     about = [f"{k}: {record[k]}" for k in ("command", "commit", "device") if record.get(k)]
-    text = [f"# {table.title}", "", format_markdown(grid), "", table.note, ""]
-    out.mkdir(parents=True, exist_ok=True)
-    (out / f"{name}.md").write_text(
-        "\n".join([*text, *(f"- {line}" for line in about), ""]), "utf-8"
-    )
-    (out / f"{name}.tex").write_text(format_latex(grid, f"{table.title}. {table.note}"), "utf-8")
-    (out / f"{name}.csv").write_text(format_csv(grid), "utf-8")
+    text = [f"# {table.title}", "", format_markdown(grid), "", *filter(None, [table.note]), ""]
+    files = {
+        "md": "\n".join([*text, *(f"- {line}" for line in about), ""]),
+        "tex": format_latex(grid, f"{table.title}. {table.note}".strip()),
+        "csv": format_csv(grid),
+    }
+    make_folder(out)
+    for suffix, content in files.items():
+        write_atomically(out / f"{name}.{suffix}", content.encode())
     for suffix in ("png", "svg") if table.plot else ():
         table.plot(record, grid, out / f"{name}.{suffix}")
     print(f"{name}: {', '.join(sorted(path.name for path in out.glob(f'{name}.*')))} in {out}")

@@ -177,7 +177,7 @@ TABLES = {
             Line("seconds per step", 3, None, ("/step_s",)),
             Line("efficiency", 2, None, ("/efficiency",)),
         ),
-        name="{scaling}, {devices} devices",
+        name="{scaling}, devices: {devices}",
         tall=True,
         plot=plot_panels_of("benchmark_scaling"),
     ),

@@ -67,6 +67,9 @@ def test_pipeline_leaves_every_artefact(finished):
                      "weights.msgpack", "metrics.jsonl", "synthetic.csv", "evaluation.json",
                      "audit.json", "timings.json", "MODEL_CARD.md"}  # fmt: skip
     assert {name for name in names if name[0] != "."} <= set(FILES)  # the card explains each
+    named = set(re.findall(r"\w+(?:\.\w+)*", (folder / "run/PRIVATE.txt").read_text()))
+    private = named & set(FILES) - {"release"}
+    assert len(private) > 5 and all(FILES[name][-1] != "yes" for name in private)
     audit = json.loads((folder / "run" / "audit.json").read_text())
     assert (
         audit["unit"] == "patient" and audit["verdict"] in (folder / "run/report.html").read_text()
