@@ -36,7 +36,8 @@ from cost_model import (
 from synthdiff._validate import InputError
 from synthdiff.diffusion.samplers import SAMPLERS, SamplerConfig
 from synthdiff.models.config import ModelConfig, count_params
-from synthdiff.synthesizer import Config, TrainConfig
+from synthdiff.synthesizer import Config
+from synthdiff.train.optim import TrainConfig
 
 SCRIPTS = Path(__file__).parents[1] / "experiments"
 
