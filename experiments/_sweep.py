@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import train
 from _common import FLAGS
+from absl.flags import IllegalFlagValueError
 from absl.testing import flagsaver
 
 from synthdiff._validate import input_error
@@ -33,7 +34,10 @@ def read_arm(text: str, seed: int) -> Config:
             flag, equals, value = word.removeprefix("--").partition("=")
             if not equals or flag not in FLAGS:
                 raise input_error(f"--arm={text}", f"{word!r} is no flag", "write --model.name=mlp")
-            FLAGS[flag].parse(value)
+            try:
+                FLAGS[flag].parse(value)
+            except IllegalFlagValueError as error:
+                raise input_error(f"--arm={text}", str(error), "give another value") from error
         FLAGS["train.seed"].value = seed
         return train.build_config()
 

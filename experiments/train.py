@@ -80,6 +80,7 @@ def train(run_dir: Path) -> None:
         "data": spec,
         "rows": {"train": len(table), "all": len(df), "records": len(records[0])},
         "parameters": count_params(model.params),
+        "patients": {"train": table[schema.entity].nunique() if schema.entity else len(table)},
         "differential_privacy": model.privacy,
     }
     notes = {"codec_notes": model.codec.notes()}
