@@ -50,6 +50,19 @@ def plot_search(record: dict, grid: Grid, path: Path) -> None:
     plot_panels(path, {"search": record["rows"]}, panels)
 
 
+def make_quality_table(dataset: str, record: str) -> Table:
+    """A record of benchmark_quality.py."""
+    return Table(
+        f"{dataset}: data quality by the TabDiff protocol",
+        record,
+        "/methods",
+        tuple(Line(about, 3, PERCENT if "%" in about else AUC, (f"/scores/{name}",))
+              for name, about in METRICS.items()),
+        note="Mean ± standard deviation over training seeds where there are several, else over "
+        "sampled tables.",
+    )  # fmt: skip
+
+
 TABLES = {
     "rand_hie": Table(
         "RAND HIE, three training seeds",
@@ -86,15 +99,8 @@ TABLES = {
         note="Mean ± standard deviation over seeds of split, training and table.",
         plot=plot_knobs,
     ),
-    "adult": Table(
-        "Adult: data quality by the TabDiff protocol",
-        "adult.json",
-        "/methods",
-        tuple(Line(about, 3, PERCENT if "%" in about else AUC, (f"/scores/{name}",))
-              for name, about in METRICS.items()),
-        note="Mean ± standard deviation over training seeds where there are several, else over "
-        "sampled tables.",
-    ),
+    "adult": make_quality_table("Adult", "adult.json"),
+    "diabetes130_rows": make_quality_table("Diabetes 130, rows", "diabetes130_rows.json"),
     "null_splits": Table(
         "Audits of RAND HIE in which nothing was learnt",
         "null_splits.json",
