@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import jax
 import numpy as np
 
+from synthdiff.config import Config
 from synthdiff.data.batches import batch_indices
 from synthdiff.data.codec import Codec
 from synthdiff.data.sources.simulate import simulate_cohort
@@ -15,7 +16,8 @@ from synthdiff.diffusion.losses import make_loss_fn
 from synthdiff.diffusion.samplers import SamplerConfig
 from synthdiff.layout import Layout, Records
 from synthdiff.models.config import make_network
-from synthdiff.synthesizer import Config, Synthesizer, make_sample_fn
+from synthdiff.sampling import make_sample_fn
+from synthdiff.synthesizer import Synthesizer
 from synthdiff.train.optim import make_optimizer
 from synthdiff.train.parallel import make_parallel_train, to_devices
 from synthdiff.train.state import TrainState, create_state

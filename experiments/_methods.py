@@ -11,6 +11,7 @@ from _common import FLAGS
 from train import build_config as read_flag_config
 
 from synthdiff._validate import input_error
+from synthdiff.config import Config
 from synthdiff.data.conform import conform
 from synthdiff.data.schema import Schema
 from synthdiff.data.table import read_table
@@ -18,7 +19,7 @@ from synthdiff.eval.baselines import BASELINES, fit_ctgan
 from synthdiff.eval.protocol.resume import score_draws
 from synthdiff.eval.protocol.score import score_floor, score_table
 from synthdiff.eval.protocol.tables import Roles, prepare
-from synthdiff.synthesizer import Config, fit
+from synthdiff.synthesizer import fit
 
 NETWORKS = ("unet", "mlp")
 FLOORS = ("real", "copy")

@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import train
 from _common import FLAGS
+from absl.flags import IllegalFlagValueError
 from absl.testing import flagsaver
 
 from synthdiff._validate import input_error
+from synthdiff.config import Config
 from synthdiff.data.schema import Schema
 from synthdiff.data.split import split_by_entity
 from synthdiff.eval.attacks import ATTACKS
@@ -19,7 +21,7 @@ from synthdiff.eval.game import patient_ids, set_up_game
 from synthdiff.eval.membership import patient_scores, score_attack
 from synthdiff.eval.statistics import auc_interval
 from synthdiff.models.config import count_params
-from synthdiff.synthesizer import Config, Synthesizer, fit, measure_loss
+from synthdiff.synthesizer import Synthesizer, fit, measure_loss
 
 SPLIT = {"train": 0.4, "test": 0.4, "reference": 0.2}  # as many members as strangers
 NUM_NOISES = 4
@@ -32,7 +34,10 @@ def read_arm(text: str, seed: int) -> Config:
             flag, equals, value = word.removeprefix("--").partition("=")
             if not equals or flag not in FLAGS:
                 raise input_error(f"--arm={text}", f"{word!r} is no flag", "write --model.name=mlp")
-            FLAGS[flag].parse(value)
+            try:
+                FLAGS[flag].parse(value)
+            except IllegalFlagValueError as error:
+                raise input_error(f"--arm={text}", str(error), "give another value") from error
         FLAGS["train.seed"].value = seed
         return train.build_config()
 
@@ -86,10 +91,9 @@ def score_exposure(
     for name, attack in ATTACKS.items():
         found = score_attack(attack, game.members, game.nonmembers, game.view)
         scores[f"attack {name} AUC"] = auc_interval(*found.ranked)["value"]
-    nats = {part: measure_loss(model, parts[part], num_noises=NUM_NOISES) for part in parts}
-    by_patient = [
-        patient_scores(-nats[part], patient_ids(parts[part], schema, part))
-        for part in ("train", "test")
-    ]
+    nats, by_patient = {}, []
+    for part in ("train", "test"):
+        nats[part] = measure_loss(model, parts[part], num_noises=NUM_NOISES)
+        by_patient.append(patient_scores(-nats[part], patient_ids(parts[part], schema, part)))
     scores["attack on the model, loss AUC"] = auc_interval(*by_patient)["value"]
     return scores | {"loss gap": float(nats["test"].mean() - nats["train"].mean())}

@@ -17,9 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from synthdiff.config import Config
 from synthdiff.layout import Layout, Records
 from synthdiff.models.config import make_network
-from synthdiff.synthesizer import Config
 
 ENOUGH_S = 0.05  # a call that takes this long hides what its dispatch costs
 LARGEST_MATRIX, LARGEST_ARRAY = 16_384, 2**28

@@ -2,16 +2,21 @@
 
     python experiments/ablate.py --run_dir=runs/ablation --seeds=0,1,2 \\
         --arm="default:" --arm="mlp: --model.name=mlp" --arm="32 steps: --sampler.num_steps=32"
+    python experiments/ablate.py --run_dir=runs/grid --random=6 \\
+        --grid=train.learning_rate=0.001,0.002,0.004 --grid=model.width=16,32,64
 
-Every other flag of train.py holds for all arms. Finished arms and seeds are read from the record,
-so a run that was stopped goes on. Losses are the training objective without known columns, in nats
-per record, on patients of the training and of the test part.
+Every combination of the --grid values is an arm, or --random=N of them, which keeps the same ones
+as N grows. Every other flag of train.py holds for all arms. Finished arms and seeds are read from
+the record, so a run that was stopped goes on. Losses are the training objective without known
+columns, in nats per record, on patients of the training and of the test part.
 """
 
 import json
+from itertools import product
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import train
 from _common import FLAGS, describe_data, describe_origin, read_data, run_script, split_table
 from _sweep import read_arm, score_model
@@ -27,9 +32,26 @@ SHOWN = ("held-out loss", "detection AUC", "fidelity rate")
 def define_flags() -> None:
     train.define_flags()
     flags.DEFINE_multi_string("arm", ["default:"], "an arm, as 'name: --flag=value ...'")
+    flags.DEFINE_multi_string("grid", [], "flag=value,value,...; every combination is an arm")
+    flags.DEFINE_integer("random", None, "only so many combinations of --grid", lower_bound=1)
     flags.DEFINE_list("seeds", ["0", "1", "2"], "training seeds")
     flags.DEFINE_integer("num_rows", 8192, "synthetic rows that are scored")
     flags.DEFINE_string("record", None, "record file; default record.json in the run folder")
+
+
+def list_arms() -> list[str]:
+    """The arms of --arm, then those of --grid; a mistake in any of them is raised now."""
+    choices = []
+    for text in FLAGS.grid:
+        flag, _, values = text.partition("=")
+        choices.append([f"--{flag}={value}" for value in values.split(",")])
+    points = [" ".join(point) for point in product(*choices)] if choices else []
+    if FLAGS.random:
+        points = np.random.default_rng(0).permutation(points)[: FLAGS.random].tolist()
+    arms = [*FLAGS.arm, *(f"{point.replace('--', '')}: {point}" for point in points)]
+    for text in arms:
+        read_arm(text, 0)
+    return arms
 
 
 def write_record(path: Path, record: dict) -> None:
@@ -58,7 +80,7 @@ def write_record(path: Path, record: dict) -> None:
 
 def ablate(run_dir: Path) -> None:
     """Runs every arm and seed that the record does not hold yet."""
-    df, schema = read_data(describe_data())
+    arms, (df, schema) = list_arms(), read_data(describe_data())
     parts = split_table(df, schema, FLAGS.split_seed)
     path = Path(FLAGS.record or run_dir / "record.json")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +88,7 @@ def ablate(run_dir: Path) -> None:
     about = describe_run(config={}, data_hash=hash_frame(df), seeds={"split": FLAGS.split_seed})
     record |= {"dataset": FLAGS.data, **describe_origin(about)}
     for seed in FLAGS.seeds:
-        for text in FLAGS.arm:
+        for text in arms:
             runs = record["runs"].setdefault(text.partition(":")[0], {})
             if seed not in runs:
                 config = read_arm(text, int(seed))

@@ -16,12 +16,12 @@ from absl import flags
 from train import CONFIGS
 
 from synthdiff._validate import input_error, one_of, positive
+from synthdiff.config import Config
 from synthdiff.data.protocol import SPLITS, load_split
 from synthdiff.data.table import write_json
 from synthdiff.eval.protocol.mle import GRIDS
 from synthdiff.eval.protocol.record import format_markdown, summarise
 from synthdiff.eval.protocol.trees import require_xgboost
-from synthdiff.synthesizer import Config
 from synthdiff.train.manifest import describe_run, hash_frame
 
 

@@ -34,9 +34,11 @@ from _timing import (
 from absl import flags
 
 from synthdiff._validate import input_error
+from synthdiff.config import Config
 from synthdiff.diffusion.samplers import SamplerConfig
 from synthdiff.models.config import ModelConfig
-from synthdiff.synthesizer import BLOCK, Config, Synthesizer
+from synthdiff.sampling import BLOCK
+from synthdiff.synthesizer import Synthesizer
 
 PANELS = [
     Panel("blocks", "block", "records_per_s", "sampler"),

@@ -21,10 +21,10 @@ from _timing import measure_calls
 from absl import flags
 
 from synthdiff._validate import input_error
+from synthdiff.config import Config
 from synthdiff.data.codec import Codec
 from synthdiff.layout import Records
 from synthdiff.models.config import ModelConfig
-from synthdiff.synthesizer import Config
 from synthdiff.train.optim import TrainConfig
 
 PANELS = [Panel("devices", "devices", "efficiency", "scaling")]

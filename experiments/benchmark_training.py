@@ -28,8 +28,8 @@ from _timing import (
 )
 from absl import flags
 
+from synthdiff.config import Config
 from synthdiff.models.config import ModelConfig
-from synthdiff.synthesizer import Config
 from synthdiff.train.optim import TrainConfig
 
 PANELS = [

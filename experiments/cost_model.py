@@ -34,9 +34,10 @@ from _tables import Panel, report
 from _timing import count_gradient
 from absl import flags
 
+from synthdiff.config import Config
 from synthdiff.layout import Layout
 from synthdiff.models.config import ModelConfig, count_params, make_network
-from synthdiff.synthesizer import BLOCK, Config
+from synthdiff.sampling import BLOCK
 from synthdiff.train.optim import TrainConfig
 
 UPDATE_PASSES = 10  # arrays as large as the weights that one update reads or writes

@@ -24,10 +24,11 @@ from _common import (
 from absl import flags
 from repeat import summarise
 
+from synthdiff.config import Config
 from synthdiff.eval.audit import audit
 from synthdiff.eval.evaluate import evaluate
 from synthdiff.models.config import count_params
-from synthdiff.synthesizer import Config, fit
+from synthdiff.synthesizer import fit
 from synthdiff.train.manifest import describe_run
 
 

@@ -14,22 +14,25 @@ import sample
 import train
 from _common import read_manifest, read_stage, run_script
 
+from synthdiff._files import write_atomically
 from synthdiff.data.schema import Schema
 from synthdiff.data.table import write_json
+from synthdiff.eval.model_card import write_model_card
 from synthdiff.eval.report import write_report
 from synthdiff.train.metrics import read_metrics
 
 
 def report(run_dir: Path) -> None:
-    """Writes report.html from what the stages left in the run folder."""
-    write_report(
-        run_dir / "report.html",
-        manifest=read_manifest(run_dir),
-        schema=Schema.load(run_dir / "schema.json"),
-        evaluation=read_stage(run_dir / "evaluation.json", "evaluate"),
-        audit=read_stage(run_dir / "audit.json", "audit"),
-        training=read_metrics(run_dir / "metrics.jsonl"),
-    )
+    """Writes report.html and MODEL_CARD.md from what the stages left in the run folder."""
+    found = {
+        "manifest": read_manifest(run_dir),
+        "schema": Schema.load(run_dir / "schema.json"),
+        "evaluation": read_stage(run_dir / "evaluation.json", "evaluate"),
+        "audit": read_stage(run_dir / "audit.json", "audit"),
+    }
+    training = read_metrics(run_dir / "metrics.jsonl")
+    write_report(run_dir / "report.html", **found, training=training)
+    write_atomically(run_dir / "MODEL_CARD.md", write_model_card(**found).encode())
     print(f"report: {run_dir / 'report.html'}")
 
 

@@ -25,11 +25,12 @@ from _visits import widen_run
 from absl import flags
 
 from synthdiff._files import seal
+from synthdiff.config import Config
 from synthdiff.data.table import write_json
 from synthdiff.diffusion.samplers import SamplerConfig
 from synthdiff.diffusion.schedules import Schedule
 from synthdiff.models.config import ModelConfig, count_params
-from synthdiff.synthesizer import Config, fit
+from synthdiff.synthesizer import fit
 from synthdiff.train.dp import DpConfig
 from synthdiff.train.manifest import describe_run, hash_frame
 from synthdiff.train.optim import TrainConfig
@@ -79,6 +80,7 @@ def train(run_dir: Path) -> None:
         "data": spec,
         "rows": {"train": len(table), "all": len(df), "records": len(records[0])},
         "parameters": count_params(model.params),
+        "patients": {"train": table[schema.entity].nunique() if schema.entity else len(table)},
         "differential_privacy": model.privacy,
     }
     notes = {"codec_notes": model.codec.notes()}

@@ -34,9 +34,9 @@ from cost_model import (
 )
 
 from synthdiff._validate import InputError
+from synthdiff.config import Config, TrainConfig
 from synthdiff.diffusion.samplers import SAMPLERS, SamplerConfig
 from synthdiff.models.config import ModelConfig, count_params
-from synthdiff.synthesizer import Config, TrainConfig
 
 SCRIPTS = Path(__file__).parents[1] / "experiments"
 

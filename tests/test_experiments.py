@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,11 @@ import pandas as pd
 import pytest
 
 from synthdiff._validate import InputError
+from synthdiff.data.conform import conform
+from synthdiff.data.schema import Schema
 from synthdiff.data.table import read_table
+from synthdiff.eval.model_card import FILES
+from synthdiff.eval.scan import scan_folder
 
 SCRIPTS = Path(__file__).parents[1] / "experiments"
 TINY = ["--model.name=mlp", "--model.hidden=32", "--model.depth=1", "--model.width=4",
@@ -60,13 +65,35 @@ def test_pipeline_leaves_every_artefact(finished):
     names = {path.name for path in (folder / "run").iterdir()}
     assert names >= {"manifest.json", "schema.json", "config.json", "codec.json", "report.html",
                      "weights.msgpack", "metrics.jsonl", "synthetic.csv", "evaluation.json",
-                     "audit.json", "timings.json", "metadata.json"}  # fmt: skip
+                     "audit.json", "timings.json", "metadata.json", "MODEL_CARD.md"}  # fmt: skip
     metadata = json.loads((folder / "run" / "metadata.json").read_text())
     assert metadata["columns"]["patient"] == {"sdtype": "id"}
+    assert {name for name in names if name[0] != "."} <= set(FILES)  # the card explains each
+    named = set(re.findall(r"\w+(?:\.\w+)*", (folder / "run/PRIVATE.txt").read_text()))
+    private = named & set(FILES) - {"release"}
+    assert len(private) > 5 and all(FILES[name][-1] != "yes" for name in private)
     audit = json.loads((folder / "run" / "audit.json").read_text())
     assert (
         audit["unit"] == "patient" and audit["verdict"] in (folder / "run/report.html").read_text()
     )
+
+
+def test_model_card_says_who_was_learnt_from_and_holds_no_real_value(finished, tmp_path):
+    folder, _ = finished
+    real, schema = pd.read_csv(folder / "visits.csv"), Schema.load(folder / "run/schema.json")
+    real = conform(real, schema)
+    card = (folder / "run/MODEL_CARD.md").read_text(encoding="utf-8")
+    audit = json.loads((folder / "run/audit.json").read_text())
+    for part in ("table: visits.csv", "distinct values of `patient`: 180", "fidelity: rate",
+                 audit["verdict"], *(gate["reason"] for gate in audit["gates"])):  # fmt: skip
+        assert part in card
+    assert str(folder) not in card
+    for text, found in ((card, False), (f"{card}\nSee {real['patient'][0]}.\n", True)):
+        (tmp_path / "card.md").write_text(text, encoding="utf-8")
+        assert bool(scan_folder(tmp_path, real, real, schema)) == found
+    costs = set(real["cost"][real["cost"] > 100].astype(str))  # the card has no such number
+    for text, found in ((card, False), (f"{card} {min(costs)}", True)):
+        assert bool(costs & set(re.findall(r"[0-9]+\.[0-9]+", text))) == found
 
 
 def test_synthetic_table_has_the_columns_and_no_real_patient(finished):
@@ -124,7 +151,8 @@ def test_shards_are_one_table_and_are_not_mixed(finished, tmp_path, monkeypatch)
     monkeypatch.syspath_prepend(SCRIPTS)
     from _common import read_run
 
-    shutil.copy(folder / "run" / "manifest.json", tmp_path / "run")
+    for name in ("manifest.json", "SHA256SUMS"):
+        shutil.copy(folder / "run" / name, tmp_path / "run")
     parts, _ = read_run(tmp_path / "run")
     assert len(parts["synthetic"]) == 700 and list(parts["synthetic"]) == list(parts["train"])
     shutil.copy(folder / "run" / "synthetic.csv", tmp_path / "run")

@@ -13,8 +13,8 @@ from test_private import SCHEMA, make_table
 
 import synthdiff
 from synthdiff._validate import InputError
+from synthdiff.config import Config
 from synthdiff.models.config import ModelConfig
-from synthdiff.synthesizer import Config
 from synthdiff.train.dp import DpConfig, draw_secret
 from synthdiff.train.metrics import read_metrics
 from synthdiff.train.optim import TrainConfig

@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 from _cases import encode_cohort
 from _timing import count_flops, count_gradient, fit_slope, make_evaluation
 
+from synthdiff.config import Config
 from synthdiff.models.config import ModelConfig
-from synthdiff.synthesizer import Config
 from synthdiff.train.parallel import make_parallel_train, to_devices
 
 WIDTHS = (64, 192, 576)

@@ -13,11 +13,12 @@ import pytest
 import synthdiff
 from synthdiff._files import seal
 from synthdiff._validate import InputError
+from synthdiff.config import Config
 from synthdiff.data.infer import infer_schema
 from synthdiff.diffusion.samplers import SAMPLERS, SamplerConfig
 from synthdiff.diffusion.schedules import SHAPES, Schedule
 from synthdiff.models.config import ModelConfig
-from synthdiff.synthesizer import MODEL_FILES, Config
+from synthdiff.synthesizer import MODEL_FILES
 from synthdiff.train.metrics import read_metrics
 from synthdiff.train.optim import TrainConfig
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from synthdiff.data.schema import Schema
 
-_INTENDED = (
+INTENDED = (
     "Developing and testing software and analysis code, teaching, and planning studies whose "
     "results will be computed again on the real data."
 )
-_LIMITS = (
+LIMITS = (
     "Not for decisions about any person, and not for results that stand on their own.",
     "Rare groups and relations among three or more columns may be wrong.",
     "The table is not anonymous by proof. Tests give lower bounds on the risk: another attack may "
@@ -41,6 +41,19 @@ def list_untested(audit: Mapping, manifest: Mapping, schema: Schema) -> list[str
     return untested + ([f"too small to test: {', '.join(skipped)}"] if skipped else [])
 
 
+def format_gates(gates: Sequence[Mapping], audit: Mapping) -> list[str]:
+    """Lines that say how many were tested, and a table of the gates."""
+    unit = audit["unit"]
+    lines = [
+        f"{audit['members']} {unit}s of the training data against {audit['nonmembers']} held out. "
+        "Limits bind the upper end of a 95% interval.",
+        "",
+        "| gate | status | result | limit from |",
+        "| --- | --- | --- | --- |",
+    ]
+    return lines + [f"| {g['name']} | {g['status']} | {g['reason']} | {g['why']} |" for g in gates]
+
+
 def write_card(
     gates: Sequence[Mapping],
     accepted: Sequence[str],
@@ -55,18 +68,10 @@ def write_card(
         lines += ["## Released with cautions that a person accepted", ""]
         lines += [f"- **{g['name']}**: {g['reason']}" for g in gates if g["name"] in accepted]
         lines.append("")
-    lines += ["## Intended use", "", _INTENDED, "", "## Limits", ""]
-    lines += [f"- {item}" for item in _LIMITS]
+    lines += ["## Intended use", "", INTENDED, "", "## Limits", ""]
+    lines += [f"- {item}" for item in LIMITS]
     lines += ["", "## Tests that were run", ""]
-    unit = audit["unit"]
-    lines += [
-        f"{audit['members']} {unit}s of the training data against {audit['nonmembers']} held out. "
-        "Limits bind the upper end of a 95% interval.",
-        "",
-        "| gate | status | result | limit from |",
-        "| --- | --- | --- | --- |",
-    ]
-    lines += [f"| {g['name']} | {g['status']} | {g['reason']} | {g['why']} |" for g in gates]
+    lines += format_gates(gates, audit)
     lines += ["", "## Not tested", ""]
     lines += [f"- {item}" for item in list_untested(audit, manifest, schema)]
     lines += ["", "## Provenance", ""]

@@ -1,0 +1,111 @@
+"""Tables of records as Markdown, LaTeX, CSV and figures, and between markers in the README."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from _papers import Grid, Table, read_grid, read_record
+
+from synthdiff._files import make_folder, write_atomically
+from synthdiff._validate import input_error, one_of
+
+LATEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "−": "$-$", "~": r"\textasciitilde{}",
+         "^": r"\textasciicircum{}"} | {c: f"\\{c}" for c in "%_&#{}$"}  # fmt: skip
+BLOCK = re.compile(r"<!-- table: (\S+) -->(.*?)<!-- end -->", re.S)
+OPENING = "<!-- table:"
+
+
+def format_markdown(grid: Grid) -> str:
+    columns = list(next(iter(grid.values())))
+    lines = [f"| | {' | '.join(columns)} |", f"| --- |{' ---: |' * len(columns)}"]
+    for row, cells in grid.items():
+        lines.append(f"| {row} | {' | '.join(map(str, cells.values()))} |")
+    return "\n".join(lines)
+
+
+def format_latex(grid: Grid, title: str) -> str:
+    """A table environment for the booktabs package."""
+    columns = list(next(iter(grid.values())))
+    rows = [["", *columns], *([row, *map(str, cells.values())] for row, cells in grid.items())]
+    lines = [" & ".join("".join(LATEX.get(c, c) for c in cell) for cell in row) for row in rows]
+    caption = "".join(LATEX.get(c, c) for c in title)
+    head, *body = (rf"{line} \\" for line in lines)
+    start = [r"\begin{table}", r"\centering", rf"\caption{{{caption}}}"]
+    start += [rf"\begin{{tabular}}{{l{'r' * len(columns)}}}", r"\toprule", head, r"\midrule"]
+    return "\n".join([*start, *body, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+
+
+def format_csv(grid: Grid) -> str:
+    """One line per cell, every number in full."""
+    fields = ("value", "std", "lower", "upper", "seeds")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["row", "column", *fields])
+    for row, cells in grid.items():
+        for column, cell in cells.items():
+            writer.writerow([row, column, *(getattr(cell, field) for field in fields)])
+    return text.getvalue()
+
+
+def plot_intervals(record: dict, grid: Grid, path: Path) -> None:
+    """Every value with its interval, a panel for each column that has intervals."""
+    columns = [k for k, cell in next(iter(grid.values())).items() if cell.lower is not None]
+    size = (4 * len(columns) + 2, 1 + 0.3 * len(grid))
+    figure, axes = plt.subplots(1, len(columns), figsize=size, squeeze=False)
+    for axis, column in zip(axes[0], columns, strict=True):
+        cells = [row[column] for row in reversed(grid.values())]
+        ends = [[c.value - c.lower for c in cells], [c.upper - c.value for c in cells]]
+        axis.errorbar([c.value for c in cells], [*reversed(grid)], xerr=ends, fmt="o", ms=4)
+        axis.set_title(column)
+        axis.tick_params("y", labelleft=axis is axes[0, 0])
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def write_table(name: str, table: Table, results: Path, out: Path) -> None:
+    """NAME.csv, .tex and .md, and NAME.png and .svg where the table has a figure."""
+    record = read_record(table, results)
+    grid = read_grid(table, record)
+    about = [f"{k}: {record[k]}" for k in ("command", "commit", "device") if record.get(k)]
+    text = [f"# {table.title}", "", format_markdown(grid), "", *filter(None, [table.note]), ""]
+    files = {
+        "md": "\n".join([*text, *(f"- {line}" for line in about), ""]),
+        "tex": format_latex(grid, f"{table.title}. {table.note}".strip()),
+        "csv": format_csv(grid),
+    }
+    make_folder(out)
+    for suffix, content in files.items():
+        write_atomically(out / f"{name}.{suffix}", content.encode())
+    for suffix in ("png", "svg") if table.plot else ():
+        table.plot(record, grid, out / f"{name}.{suffix}")
+    print(f"{name}: {', '.join(sorted(path.name for path in out.glob(f'{name}.*')))} in {out}")
+
+
+def fill_blocks(text: str, tables: Mapping[str, Table], results: Path) -> str:
+    """The text with every block between markers as the records give it."""
+
+    def fill(block: re.Match) -> str:
+        one_of(tables, table=block[1])
+        table = tables[block[1]]
+        found = format_markdown(read_grid(table, read_record(table, results)))
+        return f"{OPENING} {block[1]} -->\n\n{found}\n\n<!-- end -->"
+
+    blocks = BLOCK.findall(text)
+    if text.count(OPENING) != len(blocks) or any(OPENING in body for _, body in blocks):
+        raise input_error("README", "a table's marker has no <!-- end -->", "close every marker")
+    return BLOCK.sub(fill, text)
+
+
+def find_drift(path: Path, tables: Mapping[str, Table], results: Path) -> str:
+    """The lines by which a file differs from what the records give; empty where it does not."""
+    text = path.read_text("utf-8")
+    new = fill_blocks(text, tables, results)
+    names = (str(path), "the records")
+    return "\n".join(difflib.unified_diff(text.splitlines(), new.splitlines(), *names, n=0))

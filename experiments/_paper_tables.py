@@ -1,0 +1,190 @@
+"""The tables and figures of the README and of papers. A new one is an entry of TABLES."""
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+from _paper_formats import plot_intervals
+from _papers import Grid, Line, Table
+
+from synthdiff.eval.protocol.score import METRICS
+
+ATTACKS = ("distance", "calibrated_distance", "neighbourhood", "density_ratio",
+           "data_plagiarism_index", "classifier")  # fmt: skip
+ON_MODEL = ("loss", "lira", "rmia", "gradient", "pia", "secmi", "pseudo_likelihood")
+OVERFITTED = "/audits/300 patients, 3000 steps"
+EVENTS = {
+    **{name: f"{name} rejects" for name in ATTACKS},
+    "verdict LEAK DETECTED": "verdict LEAK DETECTED",
+    "verdict NO LEAK DETECTED": "verdict NO LEAK DETECTED",
+    "planted leak found": "planted leak of 10% found",
+    "planted leak_small found": "planted leak of 1% found",
+}
+PERCENT, AUC = 0.5, 0.02  # tolerances where the record has one seed
+
+
+def plot_knobs(record: dict, grid: Grid, path: Path) -> None:
+    """Quality against exposure, a line per setting."""
+    from _frontier import plot_frontier  # here, as it brings JAX along
+
+    plot_frontier(record, path)
+
+
+def plot_panels_of(script: str) -> Callable[[dict, Grid, Path], None]:
+    """The figure of a speed benchmark."""
+
+    def plot(record: dict, grid: Grid, path: Path) -> None:
+        from _tables import plot_panels  # as above
+
+        plot_panels(path, record["tables"], import_module(script).PANELS)
+
+    return plot
+
+
+def plot_search(record: dict, grid: Grid, path: Path) -> None:
+    """Seconds against rows, a line per index."""
+    from _tables import Panel, plot_panels  # as above
+
+    names = ("build_s", "per_1000_queries_s")
+    panels = [Panel("search", "rows", name, "index") for name in names]
+    plot_panels(path, {"search": record["rows"]}, panels)
+
+
+def make_quality_table(dataset: str, record: str) -> Table:
+    """A record of benchmark_quality.py."""
+    return Table(
+        f"{dataset}: data quality by the TabDiff protocol",
+        record,
+        "/methods",
+        tuple(Line(about, 3, PERCENT if "%" in about else AUC, (f"/scores/{name}",))
+              for name, about in METRICS.items()),
+        note="Mean ± standard deviation over training seeds where there are several, else over "
+        "sampled tables.",
+    )  # fmt: skip
+
+
+TABLES = {
+    "rand_hie": Table(
+        "RAND HIE, three training seeds",
+        "rand_hie.json",
+        ("synthetic", "floor or real"),
+        (
+            Line("fidelity rate, %", 2, 0.05, ("/scores/fidelity rate",
+                 "/scores/fidelity rate, floor")),
+            Line("detection AUC (0.5 is best)", 3, 0.01, ("/scores/detection AUC",
+                 "/scores/detection AUC, floor")),
+            Line("accuracy of models that predict self-rated `health`", 3, 0.01,
+                 ("/scores/utility tstr accuracy", "/scores/utility trtr accuracy")),
+            Line("AUROC of the same models", 3, 0.01,
+                 ("/scores/utility tstr auroc", "/scores/utility trtr auroc")),
+            Line("attack by likelihood influence, AUC (0.5 is chance)", 3, 0.01,
+                 ("/scores/attack likelihood_influence AUC", "0.5")),
+            Line("seconds to train", 0, None, ("/scores/seconds train", "")),
+            Line("seconds to sample", 0, None, ("/scores/seconds sample", "")),
+        ),
+        note="Mean ± standard deviation over training seeds.",
+    ),
+    "frontier": Table(
+        "RAND HIE: fidelity against exposure, one setting at a time",
+        "frontier_rand_hie.json",
+        "/runs",
+        (
+            Line("fidelity rate, %", 2, 0.1, ("/*/fidelity rate",)),
+            Line("detection AUC", 3, AUC, ("/*/detection AUC",)),
+            Line("attack on the table, AUC", 3, AUC, ("/*/attack likelihood_influence AUC",)),
+            Line("attack on the model, AUC", 3, AUC, ("/*/attack on the model, loss AUC",)),
+            Line("loss gap, nats", 2, 0.2, ("/*/loss gap",)),
+        ),
+        tall=True,
+        note="Mean ± standard deviation over seeds of split, training and table.",
+        plot=plot_knobs,
+    ),
+    "adult": make_quality_table("Adult", "adult.json"),
+    "diabetes130_rows": make_quality_table("Diabetes 130, rows", "diabetes130_rows.json"),
+    "null_splits": Table(
+        "Audits of RAND HIE in which nothing was learnt",
+        "null_splits.json",
+        ("share of splits",),
+        tuple(Line(label, 3, 0.05, (f"/rates/{name}",)) for name, label in EVENTS.items()),
+        note="With 95% intervals.",
+        plot=plot_intervals,
+    ),
+    "whitebox": Table(
+        "Attacks on a model overfitted to 300 patients of RAND HIE",
+        "whitebox_rand_hie.json",
+        ("AUC", "TPR at 1% FPR"),
+        tuple(Line(f"{name}, on the {what}", 3, 0.1, (f"{OVERFITTED}{block}/attacks/{name}/auc",
+                   f"{OVERFITTED}{block}/attacks/{name}/tpr_at_1pct_fpr"))
+              for what, block, names in (("table", "", ATTACKS), ("model", "/whitebox", ON_MODEL))
+              for name in names),
+        note="With 95% intervals. Measured when relatives could be on both sides.",
+        plot=plot_intervals,
+    ),
+    "search": Table(
+        "Nearest-neighbour search by index and size",
+        "search.json",
+        "/rows",
+        (
+            Line("seconds to build", 3, None, ("/build_s",)),
+            Line("seconds per 1,000 queries", 3, None, ("/per_1000_queries_s",)),
+            Line("recall of the nearest", 3, 0.01, ("/recall_1",)),
+            Line("recall of the 20 nearest", 3, 0.01, ("/recall_20",)),
+        ),
+        name="{rows:,} rows, {index}",
+        tall=True,
+        note="Processor seconds of one thread.",
+        plot=plot_search,
+    ),
+    "few_steps": Table(
+        "Quality against network evaluations",
+        "few_steps.json",
+        "/tables/scores",
+        (
+            Line("shape, %", 2, PERCENT, ("/shape",)),
+            Line("trend, %", 2, PERCENT, ("/trend",)),
+            Line("detection AUC", 3, AUC, ("/detection_auc",)),
+            Line("records per second", 0, None, ("/records_per_s",)),
+        ),
+        name="{sampler}, NFE {nfe}",
+        tall=True,
+        plot=plot_panels_of("benchmark_few_steps"),
+    ),
+    "sampling": Table(
+        "Speed of sampling",
+        "sampling.json",
+        "/tables/samplers",
+        (
+            Line("seconds to compile", 1, None, ("/compile_s",)),
+            Line("records per second", 0, None, ("/records_per_s",)),
+            Line("share of peak FLOP/s", 3, None, ("/share_of_peak",)),
+        ),
+        name="{sampler}, NFE {nfe}",
+        tall=True,
+        plot=plot_panels_of("benchmark_sampling"),
+    ),
+    "training": Table(
+        "Speed of training by columns",
+        "training.json",
+        "/tables/columns",
+        (
+            Line("seconds per step", 3, None, ("/step_s",)),
+            Line("records per second", 0, None, ("/records_per_s",)),
+            Line("share of peak FLOP/s", 3, None, ("/share_of_peak",)),
+        ),
+        name="{columns} columns",
+        tall=True,
+        plot=plot_panels_of("benchmark_training"),
+    ),
+    "scaling": Table(
+        "Scaling over devices",
+        "scaling.json",
+        "/tables/devices",
+        (
+            Line("seconds per step", 3, None, ("/step_s",)),
+            Line("efficiency", 2, None, ("/efficiency",)),
+        ),
+        name="{scaling}, devices: {devices}",
+        tall=True,
+        plot=plot_panels_of("benchmark_scaling"),
+    ),
+}  # fmt: skip

@@ -1,0 +1,101 @@
+"""Makes the tables of README and papers from their records, or trains anew and compares.
+
+    python experiments/reproduce.py --list
+    python experiments/reproduce.py --table=rand_hie --out=paper     # CSV, LaTeX, Markdown, figure
+    python experiments/reproduce.py --table=rand_hie --retrain       # exit code 1 if it differs
+    python experiments/reproduce.py --check                          # README against the records
+
+--retrain runs the command that the record names, in <run_dir>/<table>, which goes on where it was
+stopped if that script does. --check compares what stands in the README between
+<!-- table: NAME --> and <!-- end -->; --write puts it there. Tables: experiments/_paper_tables.py.
+"""
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from _common import FLAGS, run_script
+from _paper_formats import fill_blocks, find_drift, write_table
+from _paper_tables import TABLES
+from _papers import Table, compare, read_grid, read_record
+from absl import flags
+
+from synthdiff._files import make_folder, write_atomically
+from synthdiff._validate import input_error, one_of
+
+HERE = Path(__file__).resolve().parent
+
+
+def retrain(table: Table, results: Path, folder: Path) -> list[dict]:
+    """Runs the command of the table's record anew and compares what it measures."""
+    record = read_record(table, results)
+    script, *words = shlex.split(record["command"])
+    path = HERE / Path(script).name
+    if not path.exists():
+        raise input_error(f"record {table.record}", f"no script {script}", "measure it anew")
+    words = [word for word in words if not word.startswith(("--record", "--run_dir"))]
+    ours = [f"--run_dir={folder}", f"--record={folder / 'record.json'}"]
+    make_folder(folder)
+    print("$", shlex.join([script, *words, *ours]), flush=True)
+    done = subprocess.run([sys.executable, str(path), *words, *ours])
+    if done.returncode:
+        raise SystemExit(done.returncode)
+    measured = json.loads((folder / "record.json").read_text())
+    return compare(read_grid(table, record), read_grid(table, measured))
+
+
+def print_comparison(rows: list[dict]) -> None:
+    width = max((len(row["score"]) for row in rows), default=5)
+    print(f"{'score':{width}}  {'expected':>10}  {'tolerance':>9}  {'measured':>10}  within")
+    for row in rows:
+        new = row["measured"] if isinstance(row["measured"], str) else f"{row['measured']:.4f}"
+        print(f"{row['score']:{width}}  {row['expected']:10.4f}  {row['tolerance']:9.4f}  "
+              f"{new:>10}  {'yes' if row['within'] else 'NO'}")  # fmt: skip
+
+
+def define_flags() -> None:
+    FLAGS.set_default("run_dir", "runs/reproduce")
+    flags.DEFINE_list("table", None, f"tables; default all that have a record: {', '.join(TABLES)}")
+    flags.DEFINE_string("out", "runs/tables", "folder of the tables and figures")
+    flags.DEFINE_string("readme", str(HERE.parent / "README.md"), "file of --check and --write")
+    for name, about in {
+        "list": "only print the tables, with the commands that measured them",
+        "check": "only compare the README with the records",
+        "write": "only write the tables between the README's markers",
+        "retrain": "measure anew and compare; takes as long as the command of the record",
+    }.items():
+        flags.DEFINE_bool(name, False, about)
+
+
+def reproduce(run_dir: Path) -> None:
+    results, readme = HERE / "results", Path(FLAGS.readme)
+    known = [name for name, table in TABLES.items() if (results / table.record).exists()]
+    for name in FLAGS.table or ():
+        one_of(TABLES, table=name)
+    if FLAGS.list:
+        for name, table in TABLES.items():
+            command = read_record(table, results)["command"] if name in known else "not measured"
+            print(f"{name}: {table.title}\n    {command}")
+    elif FLAGS.write:
+        write_atomically(readme, fill_blocks(readme.read_text("utf-8"), TABLES, results).encode())
+    elif FLAGS.check:
+        drift = find_drift(readme, TABLES, results)
+        if drift:
+            raise SystemExit(f"{drift}\nerror: {readme} differs from its records. Fix: --write")
+        print(f"{readme}: tables are as the records give them")
+    elif FLAGS.retrain:
+        if not FLAGS.table:
+            raise input_error("--retrain", "names no table", "add --table=NAME")
+        folders = {name: run_dir.absolute() / name for name in FLAGS.table}
+        rows = [r for k, folder in folders.items() for r in retrain(TABLES[k], results, folder)]
+        print_comparison(rows)
+        raise SystemExit(not all(row["within"] for row in rows))
+    else:
+        for name in FLAGS.table or known:
+            write_table(name, TABLES[name], results, Path(FLAGS.out))
+
+
+if __name__ == "__main__":
+    run_script(reproduce, define_flags)

@@ -1,0 +1,97 @@
+"""Arms of an ablation: every combination of a grid, some of them at random, and going on."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from absl import flags
+
+from synthdiff._validate import InputError
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
+
+import ablate
+
+GRID = ["model.width=8,16", "sampler.name=ddim,heun,churn"]
+FLAGS = flags.FLAGS
+
+
+@pytest.fixture(scope="module", autouse=True)
+def defined():
+    before = set(FLAGS)
+    ablate.define_flags()
+    FLAGS.mark_as_parsed()
+    yield
+    FLAGS.unparse_flags()
+    for name in set(FLAGS) - before:
+        delattr(FLAGS, name)
+
+
+@pytest.fixture(autouse=True)
+def chosen():
+    FLAGS.arm, FLAGS.grid, FLAGS.random = ["default:"], GRID, None
+
+
+def test_every_combination_is_an_arm_after_the_named_ones():
+    arms = ablate.list_arms()
+    assert len(arms) == 1 + 2 * 3 == len(set(arms)) and arms[0] == "default:"
+    assert arms[1] == "model.width=8 sampler.name=ddim: --model.width=8 --sampler.name=ddim"
+    config = ablate.read_arm(arms[-1], 3)
+    found = config.model.width, config.sampler.name, config.train.seed
+    assert found == (16, "churn", 3)
+    FLAGS.grid = []
+    assert ablate.list_arms() == ["default:"]
+
+
+def test_random_arms_are_of_the_grid_and_stay_as_more_are_drawn():
+    FLAGS.arm, every = [], set(ablate.list_arms()) - {"default:"}
+    drawn = []
+    for FLAGS.random in (2, 5, 9):
+        drawn.append(ablate.list_arms())
+        assert len(set(drawn[-1])) == len(drawn[-1]) and set(drawn[-1]) <= every
+    assert [len(arms) for arms in drawn] == [2, 5, 6]
+    assert drawn[1][:2] == drawn[0] and drawn[2][:5] == drawn[1]
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ("depth=1", "is no flag"),
+        ("model.width", "give another value"),
+        ("model.width=8,wide", "give another value"),
+        ("train.num_steps=10,0", "num_steps"),
+    ],
+)
+def test_a_mistake_in_any_point_ends_before_the_first_training(grid, message):
+    FLAGS.grid = [grid]
+    with pytest.raises(InputError, match=message):
+        ablate.list_arms()
+
+
+def test_a_stopped_grid_goes_on(tmp_path, monkeypatch):
+    table = pd.DataFrame({"id": np.arange(200), "age": np.arange(200) % 60})
+    table.to_csv(tmp_path / "table.csv", index=False)
+    FLAGS.data, FLAGS.entity, FLAGS.seeds = str(tmp_path / "table.csv"), "id", ["0", "1"]
+    calls, most = [], 3
+
+    def score(config, parts, schema, seed, num_rows):
+        if len(calls) == most:
+            raise KeyboardInterrupt
+        calls.append((config.model.width, config.sampler.name, seed))
+        scores = {name: float(config.model.width + seed) for name in ablate.SHOWN}
+        return None, None, scores
+
+    monkeypatch.setattr(ablate, "score_model", score)
+    FLAGS.arm = []
+    with pytest.raises(KeyboardInterrupt):
+        ablate.ablate(tmp_path)
+    most = 100
+    ablate.ablate(tmp_path)
+    assert len(calls) == len(set(calls)) == 2 * 3 * 2  # each once, those before the stop too
+    runs = json.loads((tmp_path / "record.json").read_text())["runs"]
+    assert runs["model.width=16 sampler.name=heun"]["1"][ablate.SHOWN[0]] == 17.0
+    assert "| model.width=8 sampler.name=churn [2] | 8.5 " in (tmp_path / "record.md").read_text()
+    assert (tmp_path / "record.png").exists()

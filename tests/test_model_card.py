@@ -1,0 +1,124 @@
+"""The model card: every result with its floor, what was skipped, and nothing it does not know."""
+
+import pytest
+
+from synthdiff.data.schema import Column, Schema
+from synthdiff.eval.model_card import FILES, write_model_card
+from synthdiff.eval.statistics import interval
+
+SCHEMA = Schema(
+    (
+        Column("id", "entity"),
+        Column("age", "integer", lower=17.0, upper=93.0),
+        Column("town", "categorical", categories=("Ulm", "Kyoto")),
+    ),
+    target="age",
+    sensitive=("town",),
+)
+GATE = {"name": "linkability", "status": "CAUTION", "reason": "Above 0.05.", "why": "0.05"}
+MANIFEST = {
+    "dataset": "/home/someone/visits.csv",
+    "command": ["train.py", "--data=/home/someone/visits.csv"],
+    "rows": {"train": 1200, "all": 2000},
+    "patients": {"train": 300},
+    "config": {"train": {"num_steps": 2500}},
+    "seeds": {"train": 7},
+    "versions": {"jax": "0.10.2"},
+    "device": {"count": 8, "kind": "TPU v5e"},
+    "git_revision": "abc123",
+    "parameters": 2442978,
+    "differential_privacy": None,
+}
+EVALUATION = {
+    "fidelity": {"rate": 98.5, "shape": 99.1, "trend": 97.9,
+                 "floor": {"rate": 96.7, "shape": 97.4, "trend": 96.0}},
+    "detection": {"auc": interval(0.645, 0.62, 0.66), "floor": interval(0.505, 0.48, 0.53)},
+    "utility": {"mean": {"tstr": {"r2": 0.41}, "trtr": {"r2": 0.45}}},
+}  # fmt: skip
+AUDIT = {
+    "unit": "patient",
+    "members": 250,
+    "nonmembers": 250,
+    "verdict": "LEAK DETECTED",
+    "reasons": ["Attack distance: AUC 0.61."],
+    "gates": [GATE],
+    "nearest": [{"train_row": 1, "distance": 0.125}],
+}
+
+
+def write(manifest=None, evaluation=None, audit=None, schema=SCHEMA):
+    return write_model_card(
+        manifest=MANIFEST | (manifest or {}),
+        schema=schema,
+        evaluation=EVALUATION | (evaluation or {}),
+        audit=AUDIT | (audit or {}),
+    )
+
+
+def test_card_has_every_result_beside_its_floor_and_all_that_is_needed_to_judge_it():
+    card = write()
+    for line in (
+        "| fidelity: rate, % | 98.500 | 96.700 |",
+        "| fidelity: trend, % | 97.900 | 96.000 |",
+        "| detection AUC | 0.645 (0.620 to 0.660) | 0.505 (0.480 to 0.530) |",
+        "| R² of models trained on it | 0.410 | 0.450 |",
+        "- table: visits.csv",
+        "- rows it was trained on: 1200",
+        "- patients, distinct values of `id`: 300",
+        "- sensitive: town",
+        "- 1 categorical: town",
+        "- train.num_steps: 2500",
+        "- seed.train: 7",
+        "- version.jax: 0.10.2",
+        "- device: 8 x TPU v5e",
+        "- commit: abc123",
+        "Audit of the table: **LEAK DETECTED**.",
+        "- Attack distance: AUC 0.61.",
+        "| linkability | CAUTION | Above 0.05. | 0.05 |",
+        "No differential privacy: nothing bounds the risk from above.",
+    ):
+        assert line in card.splitlines(), line
+    for title in ("Intended use", "Misuse", "Limits", "Training data", "Privacy", "Not tested"):
+        assert title in card
+
+
+def test_card_tells_no_value_no_path_and_no_nearest_record():
+    card = write()
+    for secret in ("Ulm", "Kyoto", "93", "/home/someone", "0.125", "train_row"):
+        assert secret not in card, secret
+
+
+def test_what_was_skipped_is_said():
+    floor = EVALUATION["fidelity"]["floor"] | {"trend": {"skipped": "one column"}}
+    fidelity = EVALUATION["fidelity"] | {"trend": {"skipped": "one column"}, "floor": floor}
+    skipped = {"detection": {"skipped": "12 rows"}, "utility": {"skipped": "no target"}}
+    lines = write(evaluation=skipped | {"fidelity": fidelity}).splitlines()
+    assert "| fidelity: trend, % | Skipped: one column | Skipped: one column |" in lines
+    assert "| detection AUC | Skipped: 12 rows | – |" in lines
+    assert "| utility | Skipped: no target | – |" in lines
+
+
+def test_card_of_a_private_run_and_of_an_audited_model():
+    model = {"verdict": "INCONCLUSIVE", "reasons": ["Few patients."]}
+    guarantee = {"epsilon": 3.0, "delta": 1e-4, "ledger": []}
+    card = write({"differential_privacy": guarantee}, audit={"whitebox": model})
+    assert "Trained with differential privacy: epsilon 3, delta 0.0001." in card
+    assert "Audit of the model itself: **INCONCLUSIVE**." in card and "- Few patients." in card
+    assert "nothing bounds" not in card and "has no differential privacy" not in card
+    assert "attackers who hold the model's weights" in write() and (
+        "attackers who hold the model's weights" not in card
+    )
+
+
+def test_rows_without_entity_count_as_patients():
+    schema = Schema(SCHEMA.columns[1:])
+    lines = write(schema=schema).splitlines()
+    assert "- patients, one for each row: 300" in lines and "- target: none" in lines
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_only_files_without_people_may_be_shared_freely(name):
+    what, holds, shared = FILES[name]
+    assert f"| {name} | {what} | {holds} | {shared} |" in write().splitlines()
+    harmless = ("nothing", "scores", "number of patients", "what its own card says")
+    assert (shared == "yes") == (holds in harmless)
