@@ -31,7 +31,7 @@ FILES = {
     "dp_secret": ("seed of the private noise", "it undoes the guarantee", "never"),
     "evaluation.json": ("fidelity, detection, utility, groups", "shares and scores", _OWNER),
     "manifest.json": ("how the run was made", "a hash of the table", _OWNER),
-    "metadata.json": ("the table as SDV and SDMetrics describe it", "names and kinds", "yes"),
+    "metadata.json": ("names and kinds of columns, for SDV and SDMetrics", "nothing", "yes"),
     "metrics.jsonl": ("loss by step", "averages over batches", _OWNER),
     "privacy.json": ("guarantee of differential privacy, ledger", "number of patients", "yes"),
     "refusal.json": ("why there is no release", "single findings", _OWNER),
