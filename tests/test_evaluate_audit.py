@@ -60,7 +60,7 @@ def test_evaluate_has_every_part_and_is_plain_json():
     tables["synthetic"] = tables["synthetic"].assign(dose=np.nan)
     result = evaluate(**tables, schema=SCHEMA)
     assert set(result) == {"rows", "fidelity", "detection", "utility", "subgroups", "diversity",
-                           "codes", "temporal", "marginals"}  # fmt: skip
+                           "codes", "temporal", "marginals", "joint"}  # fmt: skip
     assert result["rows"] == {"train": 400, "test": 400, "synthetic": 400}
     assert set(result["marginals"]) == {"age", "dose", "weight", "sex"}
     assert json.loads(json.dumps(result, allow_nan=False)) == result
