@@ -10,6 +10,7 @@ audits that are finished (--compare: run folders that `audit.py --whitebox` has 
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import audit as audit_script
@@ -30,6 +31,8 @@ from synthdiff.eval.audit import audit
 from synthdiff.eval.release import redact
 from synthdiff.synthesizer import fit
 from synthdiff.train.manifest import describe_run, hash_frame
+
+ENDLESS = 10**6  # epochs: here the model is to learn its patients by heart
 
 
 def define_flags() -> None:
@@ -71,6 +74,7 @@ def format_markdown(record: dict) -> str:
 def run(run_dir: Path) -> None:
     started = time.monotonic()
     config = train.build_config()
+    config = replace(config, train=replace(config.train, max_epochs=ENDLESS))
     spec = describe_data()
     df, schema = read_data(spec)
     parts = split_table(df, schema, spec["split_seed"])

@@ -71,7 +71,7 @@ def train(run_dir: Path) -> None:
         return
     schema.save(run_dir / "schema.json")
     manifest = describe_run(
-        config=config.to_json(),
+        config=model.config.to_json(),
         data_hash=None if model.privacy else hash_frame(df),  # a hash tells who is in the data
         seeds={"train": config.train.seed, "split": spec["split_seed"]},
     )

@@ -201,6 +201,7 @@ def _fit(
         codec = private.codec
     else:
         codec = Codec.fit(df, schema, entity_ids=patients, min_patients=config.min_patients)
+        config = replace(config, train=config.train.limit_steps(len(df)))
     if folder:
         ask_first(lambda: _claim(folder, config, codec))
     state = train(codec, df, patients, config, folder, progress, private)

@@ -195,6 +195,14 @@ def test_save_and_load_give_identical_samples(model, folder, tmp_path):
         pd.testing.assert_frame_equal(loaded.sample(20), model.sample(20))
 
 
+def test_training_ends_after_max_epochs(tmp_path):
+    config = replace(CONFIG, train=replace(CONFIG.train, max_epochs=1))
+    model = fit(TABLE, SCHEMA, config=config, folder=tmp_path)
+    steps = -(-ROWS // CONFIG.train.batch_size)
+    assert model.config.train.num_steps == steps
+    assert read_metrics(tmp_path / "metrics.jsonl")[-1]["step"] == steps
+
+
 def test_no_patient_id_is_written(tmp_path):
     """Of a table without numbers, for which some weights are empty arrays."""
     names = TABLE.assign(patient=[f"PERSON-{i // 2}" for i in range(ROWS)])

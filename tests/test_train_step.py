@@ -108,6 +108,13 @@ def test_learning_rate_of_short_runs(num_steps):
     assert 0 < moved < 3e-3
 
 
+def test_small_tables_are_passed_over_no_more_than_max_epochs():
+    config = TrainConfig(num_steps=2500, batch_size=256, max_epochs=60)
+    assert config.limit_steps(2178).num_steps == 511  # 60 x 2178 / 256, rounded up
+    assert config.limit_steps(12_000) == config
+    assert config.limit_steps(1).num_steps == 1
+
+
 def test_each_stratum_is_hit_once():
     for step in range(5):
         position = jnp.asarray(np.random.default_rng(step).permutation(BATCH))

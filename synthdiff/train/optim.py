@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import jax
 import optax
@@ -14,12 +15,15 @@ from synthdiff._validate import in_range, positive
 class TrainConfig:
     """How long and how fast to train.
 
+    num_steps: at most; fewer where max_epochs passes over the table are, for longer training
+    learns a small cohort by heart. A private run always takes num_steps, as its rows are secret.
     batch_size: records per step over all devices. accumulate: microbatches per device and step.
     steps_per_call: steps per dispatch. ema_decay: memory of the moving average of the weights.
     condition_rate: share of records that show some columns clean, for imputation.
     """
 
     num_steps: int = 2500
+    max_epochs: int = 60
     batch_size: int = 256
     learning_rate: float = 2e-3
     warmup_steps: int = 100
@@ -35,6 +39,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         positive(
             num_steps=self.num_steps,
+            max_epochs=self.max_epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             clip_norm=self.clip_norm,
@@ -43,6 +48,11 @@ class TrainConfig:
             checkpoint_every=self.checkpoint_every,
         )
         in_range(0.0, 1.0, ema_decay=self.ema_decay, condition_rate=self.condition_rate)
+
+    def limit_steps(self, num_rows: int) -> TrainConfig:
+        """The config with no more steps than max_epochs passes over so many rows take."""
+        most = math.ceil(self.max_epochs * num_rows / self.batch_size)
+        return replace(self, num_steps=min(self.num_steps, most))
 
 
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
