@@ -16,7 +16,6 @@ from synthdiff.data.schema import Schema
 from synthdiff.data.table import write_json
 from synthdiff.data.visit_plan import plan_visits
 from synthdiff.data.visits import VisitPlan, count_cut, narrow, share_filled, widen
-from synthdiff.train.processes import is_first
 
 PLAN = "visits.json"
 
@@ -44,15 +43,16 @@ def widen_run(
     max_visits: int | None,
     min_patients: int,
     private: bool,
+    write: bool,
 ) -> tuple[pd.DataFrame, Schema]:
-    """The records to train on and their schema; writes the plan where rows are visits."""
+    """The records to train on and their schema; where rows are visits, `write` writes the plan."""
     if schema.order is None:
         return table, schema
     if private:
         fix = "leave out --visits; rows of a patient are then drawn apart, within the same budget"
         raise input_error("--dp.epsilon", "the plan of visits is read from the table", fix)
     plan = plan_visits(table, schema, max_visits=max_visits, min_patients=min_patients)
-    if is_first():
+    if write:
         run_dir.mkdir(parents=True, exist_ok=True)
         write_json(run_dir / PLAN, plan.to_json())
     found = count_cut(table, plan)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import evaluate
 from _common import FLAGS, define_data_flags, locked, run_script
-from _visits import PLAN
+from _visits import has_visits
 from absl import flags
 
 from synthdiff._files import seal
@@ -41,7 +41,7 @@ def attack_with_flags(model, reference):
 def load_attack(run_dir: Path, reference):
     from synthdiff import load  # as above
 
-    if (run_dir / PLAN).exists():
+    if has_visits(run_dir):
         problem = "attacks rows, and the records of this model are patients with their visits"
         raise input_error("--whitebox", problem, "leave it out, or train without --visits")
     return attack_with_flags(load(run_dir), reference)

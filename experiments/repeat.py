@@ -81,8 +81,9 @@ def repeat(root: Path) -> None:
         pipeline.run_pipeline(run_dir)
         runs.append(read_scores(run_dir))
         verdicts.append(json.loads((run_dir / "audit.json").read_text())["verdict"])
-    manifest, (parts, schema) = read_manifest(run_dir), read_run(run_dir)
-    tables = [read_run(root / f"seed{seed}")[0]["synthetic"] for seed in FLAGS.seeds]
+    manifest = read_manifest(run_dir)
+    found = [read_run(root / f"seed{seed}") for seed in FLAGS.seeds]
+    (parts, schema), tables = found[-1], [parts["synthetic"] for parts, _ in found]
     record = {
         "dataset": FLAGS.data,
         "seeds": [int(seed) for seed in FLAGS.seeds],

@@ -31,6 +31,7 @@ from synthdiff.data.schema import Schema
 from synthdiff.data.sdv import to_sdv
 from synthdiff.data.shards import claim_shards, count_shards, write_shards
 from synthdiff.data.table import write_json, write_table
+from synthdiff.synthesizer import MODEL_FILES
 from synthdiff.train.processes import ask_first
 
 CHOICES = ("num_rows", "sample_seed", "where", "balance", "guidance", "shard_rows")
@@ -49,8 +50,8 @@ def define_flags() -> None:
 
 def hash_model(run_dir: Path) -> str:
     """sha256 of everything that `load` reads."""
-    names = ("config.json", "codec.json", "weights.msgpack")
-    return hashlib.sha256(b"".join((run_dir / name).read_bytes() for name in names)).hexdigest()
+    content = b"".join((run_dir / name).read_bytes() for name in MODEL_FILES)
+    return hashlib.sha256(content).hexdigest()
 
 
 def write_pieces(run_dir: Path, folder: Path, draw: Callable, num_rows: int) -> None:

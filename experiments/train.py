@@ -65,7 +65,8 @@ def train(run_dir: Path) -> None:
     df, schema = read_data(spec)
     table = split_table(df, schema, spec["split_seed"])["train"]
     limits = {"max_visits": spec["max_visits"], "min_patients": config.min_patients}
-    records = widen_run(run_dir, table, schema, **limits, private=bool(config.dp.epsilon))
+    private = bool(config.dp.epsilon)
+    records = widen_run(run_dir, table, schema, **limits, private=private, write=is_first())
     model = fit(*records, config=config, folder=run_dir)
     if not is_first():
         return
