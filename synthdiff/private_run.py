@@ -32,9 +32,13 @@ CODEC, ROWS, JITTER, SAMPLES = range(4)  # uses of the secret in NumPy
 
 @dataclass(frozen=True)
 class PrivateRun:
-    """table, patients: the capped training rows and whose they are. account: for the manifest."""
+    """table, patients: the capped training rows and whose they are. account: for the manifest.
+
+    shares: of the categories of each categorical part, as noisy as the codec.
+    """
 
     codec: Codec
+    shares: tuple[np.ndarray, ...]
     table: pd.DataFrame
     patients: np.ndarray
     plan: PrivacyPlan
@@ -64,12 +68,12 @@ class PrivateRun:
         secret = ask_first(lambda: draw_secret(folder / "dp_secret" if folder else None))
         rng = partial(_make_rng, secret)
         table, patients = cap_rows(df, patients, dp.max_rows_per_patient, rng(ROWS))
-        codec, entry = fit_private_codec(
+        codec, shares, entry = fit_private_codec(
             table, schema, dp.max_rows_per_patient, plan.codec_sigma, min_patients, rng(CODEC)
         )
         public = {"unit": schema.entity or "row", "columns": list_public(schema)}
         account = describe_privacy(dp, plan, [entry], public)
-        return cls(codec, table, patients, plan, dp, secret, account)
+        return cls(codec, shares, table, patients, plan, dp, secret, account)
 
     def encode(self) -> tuple[Records, np.ndarray]:
         """The encoded rows, and the roster of rows by patient."""

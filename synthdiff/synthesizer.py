@@ -26,7 +26,7 @@ from synthdiff._files import (
 from synthdiff._validate import InputError, input_error, positive
 from synthdiff.config import Config
 from synthdiff.data.batches import batch_indices
-from synthdiff.data.codec import Codec
+from synthdiff.data.codec import Codec, count_shares
 from synthdiff.data.conform import coerce, conform
 from synthdiff.data.doctor import require_healthy
 from synthdiff.data.dtypes import to_dtype, to_values
@@ -37,6 +37,7 @@ from synthdiff.diffusion.keys import purpose_key, record_keys
 from synthdiff.diffusion.losses import make_loss_fn
 from synthdiff.diffusion.samplers import SamplerConfig
 from synthdiff.layout import Records
+from synthdiff.models.config import start_at_shares
 from synthdiff.private_run import PrivateRun
 from synthdiff.sampling import BLOCK, draw_table
 from synthdiff.train.loop import fit as fit_loop
@@ -228,18 +229,21 @@ def train(
     rate = config.train.condition_rate
     loss_fn = make_loss_fn(apply_fn, layout, config.schedule, condition_rate=rate)
     if private:
-        step, data, rows_of = (
+        step, data, shares, rows_of = (
             private.make_step(loss_fn, tx, config.train),
             private.encode(),
+            private.shares,
             private.sample_patients,
         )
     else:
         step = make_train_step(loss_fn, tx, config.train)
         data = Records(*codec.encode(df, np.random.default_rng([seed, 0])))
+        shares = count_shares(data, layout)
         rows_of = partial(batch_indices, patients, len(df), config.train.batch_size, seed)
     require_same("the training table or its settings", (np.array(repr(config)), data))
     run, data = make_parallel_train(step), to_devices(data)
-    state = to_devices(create_state(jax.jit(init_fn)(purpose_key(seed, "init")), tx))
+    params = start_at_shares(jax.jit(init_fn)(purpose_key(seed, "init")), layout, shares)
+    state = to_devices(create_state(params, tx))
     return fit_loop(
         state,
         lambda state, rows: run(state, data, rows),

@@ -11,7 +11,12 @@ from synthdiff.diffusion.keys import purpose_key, record_keys
 from synthdiff.diffusion.losses import make_loss_fn
 from synthdiff.diffusion.schedules import Schedule
 from synthdiff.layout import Layout, Records
-from synthdiff.models.config import ModelConfig, count_params, make_network
+from synthdiff.models.config import (
+    ModelConfig,
+    count_params,
+    make_network,
+    start_at_shares,
+)
 
 BATCH = 6
 LAYOUTS = {
@@ -150,6 +155,20 @@ def test_the_given_flag_reaches_the_output():
     known = nothing_known(batch)
     given = known._replace(categorical=known.categorical.at[:, 1].set(True))
     assert not np.allclose(run_with(known), run_with(given))
+
+
+@pytest.mark.parametrize("name", ["unet", "mlp"])
+def test_an_untrained_network_draws_from_the_shares(name):
+    layout, rng = LAYOUTS["odd"], np.random.default_rng(0)
+    init_fn, apply_fn = make_network(small(name), layout)
+    shares = tuple(rng.integers(1, 99, k) for k in layout.cardinalities)
+    params = start_at_shares(jax.jit(init_fn)(jax.random.key(0)), layout, shares)
+    batch = batch_of(layout)
+    _, logits = apply_fn(params["network"], batch, jnp.zeros(BATCH), nothing_known(batch))
+    drawn = [p for bucket in logits for p in np.moveaxis(jax.nn.softmax(bucket), 1, 0)]
+    for chance, share in zip(drawn, shares, strict=True):
+        whole = np.tile(share / share.sum(), (BATCH, 1))
+        np.testing.assert_allclose(chance[:, : len(share)], whole, rtol=1e-4)
 
 
 def test_bad_config_is_refused():

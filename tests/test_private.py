@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from synthdiff._validate import InputError
-from synthdiff.data.codec import Codec
+from synthdiff.data.codec import Codec, count_shares
 from synthdiff.data.private import (
     Grid,
+    _clear,
     cap_rows,
     fit_private_codec,
     list_public,
@@ -108,6 +109,29 @@ def test_one_patient_moves_the_counts_by_at_most_the_sensitivity():
     assert worst == pytest.approx(sensitivity) == pytest.approx(np.sqrt(4 * 2 + 2))
 
 
+@pytest.mark.parametrize(("noise", "tolerance"), [(0.05, 0.02), (50.0, None)])
+def test_shares_are_those_of_the_encoded_rows(noise, tolerance):
+    codec, shares, _ = fit(noise=noise)
+    counts = count_shares(codec.encode(TABLE, np.random.default_rng(0)), codec.layout)
+    codes = {"codes=E11", "codes=I10", "codes=J45", "codes=(missing)"}
+    worst = 0.0
+    for token, share, count in zip(codec.layout.categorical_token, shares, counts, strict=True):
+        assert len(share) == len(count) and (share > 0).all()
+        if codec.layout.tokens[token] not in codes:  # codes are not counted
+            worst = max(worst, np.abs(share / share.sum() - count / count.sum()).max())
+    assert worst < tolerance if tolerance else worst > 0.05
+
+
+def test_noise_gives_nothing_to_what_nobody_has():
+    """200 levels of which 3 occur: cutting at zero alone would give the others 40 % and more."""
+    counts = np.r_[[900.0, 60.0, 40.0], np.zeros(197)]
+    noisy = counts + np.random.default_rng(0).normal(0.0, 10.0, 200)
+    cleared, cut = _clear(noisy), np.maximum(noisy, 0.0)
+    assert (cleared > 0).all() and cleared.sum() == pytest.approx(max(noisy.sum(), 1.0), rel=0.2)
+    assert cleared[3:].sum() / cleared.sum() < 0.25 < 0.4 < cut[3:].sum() / cut.sum()
+    np.testing.assert_allclose(_clear(counts)[:3], counts[:3])
+
+
 def test_rows_are_capped_per_patient():
     table, patients = make_table(100, 5), np.repeat(np.arange(100), 5)
     kept, owners = cap_rows(table, patients, 2, np.random.default_rng(0))
@@ -120,7 +144,7 @@ def test_rows_are_capped_per_patient():
 def test_noise_has_the_promised_spread():
     """Counts of an empty vocabulary entry over many fits: only noise, times the sensitivity."""
     noise = 3.0
-    entry = fit(noise=noise)[1]
+    entry = fit(noise=noise)[2]
     assert entry["noise_std_patients"] == pytest.approx(noise * np.sqrt(10))
     assert entry["sensitivity_l2"] == pytest.approx(np.sqrt(10)) and entry["columns"] == 6
     shares = [dict(zip("FMX", coder_of(fit(noise=noise, seed=s)[0], "sex").shares, strict=True))

@@ -89,11 +89,11 @@ def test_moving_average_has_its_closed_form():
 def test_only_matrices_decay():
     config = TrainConfig(num_steps=10, warmup_steps=0, weight_decay=0.1, learning_rate=0.01)
     tx = make_optimizer(config)
-    params = {"matrix": jnp.ones((2, 2)), "bias": jnp.ones(2), "scalar": jnp.float32(1.0)}
+    params = {"matrix": jnp.ones((2, 2)), "bias4": jnp.ones((2, 4)), "scalar": jnp.float32(1.0)}
     zero = jax.tree.map(jnp.zeros_like, params)
     updates, _ = tx.update(zero, tx.init(params), params)
     np.testing.assert_allclose(updates["matrix"], -0.01 * 0.1, rtol=1e-5)
-    assert not np.any(updates["bias"]) and not np.any(updates["scalar"])
+    assert not np.any(updates["bias4"]) and not np.any(updates["scalar"])
 
 
 @pytest.mark.parametrize("num_steps", [1, 2, 9, 600])

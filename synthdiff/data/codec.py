@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -142,6 +143,19 @@ class Codec:
             one.bit_generator.advance(first)
         return rngs
 
+    def order_shares(self, shares: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+        """Shares of the categories of each categorical part, from those of each coder.
+
+        A code set has the share of yes for each of its codes instead.
+        """
+        ordered = []
+        for i, code, _, _ in self._parts[1]:
+            part = np.asarray(shares[i])
+            if isinstance(self.coders[i], CodeSetCoder):
+                part = np.array([1.0 - part[code], part[code]])
+            ordered.append(part)
+        return tuple(ordered)
+
     def decode(self, records: Records, rng: np.random.Generator, first: int = 0) -> pd.DataFrame:
         """A table with the schema's columns, order and dtypes; ids are fresh.
 
@@ -203,6 +217,14 @@ class Codec:
             fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
             coders.append(CODERS[fields.pop("coder")](**fields))
         return cls(Schema.from_json(data["schema"]), tuple(coders), data["min_patients"])
+
+
+def count_shares(records: Records, layout: Layout) -> tuple[np.ndarray, ...]:
+    """Per categorical part, the rows [K_j] with each category, half a row more for all."""
+    return tuple(
+        np.bincount(records.categorical[:, j], minlength=cardinality)[:cardinality] + 0.5
+        for j, cardinality in enumerate(layout.cardinalities)
+    )
 
 
 def _coder_of(column: Column) -> type:

@@ -149,8 +149,9 @@ def fit_private_codec(
     noise_multiplier: float,
     min_patients: int,
     rng: np.random.Generator,
-) -> tuple[Codec, dict]:
-    """The codec and its line in the ledger, from one Gaussian release of all histograms.
+) -> tuple[Codec, tuple[np.ndarray, ...], dict]:
+    """The codec, the shares of all categories and their line in the ledger, from one Gaussian
+    release of all histograms.
 
     df: a conformed table with at most max_rows rows per patient. A row weighs 1 / max_rows, so a
     patient weighs at most 1 and the counts are in patients. Nothing else is read from df.
@@ -159,11 +160,12 @@ def fit_private_codec(
     grids = tuple(map(Grid.of, schema.features))
     sensitivity = measure_sensitivity(grids)
     spread = noise_multiplier * sensitivity
-    coders = []
+    coders, shares = [], []
     for column, grid in zip(schema.features, grids, strict=True):
         counts = grid.count(to_values(df[column.name], column)) / max_rows
         noisy = counts + rng.normal(0.0, spread, grid.size)
         coders.append(_make_coder(column, grid, noisy, spread))
+        shares.append(_read_shares(coders[-1], grid, noisy))
     entry = {
         "step": "codec: quantiles, spikes, shares and missing flags from noisy histograms",
         "mechanism": "Gaussian",
@@ -173,7 +175,8 @@ def fit_private_codec(
         "columns": len(grids),
         "counts": sum(grid.size for grid in grids),
     }
-    return Codec(schema, tuple(coders), min_patients), entry
+    codec = Codec(schema, tuple(coders), min_patients)
+    return codec, codec.order_shares(shares), entry
 
 
 def _make_coder(column: Column, grid: Grid, noisy: np.ndarray, spread: float):
@@ -182,8 +185,8 @@ def _make_coder(column: Column, grid: Grid, noisy: np.ndarray, spread: float):
     if column.kind == "code_set":
         return CodeSetCoder(column.name, column.categories, column.delimiter, 0, has_missing)
     if column.is_categorical:
-        floor = np.maximum(points, 1e-3 * max(points.max(), 1.0))
-        shares = tuple((floor / floor.sum()).tolist())
+        cleared = _clear(points)
+        shares = tuple((cleared / cleared.sum()).tolist())
         return CategoryCoder(column.name, column.categories, shares, 0, has_missing)
     limit = max(
         SPIKE_SHARE * max(cells.sum(), 0.0), -spread * ndtri(FALSE_SPIKES / max(len(points), 1))
@@ -203,6 +206,30 @@ def _make_coder(column: Column, grid: Grid, noisy: np.ndarray, spread: float):
         column.lower,
         column.upper,
     )
+
+
+def _read_shares(coder, grid: Grid, noisy: np.ndarray) -> np.ndarray:
+    """Positive weights of a coder's categories; even ones for codes, which are not counted."""
+    if isinstance(coder, CodeSetCoder):
+        return np.full(len(coder.codes) + coder.has_missing, 0.5)
+    cells, points, missing = np.split(noisy, [grid.num_cells, grid.size - 1])
+    if isinstance(coder, NumericCoder):
+        points = points[np.isin(grid.points, coder.spikes)]
+        inside = max(cells.sum() - points.sum(), 0.0) / coder.num_bins
+        points = np.concatenate([np.full(coder.num_bins, inside), points])
+    return _clear(np.concatenate([points, missing[: coder.has_missing]]))
+
+
+def _clear(noisy: np.ndarray) -> np.ndarray:
+    """Positive counts of the same total: all less one amount that makes up for cutting at zero.
+
+    Cutting alone would give what noise made of rare values to them ("norm-sub": Wang et al. 2020,
+    arXiv 1905.08320). What falls below keeps a thousandth of the largest.
+    """
+    total, falling = max(noisy.sum(), 1.0), np.sort(noisy)[::-1]
+    cuts = (np.cumsum(falling) - total) / np.arange(1, len(noisy) + 1)
+    cut = cuts[np.flatnonzero(falling > cuts)[-1]]
+    return np.maximum(noisy - cut, 1e-3 * max(noisy.max() - cut, 1.0))
 
 
 def _draw_curve(edges: np.ndarray, counts: np.ndarray, spread: float):

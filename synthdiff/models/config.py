@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from synthdiff._validate import InputError, one_of, positive
 from synthdiff.diffusion.schedules import Levels
@@ -80,6 +81,21 @@ def make_network(
         return module.apply({"params": params}, visible, log_snr, known)
 
     return init_fn, apply_fn
+
+
+def start_at_shares(params: dict, layout: Layout, shares: Sequence[np.ndarray]) -> dict:
+    """The params with each category's bias at the logarithm of its share, so that an untrained
+    network already draws every categorical part from its marginal.
+
+    shares: per categorical part, positive numbers [cardinality]; only their ratios count.
+    """
+    coder = dict(params["network"]["coder"])
+    for bucket in layout.buckets:
+        bias = np.zeros((bucket.stop - bucket.start, bucket.width), np.float32)
+        for row, part in zip(bias, shares[bucket.start : bucket.stop], strict=True):
+            row[: len(part)] = np.log(part) - np.mean(np.log(part))
+        coder[f"bias{bucket.width}"] = jnp.asarray(bias)
+    return params | {"network": params["network"] | {"coder": coder}}
 
 
 def count_params(params: dict) -> int:

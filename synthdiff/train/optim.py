@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 
 import jax
 import optax
@@ -56,7 +57,7 @@ class TrainConfig:
 
 
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    """AdamW with weight decay on matrices only, gradients clipped to a global norm."""
+    """AdamW with weight decay on all but biases and scales, gradients clipped to a global norm."""
     warmup = min(config.warmup_steps, config.num_steps // 10)
     learning_rate = optax.warmup_cosine_decay_schedule(
         0.0, config.learning_rate, warmup, config.num_steps, 0.02 * config.learning_rate
@@ -67,6 +68,11 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
             learning_rate,
             b2=0.99,
             weight_decay=config.weight_decay,
-            mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params),
+            mask=partial(jax.tree_util.tree_map_with_path, _is_decayed),
         ),
     )
+
+
+def _is_decayed(path: tuple, leaf: jax.Array) -> bool:
+    """Biases are none of it, however many axes they have: they hold the marginals."""
+    return leaf.ndim > 1 and not path[-1].key.startswith("bias")
