@@ -21,6 +21,7 @@ EXTRAS = {
     "dp": ["dp-accounting==0.6.0", "jax-privacy==2.0.0"],  # pinned: both still move
     "test": [
         "hypothesis>=6.100,<7",
+        "mypy>=2.4,<3",
         "pytest>=8,<10",
         "pytest-xdist>=3.5,<4",
         "pyyaml>=6,<7",

@@ -22,14 +22,18 @@ def find_scripts() -> dict[str, Path]:
     return {name: folder / f"{name}.py" for name in order}
 
 
+def _summarise(docstring: str | None) -> str:
+    return (docstring or "").partition("\n")[0]
+
+
 def describe_commands(scripts: dict[str, Path]) -> str:
     """The help text: one line per command, from the first line of its script."""
-    lines = ["Usage: synthdiff COMMAND [--flag=value ...]", "", synthdiff.__doc__.splitlines()[0]]
+    lines = ["Usage: synthdiff COMMAND [--flag=value ...]", "", _summarise(synthdiff.__doc__)]
     for title, is_stage in (("Stages", True), ("Experiments", False)):
         lines += ["", f"{title}:"]
         for name, path in scripts.items():
             if (name in STAGES) == is_stage:
-                about = ast.get_docstring(ast.parse(path.read_text())).splitlines()[0]
+                about = _summarise(ast.get_docstring(ast.parse(path.read_text())))
                 lines.append(f"  {name:<18} {about}")
     return "\n".join([*lines, "", "synthdiff COMMAND --help explains a command and its flags."])
 

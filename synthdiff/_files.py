@@ -16,7 +16,7 @@ from synthdiff._validate import input_error
 try:
     import fcntl
 except ImportError:  # Windows has no such locks
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # a module that is there or not
 
 SEAL, LOCK = "SHA256SUMS", ".lock"
 

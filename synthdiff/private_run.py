@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import optax
 import pandas as pd
 
 from synthdiff.data.batches import make_roster, poisson_batches
@@ -65,7 +66,7 @@ class PrivateRun:
         patients = pd.factorize(ids, sort=True)[0]
         multiple = jax.device_count() * train.accumulate
         plan = plan_privacy(dp, train, int(patients.max()) + 1, multiple)
-        secret = ask_first(lambda: draw_secret(folder / "dp_secret" if folder else None))
+        secret: int = ask_first(lambda: draw_secret(folder / "dp_secret" if folder else None))
         rng = partial(_make_rng, secret)
         table, patients = cap_rows(df, patients, dp.max_rows_per_patient, rng(ROWS))
         codec, shares, entry = fit_private_codec(
@@ -80,7 +81,9 @@ class PrivateRun:
         records = self.codec.encode(self.table, _make_rng(self.secret, JITTER))
         return Records(*records), make_roster(self.patients, self.dp.max_rows_per_patient)
 
-    def make_step(self, loss_fn: Callable, tx, train: TrainConfig) -> Callable:
+    def make_step(
+        self, loss_fn: Callable, tx: optax.GradientTransformation, train: TrainConfig
+    ) -> Callable:
         return make_private_step(loss_fn, tx, train, self.dp, self.plan, self.secret)
 
     def sample_patients(self, first_step: int, num_steps: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache, partial
 
 import jax
@@ -12,10 +13,10 @@ import pandas as pd
 from synthdiff._validate import in_range, positive
 from synthdiff.config import Config
 from synthdiff.data.codec import Codec
-from synthdiff.diffusion.denoiser import denoise, get_power, known_parts
+from synthdiff.diffusion.denoiser import Prediction, denoise, get_power, known_parts
 from synthdiff.diffusion.guidance import guide
 from synthdiff.diffusion.keys import purpose_key, record_keys
-from synthdiff.diffusion.samplers import SamplerConfig, sample
+from synthdiff.diffusion.samplers import DenoiseFn, SamplerConfig, sample
 from synthdiff.diffusion.schedules import part_log_snr
 from synthdiff.diffusion.spread import spread_uniform
 from synthdiff.layout import Layout, Records
@@ -51,12 +52,16 @@ def draw_table(
 
 
 @lru_cache(maxsize=8)
-def _make_sampler(config: Config, layout: Layout, sampler: SamplerConfig | None, guidance: float):
+def _make_sampler(
+    config: Config, layout: Layout, sampler: SamplerConfig | None, guidance: float
+) -> Callable:
     """The sampler over all devices; kept, so that a second call does not compile again."""
     return make_parallel_map(make_sample_fn(config, layout, sampler, guidance))
 
 
-def make_sample_fn(config: Config, layout: Layout, sampler: SamplerConfig | None, guidance: float):
+def make_sample_fn(
+    config: Config, layout: Layout, sampler: SamplerConfig | None, guidance: float
+) -> Callable:
     """Builds `fn((params, key, known), given: Records [b], index [b]) -> Records [b]`.
 
     known: bool [tokens], which of them `given` holds.
@@ -64,7 +69,7 @@ def make_sample_fn(config: Config, layout: Layout, sampler: SamplerConfig | None
     sampler, schedule = sampler or config.sampler, config.schedule
     _, apply_fn = config.make_functions(layout)
 
-    def churn_time(t):
+    def churn_time(t: jax.Array) -> jax.Array:
         grid = jnp.linspace(0.0, 1.0, 1024)
         target = schedule.log_snr(t) - 2.0 * jnp.log1p(sampler.churn)
         return jnp.interp(-target, -schedule.log_snr(grid), grid)
@@ -74,11 +79,11 @@ def make_sample_fn(config: Config, layout: Layout, sampler: SamplerConfig | None
         parts = known_parts(jnp.broadcast_to(known, (len(index), len(layout.tokens))), layout)
         given = Records(given.continuous, given.categorical.astype(jnp.int32))
 
-        def denoise_given(parts, z, t):
+        def denoise_given(parts: Records, z: Records, t: jax.Array) -> Prediction:
             times = jnp.full(len(index), t)
             return denoise(apply_fn, params, layout, schedule, z, times, given, parts)
 
-        denoise_fn = partial(denoise_given, parts)
+        denoise_fn: DenoiseFn = partial(denoise_given, parts)
         if guidance:
             free = jax.tree.map(jnp.zeros_like, parts)
             denoise_fn = guide(denoise_fn, partial(denoise_given, free), guidance)

@@ -44,7 +44,7 @@ from synthdiff.train.loop import fit as fit_loop
 from synthdiff.train.optim import make_optimizer
 from synthdiff.train.parallel import make_parallel_map, make_parallel_train, to_devices
 from synthdiff.train.processes import ask_first, require_same
-from synthdiff.train.state import create_state
+from synthdiff.train.state import TrainState, create_state
 from synthdiff.train.step import make_train_step
 
 VERSION = 1
@@ -187,16 +187,19 @@ def fit(
     require_healthy(df, schema)
     df = conform(df, schema)
     with ExitStack() as held:
+        ours = None
         if folder:
-            folder = ask_first(lambda: str(held.enter_context(hold_folder(make_folder(folder)))))
-        return _fit(df, schema, config, Path(folder) if folder else None, progress)
+            place = Path(folder)
+            ours = ask_first(lambda: str(held.enter_context(hold_folder(make_folder(place)))))
+        return _fit(df, schema, config, Path(ours) if ours else None, progress)
 
 
 def _fit(
     df: pd.DataFrame, schema: Schema, config: Config, folder: Path | None, progress: bool
 ) -> Synthesizer:
     """`fit` of a conformed table, in a folder that is ours."""
-    patients, private = df[schema.entity].to_numpy() if schema.entity else None, None
+    patients = df[schema.entity].to_numpy() if schema.entity else None
+    private: PrivateRun | None = None
     if config.dp.epsilon:
         private = PrivateRun.begin(df, schema, config.dp, config.train, config.min_patients, folder)
         codec = private.codec
@@ -207,7 +210,7 @@ def _fit(
         ask_first(lambda: _claim(folder, config, codec))
     state = train(codec, df, patients, config, folder, progress, private)
     params = jax.tree.map(np.asarray, state.ema_params)
-    model = Synthesizer(codec, config, params, private and private.account)
+    model = Synthesizer(codec, config, params, private.account if private else None)
     if folder:
         ask_first(lambda: model.save(folder))
     return model
@@ -221,7 +224,7 @@ def train(
     folder: Path | None,
     progress: bool,
     private: PrivateRun | None = None,
-):
+) -> TrainState:
     """Encodes the table, puts it on the devices and runs the training loop."""
     seed, layout = config.train.seed, codec.layout
     init_fn, apply_fn = config.make_functions(layout)

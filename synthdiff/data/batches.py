@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 
-def permute_patients(entity_ids: np.ndarray | None, num_rows: int, seed: int, epoch: int):
+def permute_patients(
+    entity_ids: np.ndarray | None, num_rows: int, seed: int, epoch: int
+) -> np.ndarray:
     """Row positions of one epoch: patients in random order, each patient's rows side by side."""
     rng = np.random.default_rng([seed, epoch])
     if entity_ids is None:

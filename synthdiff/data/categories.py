@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,9 @@ class CategoryCoder:
     has_missing: bool
 
     @classmethod
-    def fit(cls, values: pd.Series, column: Column, patients: np.ndarray, min_patients: int):
+    def fit(
+        cls, values: pd.Series, column: Column, patients: np.ndarray, min_patients: int
+    ) -> Self:
         """Learns the levels that at least `min_patients` patients share, or the public ones."""
         present = values.dropna()
         if len(present) == 0:
@@ -103,7 +106,9 @@ class CodeSetCoder:
     has_missing: bool
 
     @classmethod
-    def fit(cls, values: pd.Series, column: Column, patients: np.ndarray, min_patients: int):
+    def fit(
+        cls, values: pd.Series, column: Column, patients: np.ndarray, min_patients: int
+    ) -> Self:
         """Learns the codes that at least `min_patients` patients have, or the public ones."""
         long = explode_codes(values, column.delimiter)
         known = list(column.categories) or sorted(long["code"].unique())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,8 @@ from synthdiff.data.numeric import NumericCoder
 from synthdiff.data.schema import ID_KINDS, Column, Schema
 from synthdiff.layout import Layout, Records, bucket_width
 
+Coder = NumericCoder | CategoryCoder | CodeSetCoder
+
 VERSION = 2
 CODERS = {"numeric": NumericCoder, "category": CategoryCoder, "code_set": CodeSetCoder}
 MASKED_LABEL = "(missing)"
@@ -27,7 +30,7 @@ class Codec:
     """One coder per modelled column, in schema order."""
 
     schema: Schema
-    coders: tuple
+    coders: tuple[Coder, ...]
     min_patients: int
 
     @classmethod
@@ -61,7 +64,9 @@ class Codec:
     @cached_property
     def _parts(self) -> tuple[list, list, list[str]]:
         """(column, token) of continuous parts; (column, code, cardinality, token); token names."""
-        continuous, categorical, tokens = [], [], []
+        continuous: list[tuple] = []
+        categorical: list[tuple] = []
+        tokens: list[str] = []
         for i, coder in enumerate(self.coders):
             if isinstance(coder, CodeSetCoder):
                 labels = list(coder.codes) + [MASKED_LABEL] * coder.has_missing
@@ -114,7 +119,8 @@ class Codec:
         self, df: pd.DataFrame, num_rows: int, rng: np.random.Generator, first: int = 0
     ) -> tuple[Records, np.ndarray]:
         continuous_parts, categorical_parts, tokens = self._parts
-        encoded, rngs = {}, self._spawn(rng, first)
+        encoded: dict[int, Any] = {}
+        rngs = self._spawn(rng, first)
         for i, (coder, column) in enumerate(zip(self.coders, self.schema.features, strict=True)):
             if column.name in df.columns:
                 encoded[i] = coder.encode(to_values(df[column.name], column), rngs[i])
@@ -125,7 +131,8 @@ class Codec:
         for j, (i, code, _, token) in enumerate(categorical_parts):
             if i in encoded:
                 known[token] = True
-                part = encoded[i][0] if isinstance(encoded[i], tuple) else encoded[i]
+                found = encoded[i]
+                part = found[0] if isinstance(found, tuple) else found
                 categorical[:, j] = part if part.ndim == 1 else part[:, code]
         for j, (i, token) in enumerate(continuous_parts):
             if i in encoded:
@@ -140,7 +147,9 @@ class Codec:
         """
         rngs = rng.spawn(len(self.coders))
         for one in rngs:
-            one.bit_generator.advance(first)
+            bits = one.bit_generator
+            assert isinstance(bits, np.random.PCG64)  # which default_rng makes
+            bits.advance(first)
         return rngs
 
     def order_shares(self, shares: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
@@ -188,7 +197,7 @@ class Codec:
         """What was merged and what is fitted, in words for the report."""
         notes = []
         for coder in self.coders:
-            if getattr(coder, "num_rare", 0):
+            if not isinstance(coder, NumericCoder) and coder.num_rare:
                 notes.append(
                     f"{coder.name}: {coder.num_rare} values held by fewer than "
                     f"{self.min_patients} patients are never generated."
@@ -227,7 +236,7 @@ def count_shares(records: Records, layout: Layout) -> tuple[np.ndarray, ...]:
     )
 
 
-def _coder_of(column: Column) -> type:
+def _coder_of(column: Column) -> type[Coder]:
     if column.is_numeric:
         return NumericCoder
     return CodeSetCoder if column.kind == "code_set" else CategoryCoder
@@ -237,7 +246,7 @@ def _listed(fields: dict) -> dict:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
 
 
-def _learnt(column: Column, coder: object) -> Column:
+def _learnt(column: Column, coder: Coder) -> Column:
     """The column without categories that the coder left out as too rare to release."""
     if not column.categories or column.public or isinstance(coder, NumericCoder):
         return column
@@ -254,9 +263,11 @@ def _conform_given(values: pd.Series, column: Column) -> pd.Series:
     return found
 
 
-def _check_condition(values: pd.Series, coder: object, column: Column) -> None:
+def _check_condition(values: pd.Series, coder: Coder, column: Column) -> None:
     """Refuses a value, held by all rows, that the model cannot generate."""
     where, value = f"column {coder.name!r}", plain(values.iloc[0])
+    wanted: Iterable[object]
+    known: tuple
     if pd.isna(value):
         if not coder.has_missing:
             raise input_error(where, "is never missing in the training rows", "give a value")

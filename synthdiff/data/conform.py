@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -177,7 +178,7 @@ def _numbers(values: pd.Series, column: Column) -> tuple[pd.Series, list[Problem
 
 def _cast(numbers: pd.Series, column: Column) -> pd.Series:
     """The schema's numeric dtype, or the smallest change of it that holds the values."""
-    dtype = _pandas_dtype(column)
+    dtype: Any = _pandas_dtype(column)
     if not types.is_numeric_dtype(dtype) or types.is_bool_dtype(dtype):
         dtype = np.dtype("float64" if column.kind == "continuous" else "int64")
     if types.is_integer_dtype(dtype):
@@ -262,7 +263,7 @@ def _code_sets(values: pd.Series, column: Column) -> pd.Series:
     return values.map(partial(_code_set, delimiter=column.delimiter)).astype(TEXT)
 
 
-def _code_set(cell: object, delimiter: str) -> object:
+def _code_set(cell: Any, delimiter: str) -> object:
     """Sorted unique codes; a cell may also be a list. NaN stays NaN."""
     if not isinstance(cell, Collection):
         if pd.isna(cell):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -47,7 +48,9 @@ class NumericCoder:
     upper: float | None
 
     @classmethod
-    def fit(cls, values: pd.Series, column: Column, patients: np.ndarray, min_patients: int):
+    def fit(
+        cls, values: pd.Series, column: Column, patients: np.ndarray, min_patients: int
+    ) -> Self:
         """Finds spikes, granularity and quantile knots on training rows."""
         x = values.to_numpy(dtype=float, na_value=np.nan)
         here = ~np.isnan(x)
@@ -63,7 +66,7 @@ class NumericCoder:
             problem = f"only {num_people} patients have a value, {crowd} are needed"
             raise input_error(f"column {column.name!r}", problem, "drop it or lower min_patients")
         lower = column.lower if column.lower is not None else (0.0 if x[here].min() >= 0 else None)
-        scores, knots = (), ()
+        scores, knots = np.empty(0), np.empty(0)
         if rest.any():
             scores, knots = _fit_knots(x[rest], patients[rest], min_patients, crowd)
             scores, knots = _extend(scores, knots, lower, column.upper)
@@ -87,7 +90,7 @@ class NumericCoder:
     def is_whole(self) -> bool:
         """Whether all that it makes are whole numbers, or whole days."""
         ends = [end for end in (self.lower, self.upper) if end is not None]
-        stepped = (bool(self.step) and self.step % 1 == 0) or not self.has_continuous
+        stepped = bool(self.step and self.step % 1 == 0) or not self.has_continuous
         return stepped and all(value % 1 == 0 for value in (*self.spikes, *ends))
 
     @property
@@ -162,7 +165,7 @@ def _find_shared(
     return levels[common & people]
 
 
-def _find_step(x: np.ndarray, dtype: object, is_datetime: bool) -> float | None:
+def _find_step(x: np.ndarray, dtype: Any, is_datetime: bool) -> float | None:
     """The largest of the usual steps of which 99.5 % of values are multiples."""
     precise = not (isinstance(dtype, np.dtype) and dtype.kind == "f" and dtype.itemsize < 8)
     tolerance = 1e-12 if precise else 2 * np.finfo(dtype).eps

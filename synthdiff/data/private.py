@@ -14,7 +14,7 @@ from scipy.special import ndtri
 
 from synthdiff._validate import InputError
 from synthdiff.data.categories import CategoryCoder, CodeSetCoder, find_codes
-from synthdiff.data.codec import Codec
+from synthdiff.data.codec import Codec, Coder
 from synthdiff.data.dtypes import to_values
 from synthdiff.data.numeric import BIN_ROWS, MAX_BINS, MAX_SCORE, SPIKE_SHARE, NumericCoder
 from synthdiff.data.schema import Column, Schema
@@ -98,7 +98,7 @@ class Grid:
         """Rows per cell, point and missing [size]."""
         missing = values.isna().to_numpy()
         present = values[~missing]
-        cells = np.zeros(self.num_cells)
+        cells: np.ndarray = np.zeros(self.num_cells)
         if self.num_cells:
             x = present.to_numpy(dtype=float)
             cell = np.clip(np.searchsorted(self.edges, x, "right") - 1, 0, self.num_cells - 1)
@@ -108,21 +108,27 @@ class Grid:
         return np.concatenate([cells, points, [missing.sum()]]).astype(float)
 
 
+def _get_bounds(column: Column) -> tuple[float, float]:
+    assert column.lower is not None and column.upper is not None  # others were refused
+    return column.lower, column.upper
+
+
 def _make_edges(column: Column) -> np.ndarray:
     """Sixteenths of the range, the lowest of them halved again and again: for skewed amounts."""
-    width = column.upper - column.lower
+    low, high = _get_bounds(column)
+    width = high - low
     halves = width / PARTS * 0.5 ** np.arange(1, HALVINGS + 1)
-    edges = np.concatenate([np.linspace(0.0, width, PARTS + 1), halves]) + column.lower
+    edges = np.concatenate([np.linspace(0.0, width, PARTS + 1), halves]) + low
     if step := get_step(column):  # cell borders lie halfway between steps
-        steps = np.append(np.unique(np.rint(edges / step)), np.floor(column.upper / step) + 1)
+        steps = np.append(np.unique(np.rint(edges / step)), np.floor(high / step) + 1)
         return np.unique(steps - 0.5) * step
     return np.unique(edges)
 
 
 def _find_candidates(column: Column) -> np.ndarray:
     """Where a spike may be: the bounds, fortieths, 1-2-5 numbers, and whole steps if not many."""
-    low, high, step = column.lower, column.upper, get_step(column)
-    found = [np.linspace(low, high, 41)]
+    (low, high), step = _get_bounds(column), get_step(column)
+    found: list[np.ndarray] = [np.linspace(low, high, 41)]
     found += [np.array([-1.0, 1.0]) * digit * 10.0**k for k in range(-2, 7) for digit in (1, 2, 5)]
     grain = step or 1.0
     if (high - low) / grain <= MAX_POINTS:
@@ -179,7 +185,7 @@ def fit_private_codec(
     return codec, codec.order_shares(shares), entry
 
 
-def _make_coder(column: Column, grid: Grid, noisy: np.ndarray, spread: float):
+def _make_coder(column: Column, grid: Grid, noisy: np.ndarray, spread: float) -> Coder:
     cells, points, (missing,) = np.split(noisy, [grid.num_cells, grid.size - 1])
     has_missing = bool(missing > 3.0 * spread)
     if column.kind == "code_set":
@@ -208,7 +214,7 @@ def _make_coder(column: Column, grid: Grid, noisy: np.ndarray, spread: float):
     )
 
 
-def _read_shares(coder, grid: Grid, noisy: np.ndarray) -> np.ndarray:
+def _read_shares(coder: Coder, grid: Grid, noisy: np.ndarray) -> np.ndarray:
     """Positive weights of a coder's categories; even ones for codes, which are not counted."""
     if isinstance(coder, CodeSetCoder):
         return np.full(len(coder.codes) + coder.has_missing, 0.5)
@@ -232,9 +238,13 @@ def _clear(noisy: np.ndarray) -> np.ndarray:
     return np.maximum(noisy - cut, 1e-3 * max(noisy.max() - cut, 1.0))
 
 
-def _draw_curve(edges: np.ndarray, counts: np.ndarray, spread: float):
+def _draw_curve(
+    edges: np.ndarray, counts: np.ndarray, spread: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Normal scores and values of knots: cells are joined until they stand out of the noise."""
-    ends, masses, mass, joined = [], [], 0.0, 0
+    ends: list[float] = []
+    masses: list[float] = []
+    mass, joined = 0.0, 0
     for end, count in zip(edges[1:], counts, strict=True):
         mass, joined = mass + count, joined + 1
         if mass >= 2.0 * spread * np.sqrt(joined):

@@ -48,13 +48,13 @@ def shuffle_split(df: pd.DataFrame, categorical: list[str]) -> tuple[Parts, int]
         seed += 1
 
 
-def _split_adult(data_dir) -> tuple[pd.DataFrame, Schema, Parts]:
+def _split_adult(data_dir: str | Path | None) -> tuple[pd.DataFrame, Schema, Parts]:
     df, schema = load_uci("adult", data_dir)
     rows = np.arange(len(df))
     return df, schema, {"train": rows[:ADULT_TRAIN_ROWS], "test": rows[ADULT_TRAIN_ROWS:]}
 
 
-def _split_shuffled(name: str, data_dir) -> tuple[pd.DataFrame, Schema, Parts]:
+def _split_shuffled(name: str, data_dir: str | Path | None) -> tuple[pd.DataFrame, Schema, Parts]:
     df, schema = load_uci(name, data_dir)
     if name == "beijing":
         df = df.dropna(ignore_index=True)
@@ -62,7 +62,7 @@ def _split_shuffled(name: str, data_dir) -> tuple[pd.DataFrame, Schema, Parts]:
     return df, schema, shuffle_split(df, inputs)[0]
 
 
-def _split_diabetes_rows(data_dir) -> tuple[pd.DataFrame, Schema, Parts]:
+def _split_diabetes_rows(data_dir: str | Path | None) -> tuple[pd.DataFrame, Schema, Parts]:
     df, schema = load_diabetes130_benchmark(data_dir)
     target = df[schema.target].to_numpy()
     rest, test = train_test_split(
@@ -72,7 +72,7 @@ def _split_diabetes_rows(data_dir) -> tuple[pd.DataFrame, Schema, Parts]:
     return df, schema, {"train": train, "val": val, "test": test}
 
 
-def _split_diabetes_patients(data_dir) -> tuple[pd.DataFrame, Schema, Parts]:
+def _split_diabetes_patients(data_dir: str | Path | None) -> tuple[pd.DataFrame, Schema, Parts]:
     df, schema = load_diabetes130_benchmark(data_dir)
     patients = load_diabetes130(data_dir)[0]["patient_nbr"]  # both loaders keep the file's order
     df.insert(0, "patient_nbr", patients)
@@ -81,7 +81,7 @@ def _split_diabetes_patients(data_dir) -> tuple[pd.DataFrame, Schema, Parts]:
     return df, schema, split_by_entity(patients, len(df), THREE_WAY, 42)
 
 
-def _split_rand_hie(data_dir) -> tuple[pd.DataFrame, Schema, Parts]:
+def _split_rand_hie(data_dir: str | Path | None) -> tuple[pd.DataFrame, Schema, Parts]:
     df, schema = load_rand_hie()
     return df, schema, split_by_entity(df[schema.entity], len(df), THREE_WAY, 0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from synthdiff._files import parse_json, write_atomically
 from synthdiff._validate import InputError, input_error
@@ -50,7 +51,7 @@ class Column:
             )
         if self.kind == "ordinal" and not self.categories:
             raise input_error(where, "ordinal without categories", "list the categories in order")
-        if None not in (self.lower, self.upper) and self.lower > self.upper:
+        if self.lower is not None and self.upper is not None and self.lower > self.upper:
             raise input_error(where, f"lower {self.lower} > upper {self.upper}", "swap the bounds")
         if len(set(self.categories)) != len(self.categories):
             raise input_error(where, "categories repeat", "list each category once")
@@ -116,13 +117,13 @@ class Schema:
         """The modelled columns: all but the ids."""
         return tuple(column for column in self.columns if column.kind not in ID_KINDS)
 
-    def __getitem__(self, name: str) -> Column:
+    def __getitem__(self, name: str | None) -> Column:
         for column in self.columns:
             if column.name == name:
                 return column
         raise input_error("schema", f"no column named {name!r}", f"use one of {list(self.names)}")
 
-    def edit(self, name: str, **changes: object) -> Schema:
+    def edit(self, name: str, **changes: Any) -> Schema:
         """A copy in which one column is changed, for example `edit("sex", kind="boolean")`.
 
         >>> schema = Schema((Column("sex", "integer"), Column("age", "integer")))

@@ -6,6 +6,7 @@ The format: docs.sdv.dev, "Metadata JSON" and "Sdtypes", versions SINGLE_TABLE_V
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -144,7 +145,7 @@ def to_sdv(schema: Schema, df: pd.DataFrame) -> dict:
         column.name: {"sdtype": KINDS.get(column.kind, "unknown"), **_details(column, df)}
         for column in schema.columns
     }
-    found = {"METADATA_SPEC_VERSION": SINGLE_TABLE, "columns": columns}
+    found: dict[str, Any] = {"METADATA_SPEC_VERSION": SINGLE_TABLE, "columns": columns}
     if schema.order:
         found |= {"sequence_key": schema.group or schema.entity, "sequence_index": schema.order}
     return found

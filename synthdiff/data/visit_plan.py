@@ -36,7 +36,11 @@ def plan_visits(
     """
     visits = sort_visits(df, schema)
     most = _choose_max(visits, max_visits, min_patients)
-    static, patchy, complete, sticky, clocks = [], [], [], [], {}
+    static: list[str] = []
+    patchy: list[str] = []
+    complete: list[str] = []
+    sticky: list[str] = []
+    clocks: dict[str, float] = {}
     for column in schema.features:
         if column.name == schema.order:
             continue
@@ -62,7 +66,10 @@ def plan_visits(
         schema,
         Schema(tuple(columns), target, sensitive),
         most,
-        *map(tuple, (static, patchy, complete, sticky)),
+        tuple(static),
+        tuple(patchy),
+        tuple(complete),
+        tuple(sticky),
         clocks,
         unit,
     )

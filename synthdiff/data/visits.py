@@ -63,9 +63,12 @@ class VisitPlan:
         """Inverse of `to_json`; raises InputError on another version."""
         if data.get("version") != VERSION:
             raise input_error("visits", f"version {data.get('version')!r}", f"use {VERSION}")
-        schemas = (Schema.from_json(data[name]) for name in ("schema", "wide"))
-        columns = (tuple(data[name]) for name in ("static", "patchy", "complete", "sticky"))
-        return cls(*schemas, data["max_visits"], *columns, data["clocks"], data["unit"])
+        fields = {name: data[name] for name in ("max_visits", "clocks", "unit")}
+        for name in ("schema", "wide"):
+            fields[name] = Schema.from_json(data[name])
+        for name in ("static", "patchy", "complete", "sticky"):
+            fields[name] = tuple(data[name])
+        return cls(**fields)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import jax
 
 from synthdiff.diffusion.denoiser import Prediction
 from synthdiff.diffusion.samplers import DenoiseFn
+from synthdiff.layout import Records
 
 
 def guide(conditional_fn: DenoiseFn, free_fn: DenoiseFn, weight: float) -> DenoiseFn:
@@ -19,7 +20,7 @@ def guide(conditional_fn: DenoiseFn, free_fn: DenoiseFn, weight: float) -> Denoi
     def mix(conditional: jax.Array, free: jax.Array) -> jax.Array:
         return conditional + weight * (conditional - free)
 
-    def denoise_fn(z, t) -> Prediction:
+    def denoise_fn(z: Records, t: jax.Array) -> Prediction:
         conditional, free = conditional_fn(z, t), free_fn(z, t)
         logits = tuple(
             mix(jax.nn.log_softmax(c), jax.nn.log_softmax(f))

@@ -33,7 +33,9 @@ def mask_codes(layout: Layout) -> jax.Array:
     return jnp.asarray(layout.cardinalities, jnp.int32)
 
 
-def diffuse(x0: Records, log_snr: Levels, eps: jax.Array, uniform: jax.Array, masked: jax.Array):
+def diffuse(
+    x0: Records, log_snr: Levels, eps: jax.Array, uniform: jax.Array, masked: jax.Array
+) -> Records:
     """Draws z_t given x0: Records like x0.
 
     eps: standard normal [..., num_continuous]; uniform: [..., num_categorical] in [0, 1);
@@ -71,7 +73,9 @@ def score_from_x0(z: jax.Array, x0: jax.Array, log_snr: jax.Array) -> jax.Array:
     return (x0 - z) / compute_sigma(log_snr) ** 2
 
 
-def posterior(z: jax.Array, x0: jax.Array, sigma_t: jax.Array, sigma_s: jax.Array):
+def posterior(
+    z: jax.Array, x0: jax.Array, sigma_t: jax.Array, sigma_s: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """Mean and standard deviation of z_s given z_t and x0, for sigma_s <= sigma_t.
 
     Bayes' rule for Gaussians: precision 1/sigma_s^2 + 1/(sigma_t^2 - sigma_s^2).

@@ -212,6 +212,7 @@ def sample(
         t, s = times[i], times[i + 1]
         noise = draw_step_noise(keys, i, layout)
         if rule.churns:
+            assert churn_time is not None  # only this sampler needs one
             t_hat = churn_time(t)
             z, turns = add_churn(z, turns, t, t_hat, levels_fn, noise, layout)
             t = t_hat
@@ -235,7 +236,7 @@ def sample(
         return (z, turns, prediction.x0, step.sigma_t), None
 
     carry = (z, draw_turns(first), jnp.zeros_like(z.continuous), start)
-    (z, *_), _ = jax.lax.scan(body, carry, jnp.arange(config.num_steps - 1))
+    (z, _, _, _), _ = jax.lax.scan(body, carry, jnp.arange(config.num_steps - 1))
     last = denoise_fn(z, times[-1])
     noise = draw_step_noise(keys, jnp.int32(config.num_steps - 1), layout)
     drawn = draw_categories(last, noise.category if uniform is None else uniform, layout)

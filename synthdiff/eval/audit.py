@@ -125,9 +125,7 @@ def audit(
         np.random.default_rng, np.random.SeedSequence(seed).spawn(4)
     )
     game = set_up_game(tables, schema, membership_rng)
-    on_model, about = {}, {}
-    if whitebox:
-        on_model, about = _attack_model(whitebox, game, tables, schema, seed)
+    on_model, about = _attack_model(whitebox, game, tables, schema, seed) if whitebox else ({}, {})
     keys = row_keys(synthetic, schema)
     membership, scores = audit_membership(game, keys, membership_rng, on_model)
     membership["copies"]["near"] = compare_near_copies(game)
@@ -177,4 +175,4 @@ def _audit_strata(
         "outliers": find_outliers([*known, (game.reference, game.reference_patients)]),
         "rare values": find_rare(real, schema),
     }
-    return audit_strata(strata, scores, tuple(side.ids for side in sides), rng)
+    return audit_strata(strata, scores, (game.members.ids, game.nonmembers.ids), rng)

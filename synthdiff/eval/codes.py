@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -62,7 +63,7 @@ def _prevalence(matrices: Mapping[str, sparse.csr_array], patients: np.ndarray) 
     """Share of rows with each code; patients: of the test rows, to withhold counts below 5."""
     shares = {part: np.asarray(matrix.mean(axis=0)) for part, matrix in matrices.items()}
     rare = shares["train"] < RARE
-    result = {"codes": len(rare), "rare_codes": int(rare.sum())}
+    result: dict[str, Any] = {"codes": len(rare), "rare_codes": int(rare.sum())}
     for name, part in (("synthetic", "synthetic"), ("floor", "test")):
         result[name] = agreement(shares["train"], shares[part])
         result[f"{name}_rare"] = agreement(shares["train"][rare], shares[part][rare])
@@ -149,7 +150,14 @@ def _code_area(inputs: Mapping, part: str, code: int) -> float:
     return auc(scores[truth], scores[~truth])
 
 
-def _code_models(tables, matrices, ids, column: Column, schema: Schema, seed: int) -> dict:
+def _code_models(
+    tables: Mapping[str, pd.DataFrame],
+    matrices: Mapping[str, sparse.csr_array],
+    ids: Mapping[str, np.ndarray],
+    column: Column,
+    schema: Schema,
+    seed: int,
+) -> dict:
     """Logistic models of the 20 most frequent codes from all else, trained on real and synthetic.
 
     Inputs are the other columns and the 500 most frequent other codes; tables are cut to 10,000

@@ -6,6 +6,7 @@ patients and with guessing; what it gains over the held-out patients is the resi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +34,9 @@ class _Targets:
     outlier: np.ndarray
 
 
-def _keep(df: pd.DataFrame, schema: Schema, count: int, rng: np.random.Generator):
+def _keep(
+    df: pd.DataFrame, schema: Schema, count: int, rng: np.random.Generator
+) -> tuple[pd.DataFrame, np.ndarray]:
     """The rows of `count` random patients (or of all), and the patient of each row."""
     patients = patient_numbers(df, schema)
     total = int(patients.max()) + 1
@@ -124,7 +127,7 @@ def audit_disclosure(
     return result
 
 
-def list_attacks(disclosure: dict) -> dict[str, dict]:
+def list_attacks(disclosure: Mapping) -> dict[str, dict]:
     """Every attack of the result by a name of its own, such as "inference of sex"."""
     named = {f"singling out, {k}": v for k, v in (disclosure.get("singling_out") or {}).items()}
     if "linkability" in disclosure:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,7 +68,7 @@ def _rare_levels(tables: Mapping[str, pd.DataFrame], ids: np.ndarray, schema: Sc
     sizes = {part: len(df) for part, df in tables.items()}
     rows = min(sizes["test"], sizes["synthetic"])
     share = joined["train"].sum() / sizes["train"]
-    result = {"levels": levels, "rows": rows}
+    result: dict[str, Any] = {"levels": levels, "rows": rows}
     for name, part in (("synthetic", "synthetic"), ("floor", "test")):
         result[name] = {
             "recall": float(presence(joined[part], sizes[part], rows).mean()),

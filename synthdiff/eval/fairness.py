@@ -95,18 +95,19 @@ def score_groups(
     weights = [even, *(resample_patients(patients, rng) for _ in range(REPEATS))]
     found = {}
     for source in (*SOURCES, *HALVES):
-        pair = [
+        measures = [
             make_measure(predictions, source, where, patients)
             for where in (codes, np.zeros(len(codes), int))
         ]
         times = weights if source in SOURCES else weights[:1]
-        found[source] = [[measure(weight) for weight in times] for measure in pair]
+        found[source] = [[measure(weight) for weight in times] for measure in measures]
     names = list(found["train"][0][0])
 
     def collect(source: str, which: int, name: str) -> np.ndarray:
         return np.stack([values[name] for values in found[source][which]])
 
-    levels, gaps = [{} for _ in range(codes.max() + 1)], {}
+    levels: list[dict] = [{} for _ in range(codes.max() + 1)]
+    gaps: dict[str, dict] = {}
     few = f"fewer than {MIN_GROUP_PATIENTS} test patients with and without each class"
     for name in names:
         real, synthetic = (collect(source, 0, name) for source in SOURCES)

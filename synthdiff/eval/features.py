@@ -208,7 +208,7 @@ class Featurizer:
         for column in schema.features:
             if column.name in exclude:
                 continue
-            part = _Numeric if column.is_numeric else _Category
+            part: type[_Numeric | _Category | _Codes] = _Numeric if column.is_numeric else _Category
             part = _Codes if column.kind == "code_set" else part
             parts.append(part.fit(reference[column.name], column))
         if not parts:

@@ -75,12 +75,12 @@ def _encode(real: pd.Series, other: pd.Series, column: Column) -> _Encoded:
         codes, levels = pd.factorize(both, use_na_sentinel=False)
         return _Encoded((codes[: len(real)], codes[len(real) :]), len(levels))
     if column.kind == "code_set":  # a set enters pairs as its size
-        numbers = tuple(_set_sizes(series, column) for series in (real, other))
+        numbers = (_set_sizes(real, column), _set_sizes(other, column))
     else:
-        numbers = tuple(numeric_values(series, column) for series in (real, other))
+        numbers = (numeric_values(real, column), numeric_values(other, column))
     known = numbers[0][~np.isnan(numbers[0])]
     edges = np.histogram_bin_edges(known if len(known) else np.zeros(1), _BINS)
-    return _Encoded(tuple(_cut(values, edges) for values in numbers), _BINS + 1, numbers)
+    return _Encoded((_cut(numbers[0], edges), _cut(numbers[1], edges)), _BINS + 1, numbers)
 
 
 def _set_sizes(series: pd.Series, column: Column) -> np.ndarray:
@@ -137,7 +137,7 @@ def contingency_score(
     if levels > 4 * sum(map(len, joint)):  # few of the cells are occupied: number those only
         cells, index = np.unique(np.concatenate(joint), return_inverse=True)
         joint, levels = [index[: len(joint[0])], index[len(joint[0]) :]], len(cells)
-    return tvd_score(*joint, levels)
+    return tvd_score(joint[0], joint[1], levels)
 
 
 def trend_scores(real: pd.DataFrame, other: pd.DataFrame, schema: Schema) -> np.ndarray:
@@ -150,9 +150,10 @@ def trend_scores(real: pd.DataFrame, other: pd.DataFrame, schema: Schema) -> np.
     """
     encoded = [_encode(real[c.name], other[c.name], c) for c in schema.features]
     scores = np.eye(len(encoded))
-    numeric = [i for i, column in enumerate(encoded) if column.numbers is not None]
+    numbers = {i: c.numbers for i, c in enumerate(encoded) if c.numbers is not None}
+    numeric = list(numbers)
     if numeric:
-        correlations = [_correlations([encoded[i].numbers[t] for i in numeric]) for t in (0, 1)]
+        correlations = [_correlations([pair[t] for pair in numbers.values()]) for t in (0, 1)]
         scores[np.ix_(numeric, numeric)] = 1 - np.abs(correlations[0] - correlations[1]) / 2
     np.fill_diagonal(scores, 1.0)
     for i, first in enumerate(encoded):

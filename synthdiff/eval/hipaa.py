@@ -37,7 +37,7 @@ def membership_f1(
     halves = [np.array_split(rng.permutation(side), 2) for side in (members, others)]
     chosen, judged = zip(*halves, strict=True)
     thresholds = np.append(np.quantile(chosen[0], np.linspace(0, 1, 201)), -np.inf)
-    best = max(thresholds, key=lambda t: _f1(*chosen, t, share))
+    best = max(thresholds, key=lambda t: _f1(chosen[0], chosen[1], t, share))
     naive = naive_f1(share)
 
     def relative(first: np.ndarray, second: np.ndarray) -> float:

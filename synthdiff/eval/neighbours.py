@@ -18,12 +18,13 @@ _CHUNK = 1024
 def build_index(base: np.ndarray, index: str) -> faiss.Index:
     """A searchable index of float32 rows [m, d]; index: "flat" or "ivf"."""
     dims = base.shape[1]
-    built = faiss.IndexFlatL2(dims)
+    built: faiss.Index = faiss.IndexFlatL2(dims)
     if index == "ivf":
         lists = max(1, int(np.sqrt(len(base))))
-        built = faiss.IndexIVFFlat(built, dims, lists)
-        built.nprobe = min(_PROBES, lists)
-        built.train(base)
+        inverted = faiss.IndexIVFFlat(built, dims, lists)
+        inverted.nprobe = min(_PROBES, lists)
+        inverted.train(base)
+        built = inverted
     built.add(base)
     return built
 

@@ -97,11 +97,12 @@ def summarise_pairs(
     if not below:
         return {"skipped": "no pair falls below the floor"}
     for *names, gap in below[:MOST_PAIRS]:
-        cuts = [
+        found_cuts = (
             _cut({p: df[name] for p, df in parts.items()}, ids["train"], schema[name])
             for name in names
-        ]
-        if None in cuts:
+        )
+        cuts = [cut for cut in found_cuts if cut is not None]
+        if len(cuts) < len(names):
             continue
         axes = [{"name": name, **axis} for name, (_, axis) in zip(names, cuts, strict=True)]
         shape = [

@@ -6,6 +6,7 @@ import base64
 import io
 import warnings
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -21,12 +22,12 @@ BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 ORANGE, SKY, BLACK, GREY = "#E69F00", "#56B4E9", "#000000", "#767676"
 ATTACK_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 # Every series differs in line style and marker as well as colour: the report survives grey print.
-TABLES = {
+TABLES: dict[str, dict[str, Any]] = {
     "train": {"color": BLUE, "linestyle": "-", "marker": "o", "markerfacecolor": BLUE},
     "test": {"color": BLUE, "linestyle": ":", "marker": "o", "markerfacecolor": "white"},
     "synthetic": {"color": VERMILLION, "linestyle": "-", "marker": "D"},
 }
-CONTROLS = {
+CONTROLS: dict[str, dict[str, Any]] = {
     "null": {"color": GREY, "linestyle": ":"},
     "leak": {"color": BLACK, "linestyle": "--"},
     "leak small": {"color": BLACK, "linestyle": "-."},
@@ -36,7 +37,7 @@ MAX_LABELS = 10
 MAX_NAMED_COLUMNS = 40
 MAX_NUMBERED_COLUMNS = 12
 STEPS = (1, 2, 5, 10)  # of ticks, times a power of ten
-STYLE = {
+STYLE: Any = {  # Matplotlib types it by every key it knows
     "svg.fonttype": "none",  # text stays text: small, sharp, and in any script the reader has
     "svg.hashsalt": "synthdiff",  # equal data give equal bytes
     "text.parse_math": False,  # a column called "$x$" is a name, not a formula
@@ -73,8 +74,8 @@ def _draw_densities(axes: Axes, marginal: Mapping, dates: bool) -> None:
         if marginal.get(name) is None:
             continue
         heights = np.asarray(marginal[name], float)
-        line = {"color": style["color"], "linestyle": style["linestyle"], "linewidth": 1.4}
-        axes.stairs(heights, edges, fill=False, **line)
+        line: dict[str, Any] = {key: style[key] for key in ("color", "linestyle")}
+        axes.stairs(heights, edges, fill=False, linewidth=1.4, **line)
         if name == "train":
             axes.stairs(heights, edges, fill=True, color=BLUE, alpha=0.12, linewidth=0)
     axes.set_ylim(bottom=0)
@@ -136,8 +137,9 @@ def plot_pair_gap(columns: Sequence[str], gap: np.ndarray) -> str:
     figure = Figure(figsize=(size + 0.9, size), layout="constrained")
     axes = figure.add_subplot()
     limit = max(1.0, float(np.nanmax(np.abs(gap), initial=0.0)))
-    colours = LinearSegmentedColormap.from_list("gap", [VERMILLION, "#ffffff", BLUE])
-    colours = colours.with_extremes(bad="#d9d9d9")
+    colours = LinearSegmentedColormap.from_list("gap", [VERMILLION, "#ffffff", BLUE]).with_extremes(
+        bad="#d9d9d9"
+    )
     image = axes.imshow(gap, cmap=colours, vmin=-limit, vmax=limit)
     if count <= MAX_NAMED_COLUMNS:
         names = [shorten(column) for column in columns]
@@ -179,7 +181,9 @@ def plot_roc(
     least_fpr, least_tpr = 0.5 / max(nonmembers, 1), 0.5 / max(members, 1)
     grid = np.geomspace(least_fpr, 1, 50)
     axes.plot(grid, grid, color="#999999", linewidth=5, alpha=0.35, label="chance")
-    styles = [{"color": colour, "linestyle": line} for line in "-:" for colour in ATTACK_COLOURS]
+    styles: list[dict[str, Any]] = [
+        {"color": colour, "linestyle": line} for line in "-:" for colour in ATTACK_COLOURS
+    ]
     curves = [
         (name, curve, {"linewidth": 1.7, **style})
         for (name, curve), style in zip(attacks.items(), styles, strict=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,7 @@ class Predicates:
     signs: np.ndarray
     values: np.ndarray
 
-    def __getitem__(self, kept: object) -> Predicates:
+    def __getitem__(self, kept: Any) -> Predicates:
         return Predicates(self.columns[kept], self.signs[kept], self.values[kept])
 
     def cut(self, last: np.ndarray) -> Predicates:
@@ -75,7 +76,7 @@ def encode_tables(tables: list[pd.DataFrame], schema: Schema) -> list[np.ndarray
 
     A code set counts as one value: the whole cell.
     """
-    blocks = [[] for _ in tables]
+    blocks: list[list[np.ndarray]] = [[] for _ in tables]
     for column in schema.features:
         if column.is_numeric:
             cells = [numeric_values(df[column.name], column) for df in tables]

@@ -70,7 +70,7 @@ def _real_ids(real: pd.DataFrame, schema: Schema) -> set[str]:
 def _rare_extremes(train: pd.DataFrame, schema: Schema) -> dict[str, list[float]]:
     """The extremes of numeric columns that fewer than 5 training patients hold."""
     patients = patient_numbers(train, schema)
-    found = {}
+    found: dict[str, list[float]] = {}
     for column in schema.features:
         if not column.is_numeric or column.public:
             continue

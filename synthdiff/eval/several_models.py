@@ -43,7 +43,7 @@ def crossed_interval(
         draws.append(np.mean(found))
     value = np.mean([statistic(*pair) for pair in zip(members, others, strict=True)])
     tails = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return interval(value, *tails, confidence)
+    return interval(float(value), tails[0], tails[1], confidence)
 
 
 def attack_models(
@@ -65,7 +65,8 @@ def attack_models(
     rng = np.random.default_rng([seed, 1])
 
     def stack(found: list, kind: int) -> Sides:
-        return tuple(np.stack([model[kind][side] for model in found]) for side in (0, 1))
+        members, others = zip(*(model[kind] for model in found), strict=True)
+        return np.stack(members), np.stack(others)
 
     return {
         name: {

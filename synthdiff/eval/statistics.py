@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -117,7 +118,7 @@ def bootstrap_interval(
         for _ in range(repeats)
     ]
     tails = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return interval(statistic(members, nonmembers), *tails, confidence)
+    return interval(statistic(members, nonmembers), tails[0], tails[1], confidence)
 
 
 def tpr_interval(
@@ -138,8 +139,8 @@ def tpr_interval(
 def wilson_interval(count: int, total: int, confidence: float = 0.95) -> dict:
     """Wilson's score interval of a proportion."""
     positive(total=total)
-    bounds = proportion_confint(count, total, alpha=1 - confidence, method="wilson")
-    return interval(count / total, *bounds, confidence)
+    lower, upper = proportion_confint(count, total, alpha=1 - confidence, method="wilson")
+    return interval(count / total, lower, upper, confidence)
 
 
 def clopper_pearson(count: int, total: int, confidence: float = 0.95) -> dict:
@@ -149,8 +150,8 @@ def clopper_pearson(count: int, total: int, confidence: float = 0.95) -> dict:
     0.0362
     """
     positive(total=total)
-    bounds = proportion_confint(count, total, alpha=1 - confidence, method="beta")
-    return interval(count / total, *bounds, confidence)
+    lower, upper = proportion_confint(count, total, alpha=1 - confidence, method="beta")
+    return interval(count / total, lower, upper, confidence)
 
 
 def rank_p_value(members: np.ndarray, nonmembers: np.ndarray) -> float:
@@ -159,7 +160,7 @@ def rank_p_value(members: np.ndarray, nonmembers: np.ndarray) -> float:
     return 1.0 if np.isnan(p) else float(p)
 
 
-def _null_count(n_members: int | np.ndarray, n_nonmembers: int, fpr: float):
+def _null_count(n_members: int | np.ndarray, n_nonmembers: int, fpr: float) -> Any:
     """Law of the members above the threshold when members and non-members are exchangeable.
 
     The threshold is an order statistic of the non-members, so the share of fresh scores above

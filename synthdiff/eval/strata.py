@@ -119,11 +119,11 @@ def audit_strata(
             continue
         attacks = {}
         for attack, found in scores.items():
-            raw, ranked = (
-                tuple(side[kept] for side, kept in zip(both, inside, strict=True))
+            (raw, ranked) = (
+                [side[kept] for side, kept in zip(both, inside, strict=True)]
                 for both in (found.raw, found.ranked)
             )
-            attacks[attack] = summarise_scores(*raw, rng, ranked=ranked)
+            attacks[attack] = summarise_scores(raw[0], raw[1], rng, ranked=(ranked[0], ranked[1]))
             del attacks[attack]["roc"]
         adjusted = statistics.holm({k: v["p_value"] for k, v in attacks.items()})
         for attack, p_value in adjusted.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,9 @@ from synthdiff.eval.group_measures import MIN_GROUP_PATIENTS
 from synthdiff.eval.levels import MIN_PATIENTS, code_levels, level_keys, name_levels
 from synthdiff.eval.statistics import clustered_variance, interval
 from synthdiff.eval.utility import Predictions
+
+Tables = Mapping[str, pd.DataFrame]  # by part: train, test, synthetic
+Arrays = Mapping[str, np.ndarray]
 
 _SUBSAMPLES = 30
 _MAX_ROWS = 5000
@@ -30,7 +34,14 @@ def _share(inside: Mapping[str, np.ndarray], ids: Mapping[str, np.ndarray]) -> d
     return {**shares, "difference": interval(value, value - margin, value + margin, CONFIDENCE)}
 
 
-def _subsample_scores(train, other, ids, rows, schema, rng) -> tuple[float, float]:
+def _subsample_scores(
+    train: pd.DataFrame,
+    other: pd.DataFrame,
+    ids: np.ndarray,
+    rows: int,
+    schema: Schema,
+    rng: np.random.Generator,
+) -> tuple[float, float]:
     """Mean shape of subsamples of about `rows` rows, by patient, and the variance of that score.
 
     The delete-d jackknife (Shao and Wu 1989): subsamples of h of n patients vary (n - h) / h
@@ -49,9 +60,7 @@ def _subsample_scores(train, other, ids, rows, schema, rng) -> tuple[float, floa
     return float(np.mean(scores)), factor * float(np.var(scores, ddof=1))
 
 
-def _shape(
-    tables: Mapping[str, pd.DataFrame], ids: Mapping[str, np.ndarray], schema: Schema, seed: int
-) -> dict:
+def _shape(tables: Tables, ids: Arrays, schema: Schema, seed: int) -> dict:
     """Mean agreement with the group's training rows of synthetic and of test rows (the floor).
 
     Both are scored in subsamples of the same size, half of the smaller one, as small samples
@@ -97,7 +106,9 @@ def _why_small(inside: Mapping[str, np.ndarray], ids: Mapping[str, np.ndarray]) 
     return None
 
 
-def _describe_level(tables, ids, inside, column: Column, schema: Schema, seed: int) -> dict:
+def _describe_level(
+    tables: Tables, ids: Arrays, inside: Arrays, column: Column, schema: Schema, seed: int
+) -> dict:
     reason = _why_small(inside, ids)
     if reason:
         return {"skipped": reason}
@@ -118,7 +129,12 @@ def _describe_level(tables, ids, inside, column: Column, schema: Schema, seed: i
 
 
 def _evaluate_column(
-    tables, ids, column: Column, schema: Schema, predictions: Predictions | dict, seed: int
+    tables: Tables,
+    ids: Arrays,
+    column: Column,
+    schema: Schema,
+    predictions: Predictions | dict,
+    seed: int,
 ) -> dict:
     if column.kind in ("code_set", *ID_KINDS):
         return {"skipped": f"a column of kind {column.kind} has no levels to group by"}
@@ -129,7 +145,8 @@ def _evaluate_column(
         inside = {part: found == name for part, found in keys.items()}
         levels[name] = _describe_level(tables, ids, inside, column, schema, seed)
     scored = [name for name in names if "skipped" not in levels[name]]
-    gaps, scores = {"skipped": "fewer than two levels with enough patients"}, {}
+    gaps: dict[str, Any] = {"skipped": "fewer than two levels with enough patients"}
+    scores: dict[str, dict] = {}
     if isinstance(predictions, dict):
         gaps = predictions
     elif column.name == predictions.target:

@@ -47,8 +47,9 @@ class _Visits:
     @classmethod
     def of(cls, df: pd.DataFrame, measures: Mapping[str, Measure]) -> _Visits:
         """df: as `visit_numbers` gives it."""
-        index = (df.index.get_level_values(k).to_numpy() for k in ("group", "slot", "gap", "owner"))
-        return cls(*index, {name: m.encode(df[name]) for name, m in measures.items()})
+        names = ("group", "slot", "gap", "owner")
+        index = {name: df.index.get_level_values(name).to_numpy() for name in names}
+        return cls(**index, cells={name: m.encode(df[name]) for name, m in measures.items()})
 
     def take(self, rows: np.ndarray) -> _Visits:
         """The rows of some patients only; all rows of a patient or none."""
@@ -172,8 +173,8 @@ def _compare_all(
     for _ in range(SPLITS):
         apart = np.isin(pooled.owner, rng.choice(owners, size, replace=False))
         tables = (pooled.take(np.flatnonzero(side)) for side in (~apart, apart))
-        pair = [_describe(table, measures, length) for table in tables]
-        splits.append(list(_compare(*pair, measures, not reason).values()))
+        rest, part = (_describe(table, measures, length) for table in tables)
+        splits.append(list(_compare(rest, part, measures, not reason).values()))
     limits = dict(zip(floor, _find_limits(np.array(splits)).tolist(), strict=True))
     found = {
         name: {"synthetic": synthetic[name], "floor": floor[name], "limit": limits[name]}
@@ -211,7 +212,7 @@ def _measure_constancy(numbered: Mapping[str, pd.DataFrame], plan: VisitPlan) ->
 
     A column that advances with time must do so at the real rate.
     """
-    result = {}
+    result: dict[str, dict] = {}
     for name in (*plan.static, *plan.clocks):
         column = plan.schema[name]
         result[name] = {}

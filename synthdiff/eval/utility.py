@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -85,7 +86,7 @@ def _score_classes(probabilities: np.ndarray, target: np.ndarray) -> dict:
     }
 
 
-def _predict(model: object, parts: list[np.ndarray], target: np.ndarray, classes: int):
+def _predict(model: Any, parts: list[np.ndarray], target: np.ndarray, classes: int) -> np.ndarray:
     """Fits on parts[0] and predicts parts[1]: values [n], or probabilities [n, classes].
 
     A class that the model never saw has probability 0.
@@ -143,7 +144,7 @@ def predict_target(
     distinct = sources[real][column.name].nunique()
     regression = column.is_numeric and distinct > _MAX_CLASS_VALUES
     rng = np.random.default_rng(seed)
-    parts, rows = {}, None
+    parts, rows = {}, np.empty(0, int)
     for where, df in (*sources.items(), (TEST, test)):
         rows = np.flatnonzero(df[column.name].notna())
         if len(rows) < _MIN_ROWS:
@@ -152,7 +153,7 @@ def predict_target(
         parts[where] = df.iloc[rows]
     if regression:
         targets = {where: numeric_values(df[column.name], column) for where, df in parts.items()}
-        classes = ()
+        classes = np.empty(0)
     else:
         keys = {where: category_keys(df[column.name]).astype(str) for where, df in parts.items()}
         classes, numbers = np.unique(np.concatenate(list(keys.values())), return_inverse=True)
@@ -166,7 +167,7 @@ def predict_target(
         style: {where: featurizer.transform(df, style) for where, df in parts.items()}
         for style in ("linear", "tree")
     }
-    predicted = {name: {} for name in _build_models(regression, seed)}
+    predicted: dict[str, dict] = {name: {} for name in _build_models(regression, seed)}
     for name in predicted:
         for where in sources:
             style, model = _build_models(regression, seed)[name]

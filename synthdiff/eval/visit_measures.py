@@ -184,7 +184,7 @@ Measure = LevelMeasure | NumberMeasure | CodesMeasure
 
 def fit_measure(values: pd.Series, column: Column, patients: np.ndarray) -> Measure:
     """The measure of a column's kind, fitted to the training table."""
-    kind = NumberMeasure if column.is_numeric else LevelMeasure
+    kind: type[Measure] = NumberMeasure if column.is_numeric else LevelMeasure
     kind = CodesMeasure if column.kind == "code_set" else kind
     return kind.fit(values, column, patients)
 

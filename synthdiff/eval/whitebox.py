@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
@@ -133,7 +134,7 @@ def _scale(features: np.ndarray, unseen: np.ndarray) -> np.ndarray:
     return (features - unseen.mean(axis=0)) / np.where(spread > 1e-6, spread, np.inf)
 
 
-def _learn(model, build: Callable, targets: Losses, unseen: Losses) -> np.ndarray:
+def _learn(model: Any, build: Callable, targets: Losses, unseen: Losses) -> np.ndarray:
     """Log-odds of `model`, fitted to who was in which shadow model by the features of `build`."""
     features, labels = [], []
     for m in range(len(unseen.member)):
@@ -141,9 +142,9 @@ def _learn(model, build: Callable, targets: Losses, unseen: Losses) -> np.ndarra
         found = build(game)
         features.append(_scale(found, found[~member]))
         labels.append(member)
-    features, labels = np.concatenate(features), np.concatenate(labels)
-    rows = np.random.default_rng(0).permutation(len(labels))[:_MAX_ATTACK_ROWS]
-    model.fit(features[rows], labels[rows])
+    inputs, truth = np.concatenate(features), np.concatenate(labels)
+    rows = np.random.default_rng(0).permutation(len(truth))[:_MAX_ATTACK_ROWS]
+    model.fit(inputs[rows], truth[rows])
     odds = model.predict_log_proba(_scale(build(targets), build(unseen)))
     return odds[:, 1] - odds[:, 0]
 

@@ -59,8 +59,8 @@ def measure_probes(
     def run(fn: Callable) -> np.ndarray:
         return make_parallel_map(fn)(params, records, 0, len(records.continuous), BLOCK)
 
-    def within(levels: tuple[float, ...]) -> np.ndarray:
-        return np.clip(levels, schedule.log_snr_min, schedule.log_snr_max)
+    def within(levels: tuple[float, ...]) -> list[float]:
+        return np.clip(levels, schedule.log_snr_min, schedule.log_snr_max).tolist()
 
     def score(errors: np.ndarray) -> np.ndarray:
         return -np.log(errors.astype(np.float64) + SMALLEST)

@@ -21,7 +21,7 @@ from synthdiff.diffusion.denoiser import denoise, get_power, is_present
 from synthdiff.diffusion.losses import cross_entropy
 from synthdiff.diffusion.process import compute_sigma, eps_from_x0, mask_codes
 from synthdiff.diffusion.schedules import Schedule, part_log_snr
-from synthdiff.exposure.losses import draw_noises, make_fixed_loss
+from synthdiff.exposure.losses import Noise, draw_noises, make_fixed_loss
 from synthdiff.layout import Layout, Records
 
 PIA_POWER = 4  # the norm of Kong et al. 2023, arXiv 2305.18355
@@ -34,7 +34,7 @@ def _make_estimate(apply_fn: Callable, layout: Layout, schedule: Schedule) -> Ca
     Categories stay visible; parts without a value are held at zero.
     """
 
-    def estimate(params: dict, batch: Records, continuous: jax.Array, t: jax.Array):
+    def estimate(params: dict, batch: Records, continuous: jax.Array, t: jax.Array) -> tuple:
         times = jnp.full(len(continuous), t)
         log_snr = part_log_snr(schedule, times, get_power(params, layout)).continuous
         z = Records(continuous, batch.categorical.astype(jnp.int32))
@@ -88,7 +88,9 @@ def make_secmi_error(
     estimate = _make_estimate(apply_fn, layout, schedule)
     times = jnp.asarray([schedule.time(level) for level in log_snrs])
 
-    def move(params: dict, batch: Records, z: jax.Array, start: jax.Array, stop: jax.Array):
+    def move(
+        params: dict, batch: Records, z: jax.Array, start: jax.Array, stop: jax.Array
+    ) -> jax.Array:
         x0_hat, eps_hat, _ = estimate(params, batch, z, start)
         levels = part_log_snr(schedule, jnp.full(len(z), stop), get_power(params, layout))
         return x0_hat + compute_sigma(levels.continuous) * eps_hat
@@ -156,7 +158,7 @@ def make_gradient_norms(
     def norms(params: dict, batch: Records, index: jax.Array) -> jax.Array:
         noises = draw_noises(layout, len(log_snrs), num_noises, seed)
 
-        def objective(network: dict, record: Records, t: jax.Array, of_level) -> jax.Array:
+        def objective(network: dict, record: Records, t: jax.Array, of_level: Noise) -> jax.Array:
             own = {**params, "network": network}
             one = jax.tree.map(lambda x: x[None], record)
             return jnp.mean(jax.vmap(lambda n: loss(own, one, t, n).sum())(of_level))

@@ -52,7 +52,7 @@ def make_shadow_step(
     Every model has a seed of its own, so that times and noises differ as between real runs.
     """
 
-    def step(carry: tuple, data: Records, rows: jax.Array, position: jax.Array):
+    def step(carry: tuple, data: Records, rows: jax.Array, position: jax.Array) -> tuple:
         seed, state = carry
         one = make_train_step(loss_fn, tx, replace(config, seed=seed))
         state, metrics = one(state, data, rows, position)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -53,6 +55,7 @@ def make_network(
     the log exponents of `part_log_snr`.
     """
     dtype = DTYPES[config.dtype]
+    module: nn.Module
     if config.name == "unet":
         module = UNet(
             layout,
@@ -77,7 +80,7 @@ def make_network(
             params["schedule"] = parts._asdict()
         return params
 
-    def apply_fn(params: dict, visible: Records, log_snr: jax.Array, known: Records):
+    def apply_fn(params: dict, visible: Records, log_snr: jax.Array, known: Records) -> Any:
         return module.apply({"params": params}, visible, log_snr, known)
 
     return init_fn, apply_fn

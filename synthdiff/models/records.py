@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from synthdiff.layout import Layout, Records
+from synthdiff.layout import Bucket, Layout, Records
 from synthdiff.models.layers import PositionDense
 
 GATHER_WIDTH = 64  # above this a table look-up beats a one-hot product
@@ -71,14 +71,15 @@ class RecordCoder(nn.Module):
             codes = visible.categorical[:, bucket.start : bucket.stop]
             parts.append(self._look_up(codes, table.astype(self.dtype), bucket))
         batch = visible.continuous.shape[0]
-        parts = jnp.concatenate([*parts, jnp.zeros((batch, 1, self.width), self.dtype)], axis=1)
+        joined = jnp.concatenate([*parts, jnp.zeros((batch, 1, self.width), self.dtype)], axis=1)
         first, second = token_sources(self.layout)
-        tokens = parts[:, first] + (parts[:, second] if np.any(second < parts.shape[1] - 1) else 0)
+        has_second = np.any(second < joined.shape[1] - 1)
+        tokens = joined[:, first] + (joined[:, second] if has_second else 0)
         flags = jnp.concatenate([known.continuous, known.categorical], axis=1)[:, first]
         identity = self.identity + flags[..., None] * self.given
         return tokens + identity.astype(self.dtype)
 
-    def _look_up(self, codes: jax.Array, table: jax.Array, bucket) -> jax.Array:
+    def _look_up(self, codes: jax.Array, table: jax.Array, bucket: Bucket) -> jax.Array:
         masked = np.asarray(self.layout.cardinalities[bucket.start : bucket.stop])
         slot = jnp.where(codes == masked, bucket.width, codes)  # the mask has the last row
         if bucket.width > GATHER_WIDTH:

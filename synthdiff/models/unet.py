@@ -44,7 +44,9 @@ class UNet(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, visible: Records, log_snr: jax.Array, known: Records):
+    def __call__(
+        self, visible: Records, log_snr: jax.Array, known: Records
+    ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
         coder = RecordCoder(self.layout, self.width, self.dtype, name="coder")
         condition = TimeEmbedding(CONDITION_WIDTH, self.dtype)(log_snr)
 

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,7 +21,7 @@ from synthdiff._files import explain_writing, make_folder
 from synthdiff.train.state import TrainState
 
 
-def hash_tree(tree) -> str:
+def hash_tree(tree: Any) -> str:
     """sha256 over the bytes of every leaf, in tree order."""
     digest = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
@@ -39,13 +40,13 @@ def _flatten(state: TrainState) -> dict[str, np.ndarray]:
 def _unflatten(arrays: dict[str, np.ndarray], template: TrainState) -> TrainState:
     """Inverse of `_flatten`, on the devices of the template: training compiles once for both."""
 
-    def place(path, old: jax.Array) -> jax.Array:
+    def place(path: tuple, old: jax.Array) -> jax.Array:
         return jax.device_put(arrays.get(_name(path), old), old.sharding)
 
     return jax.tree_util.tree_map_with_path(place, template)
 
 
-def _name(path) -> str:
+def _name(path: tuple) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 

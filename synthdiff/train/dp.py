@@ -157,7 +157,7 @@ def draw_secret(path: Path | None) -> int:
 
 def secret_key(secret: int, purpose: str) -> jax.Array:
     """The key of one use of the secret: as `purpose_key`, but with 64 bits that nobody knows."""
-    words = np.array([secret & 0xFFFFFFFF, secret >> 32 & 0xFFFFFFFF], np.uint32)
+    words = jnp.array([secret & 0xFFFFFFFF, secret >> 32 & 0xFFFFFFFF], jnp.uint32)
     return jax.random.fold_in(jax.random.wrap_key_data(words), zlib.crc32(purpose.encode()))
 
 
@@ -175,7 +175,9 @@ def make_patient_loss(loss_fn: Callable, multiplicity: int) -> Callable:
     `multiplicity` draws, whose times are spread evenly over [0, 1).
     """
 
-    def patient_loss(params: dict, records: Records, present: jax.Array, key: jax.Array):
+    def patient_loss(
+        params: dict, records: Records, present: jax.Array, key: jax.Array
+    ) -> jax.Array:
         total = multiplicity * len(present)
         batch = jax.tree.map(lambda x: jnp.tile(x, (multiplicity,) + (1,) * (x.ndim - 1)), records)
         keys = record_keys(key, jnp.arange(total))
@@ -213,7 +215,7 @@ def make_private_step(
     patient_loss = make_patient_loss(loss_fn, dp.noise_multiplicity)
     noise_key, draw_key = secret_key(secret, "noise"), secret_key(secret, "train")
 
-    def step(state: TrainState, data: tuple, patients: jax.Array, position: jax.Array):
+    def step(state: TrainState, data: tuple, patients: jax.Array, position: jax.Array) -> tuple:
         records, roster = data
 
         def loss_of(params: dict, rows: jax.Array, key: jax.Array) -> jax.Array:

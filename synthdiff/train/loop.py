@@ -84,10 +84,10 @@ def fit(
     and writes it. With a folder, SIGTERM in any process saves the state after the present chunk and
     raises Preempted in all.
     """
-    writes = folder and is_first()
-    checkpoints = Checkpoints(folder / "checkpoints", run=name_run(folder)) if writes else None
-    log = folder / "metrics.jsonl" if writes else None
-    if checkpoints:
+    checkpoints = None
+    if folder and is_first():
+        checkpoints = Checkpoints(folder / "checkpoints", run=name_run(folder))
+        log = folder / "metrics.jsonl"
         state = checkpoints.restore_latest(state) or state
         drop_after(log, int(state.step))
     state = share_first(state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,8 @@ import numpy as np
 
 from synthdiff._validate import InputError
 from synthdiff.train.step import AXIS
+
+T = TypeVar("T")
 
 
 def make_parallel_train(step: Callable, devices: Sequence[jax.Device] | None = None) -> Callable:
@@ -23,8 +26,8 @@ def make_parallel_train(step: Callable, devices: Sequence[jax.Device] | None = N
     devices = list(devices or jax.devices())
     own = _find_own(devices)
 
-    def many(state, data, rows, position):
-        def body(state, rows_of_step):
+    def many(state: Any, data: Any, rows: jax.Array, position: jax.Array) -> tuple:
+        def body(state: Any, rows_of_step: jax.Array) -> tuple:
             return step(state, data, rows_of_step, position)
 
         return jax.lax.scan(body, state, rows)
@@ -33,7 +36,7 @@ def make_parallel_train(step: Callable, devices: Sequence[jax.Device] | None = N
         many, AXIS, in_axes=(None, None, 1, 0), out_axes=(None, None), devices=devices
     )
 
-    def run(state, data, rows: np.ndarray):
+    def run(state: Any, data: Any, rows: np.ndarray) -> tuple:
         num_steps, batch_size, *rest = rows.shape
         if batch_size % len(devices):
             raise InputError(
@@ -58,7 +61,7 @@ def make_parallel_map(fn: Callable, devices: Sequence[jax.Device] | None = None)
     devices = list(devices or jax.local_devices())
     mapped = jax.pmap(fn, in_axes=(None, 0, 0), devices=devices)
 
-    def run(params, extra, first: int, count: int, block: int):
+    def run(params: Any, extra: Any, first: int, count: int, block: int) -> Any:
         stride, lead = block * len(devices), first % block
         chunks = []
         for start in range(-lead, count, stride):
@@ -86,7 +89,7 @@ def _find_own(devices: Sequence[jax.Device]) -> list[int]:
     return [i for i, d in enumerate(devices) if d.process_index == jax.process_index()]
 
 
-def to_devices(tree, devices: Sequence[jax.Device] | None = None):
+def to_devices(tree: T, devices: Sequence[jax.Device] | None = None) -> T:
     """Copies a pytree once to every device, so that later calls move nothing.
 
     Every process must hold the same; each copies to its own devices.

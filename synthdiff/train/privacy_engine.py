@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
+from typing import Any
 
 from synthdiff._validate import input_error
 
@@ -16,7 +17,7 @@ SMALLEST_SIGMA = 0.25  # with less noise an epsilon says nothing
 TOLERANCE = 1e-3  # of a noise multiplier; calibration errs on the private side
 
 
-def load_package(name: str):
+def load_package(name: str) -> Any:
     """The module, or an InputError that names the extra to install."""
     try:
         return import_module(name)
@@ -28,7 +29,7 @@ def load_package(name: str):
 
 def make_clipped_sum(
     loss_fn: Callable, clip_norm: float, normaliser: float, microbatch_size: int | None = None
-) -> Callable:
+) -> Any:
     """Builds `f(params, rows, keys, is_padding_example=...) -> clipped sum / normaliser`.
 
     loss_fn(params, rows, key) -> scalar loss of one patient; rows and keys of f have a leading
@@ -46,7 +47,7 @@ def make_clipped_sum(
     )
 
 
-def make_event(sigma: float, rate: float, num_steps: int, releases: tuple[float, ...] = ()):
+def make_event(sigma: float, rate: float, num_steps: int, releases: tuple[float, ...] = ()) -> Any:
     """Poisson-sampled Gaussian steps at noise multiplier sigma, after Gaussian releases."""
     dp = load_package("dp_accounting")
     step = dp.PoissonSampledDpEvent(rate, dp.GaussianDpEvent(sigma))
@@ -54,7 +55,7 @@ def make_event(sigma: float, rate: float, num_steps: int, releases: tuple[float,
     return dp.ComposedDpEvent([*once, dp.SelfComposedDpEvent(step, num_steps)])
 
 
-def compute_epsilon(event, delta: float, method: str = "pld") -> float:
+def compute_epsilon(event: Any, delta: float, method: str = "pld") -> float:
     """Epsilon at delta of an event, adjacency: add or remove one patient. method: pld or rdp."""
     accountant = _accountants()[method]()
     return float(accountant.compose(event).get_epsilon(delta))

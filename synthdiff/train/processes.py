@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -12,13 +13,15 @@ from jax.experimental import multihost_utils
 from synthdiff._validate import InputError, input_error
 from synthdiff.train.checkpoint import hash_tree
 
+T = TypeVar("T")
+
 
 def is_first() -> bool:
     """Whether this is the process that reads and writes the run's files, or the only one."""
     return jax.process_index() == 0
 
 
-def ask_first(question: Callable[[], object]) -> object:
+def ask_first(question: Callable[[], T]) -> T:
     """Calls `question()` in the first process; every process gets the answer, as JSON carries it.
 
     All processes must come here, so this is also where they wait for one another. What it raises
@@ -26,7 +29,8 @@ def ask_first(question: Callable[[], object]) -> object:
     """
     if jax.process_count() == 1:
         return question()
-    answer, failure = {}, None
+    answer: dict[str, object] = {}
+    failure = None
     if is_first():
         try:
             answer = {"value": question()}
@@ -40,7 +44,7 @@ def ask_first(question: Callable[[], object]) -> object:
     return told["value"]
 
 
-def share_first(tree):
+def share_first(tree: T) -> T:
     """A pytree of arrays as the first process has it, bit by bit; shapes are the same in all.
 
     The arrays stay on the devices where each process has its own.
@@ -67,7 +71,7 @@ def any_process(flag: bool) -> bool:
     return bool(multihost_utils.process_allgather(np.array([flag], np.int32)).any())
 
 
-def require_same(what: str, tree) -> None:
+def require_same(what: str, tree: Any) -> None:
     """Raises InputError in all processes where their pytrees of arrays are not the same."""
     if jax.process_count() == 1:
         return

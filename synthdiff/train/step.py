@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,9 @@ from synthdiff.train.state import TrainState, update_ema
 AXIS = "devices"
 
 
-def draw_randomness(seed: int, step: jax.Array, position: jax.Array, batch_size: int):
+def draw_randomness(
+    seed: int, step: jax.Array, position: jax.Array, batch_size: int
+) -> tuple[jax.Array, jax.Array]:
     """Keys [b] and stratified times u [b] of the examples at global positions in the batch.
 
     u = (u0 + position / batch_size) mod 1 spreads the times of one batch evenly over [0, 1)
@@ -38,13 +41,13 @@ def make_train_step(
     Gradients are averaged over devices; with `accumulate` they are summed over microbatches.
     """
 
-    def objective(params: dict, batch: Records, keys: jax.Array, u: jax.Array):
+    def objective(params: dict, batch: Records, keys: jax.Array, u: jax.Array) -> tuple:
         terms = loss_fn(params, batch, keys, u)
         return jnp.mean(terms), jnp.mean(terms, axis=0)
 
     gradient = jax.value_and_grad(objective, has_aux=True)
 
-    def accumulated(params: dict, *examples):
+    def accumulated(params: dict, *examples: Any) -> Any:
         if config.accumulate == 1:
             return gradient(params, *examples)
         count = len(examples[-1])
@@ -60,13 +63,13 @@ def make_train_step(
         shape = jax.eval_shape(gradient, params, *jax.tree.map(lambda x: x[0], split))
         zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shape)
 
-        def add(total, microbatch):
+        def add(total: Any, microbatch: Any) -> tuple:
             return jax.tree.map(jnp.add, total, gradient(params, *microbatch)), None
 
         total, _ = jax.lax.scan(add, zero, split)
         return jax.tree.map(lambda x: x / config.accumulate, total)
 
-    def step(state: TrainState, data: Records, rows: jax.Array, position: jax.Array):
+    def step(state: TrainState, data: Records, rows: jax.Array, position: jax.Array) -> tuple:
         keys, u = draw_randomness(config.seed, state.step, position, config.batch_size)
         batch = jax.tree.map(lambda column: column[rows], data)
         (loss, per_part), grads = accumulated(state.params, batch, keys, u)

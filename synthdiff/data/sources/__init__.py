@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from synthdiff.data.sources.rand_hie import load_rand_hie
 from synthdiff.data.sources.synthea import load_synthea
 from synthdiff.data.sources.uci import TABLES, load_uci
 
-DATASETS = {  # name: loader(data_dir=..., **options) -> table and schema
+Loader = Callable[..., tuple[pd.DataFrame, Schema]]  # called with data_dir=..., **options
+
+DATASETS: dict[str, Loader] = {
     "rand_hie": lambda data_dir=None: load_rand_hie(),
     "rand_hie_visits": lambda data_dir=None: load_rand_hie(visits=True),
     "diabetes130": load_diabetes130,

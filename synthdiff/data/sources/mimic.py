@@ -114,8 +114,8 @@ def _read(folder: Path, table: str, *columns: str, optional: tuple[str, ...] = (
 def _admissions(folder: Path) -> pd.DataFrame:
     """One row per admission in time order: ids, stay, demographics and age."""
     columns = ("subject_id", "hadm_id", "admittime", "dischtime", "admission_type", "insurance")
-    columns = (*columns, "discharge_location", "hospital_expire_flag")
-    stays = _read(folder, "admissions", *columns, optional=("ethnicity", "race"))
+    outcomes = ("discharge_location", "hospital_expire_flag")
+    stays = _read(folder, "admissions", *columns, *outcomes, optional=("ethnicity", "race"))
     if not {"ethnicity", "race"} & set(stays):
         raise input_error("mimic admissions", "no column 'race'", "use the published file")
     births = ("dob", "anchor_age", "anchor_year")

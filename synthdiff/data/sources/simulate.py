@@ -11,6 +11,7 @@ Prevalences follow Zipf's law, as those of diagnosis codes do.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -123,7 +124,7 @@ def sample_codes(
 
 
 def simulate_cohort(
-    num_patients: int, num_codes: int, seed: int, **options: float
+    num_patients: int, num_codes: int, seed: int, **options: Any
 ) -> tuple[pd.DataFrame, Schema, Truth]:
     """Draws a cohort: one row per patient with age, sex, a code set and an outcome.
 

@@ -34,7 +34,7 @@ def dcr_share(
     gap = nearest_row(rows, members, power=1)[0] - nearest_row(rows, others, power=1)[0]
     closer, tied = np.mean(gap < -_ROUNDING), np.mean(np.abs(gap) <= _ROUNDING)
     chance = len(train) / (len(train) + len(holdout))
-    aware = 100 * float(closer + tied * chance)
+    aware: float | dict = 100 * float(closer + tied * chance)
     if tied > _MAX_TIED:
         aware = {"skipped": f"{tied:.0%} of the rows tie, so distances cannot show copying"}
     return {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from scipy import sparse
@@ -29,7 +31,7 @@ def _log_target(values: pd.Series) -> np.ndarray:
     return np.log(np.clip(values.to_numpy(float), *_LOG_RANGE))
 
 
-def _auc(model, features: sparse.csr_matrix, target: np.ndarray, classes: int) -> float:
+def _auc(model: Any, features: sparse.csr_matrix, target: np.ndarray, classes: int) -> float:
     """Mean one-against-rest AUC over the classes in `target`; unlearnt classes have P = 0."""
     probabilities = np.zeros((len(target), classes))
     probabilities[:, : model.n_classes_] = model.predict_proba(features)
@@ -41,11 +43,15 @@ def _auc(model, features: sparse.csr_matrix, target: np.ndarray, classes: int) -
     return float(np.mean([roc_auc_score(target == k, probabilities[:, k]) for k in present]))
 
 
-def _negative_rmse(model, features: sparse.csr_matrix, target: np.ndarray, classes: int) -> float:
+def _negative_rmse(
+    model: Any, features: sparse.csr_matrix, target: np.ndarray, classes: int
+) -> float:
     return -float(np.sqrt(np.mean((model.predict(features) - target) ** 2)))
 
 
-def _encode_target(tables: list[pd.DataFrame], name: str, regression: bool):
+def _encode_target(
+    tables: list[pd.DataFrame], name: str, regression: bool
+) -> tuple[list[np.ndarray], int]:
     """Targets of each table and the number of classes; those of the first table come first."""
     if regression:
         return [_log_target(table[name]) for table in tables], 0
@@ -55,7 +61,9 @@ def _encode_target(tables: list[pd.DataFrame], name: str, regression: bool):
     return [levels.get_indexer(table[name].to_numpy(object)) for table in tables], len(levels)
 
 
-def _split(fit: pd.DataFrame, val: pd.DataFrame | None, seed: int):
+def _split(
+    fit: pd.DataFrame, val: pd.DataFrame | None, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows to learn from and those to choose by: `val`, else one ninth of `fit`."""
     if val is not None:
         return fit, val

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from synthdiff.eval.protocol.score import METRICS, Scores
@@ -16,7 +18,7 @@ def summarise(runs: list[list[Scores]]) -> dict[str, dict]:
     """
     summary: dict[str, dict] = {}
     for name in METRICS:
-        values = [[scores[name] for scores in run] for run in runs]
+        values: list[list[Any]] = [[scores[name] for scores in run] for run in runs]
         skipped = [value for run in values for value in run if isinstance(value, dict)]
         if skipped:
             summary[name] = skipped[0]

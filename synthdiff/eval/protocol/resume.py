@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -35,8 +36,8 @@ def score_draws(
     Returns:
       {"settings", "seconds": of train, sample and score, "samples": scores of each table}.
     """
-    state = {"settings": settings, "seconds": dict.fromkeys(("train", "sample", "score"), 0.0)}
-    state["samples"] = []
+    seconds = dict.fromkeys(("train", "sample", "score"), 0.0)
+    state: dict[str, Any] = {"settings": settings, "seconds": seconds, "samples": []}
     if path.exists():
         state = parse_json(path, path.read_bytes(), "remove the file to score all tables again")
         if state["settings"] != json.loads(json.dumps(settings)):

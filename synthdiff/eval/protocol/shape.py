@@ -31,7 +31,7 @@ def shape_scores(
             scores[name] = None
             continue
         codes, levels = joint_codes(known, name)
-        scores[name] = tvd_score(*codes, levels)
+        scores[name] = tvd_score(codes[0], codes[1], levels)
     return scores
 
 

@@ -49,11 +49,11 @@ class Roles:
     @property
     def inputs(self) -> Roles:
         """The roles without the target."""
-        kept = [
+        numeric, categorical = (
             tuple(name for name in names if name != self.target)
             for names in (self.numeric, self.categorical)
-        ]
-        return Roles(*kept)
+        )
+        return Roles(numeric, categorical)
 
 
 def prepare(df: pd.DataFrame, schema: Schema) -> pd.DataFrame:

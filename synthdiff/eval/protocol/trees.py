@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,8 +33,8 @@ def _features(tables: tuple[pd.DataFrame, ...], roles: Roles, categories: bool) 
         columns[name] = np.concatenate([table[name].to_numpy(float) for table in tables])
     for name in roles.categorical:
         codes, levels = joint_codes(list(tables), name)
-        codes = np.concatenate(codes)
-        columns[name] = pd.Categorical(codes, categories=range(levels)) if categories else codes
+        both = np.concatenate(codes)
+        columns[name] = pd.Categorical(both, categories=range(levels)) if categories else both
     return pd.DataFrame(columns).set_axis([f"f{i}" for i in range(len(columns))], axis=1)
 
 
@@ -67,7 +68,7 @@ def detect_300_trees(
     rows .503, TabDiff .591, shuffled columns .991). The real side is the TEST part, so a copy of
     the training rows passes (it is as real as real rows get) but earns nothing for being a copy.
     """
-    settings = {"n_estimators": 300, "max_depth": 6, "learning_rate": 0.1}
+    settings: dict[str, Any] = {"n_estimators": 300, "max_depth": 6, "learning_rate": 0.1}
     settings |= {"subsample": 0.9, "colsample_bytree": 0.9, "device": device}
     result = _cross_validate(test, synthetic, roles, 5, settings)
     if result is None:
@@ -84,7 +85,12 @@ def detect_10_trees(
     The weaker detector of Origami (arXiv 2603.01444), which prints .677 for TabDiff on Diabetes
     and .567 on Adult. They hold synthetic rows against TRAIN rows; here it is the TEST part.
     """
-    settings = {"n_estimators": 10, "max_depth": 3, "learning_rate": 0.3, "device": device}
+    settings: dict[str, Any] = {
+        "n_estimators": 10,
+        "max_depth": 3,
+        "learning_rate": 0.3,
+        "device": device,
+    }
     settings["enable_categorical"] = True
     result = _cross_validate(test, synthetic, roles, 3, settings)
     if result is None:

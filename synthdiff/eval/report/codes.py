@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from synthdiff.eval import group_plots
-from synthdiff.eval.report.formats import number, percent, why_absent
+from synthdiff.eval.report.formats import Result, number, percent, why_absent
 from synthdiff.eval.report.marginals import write_key
 from synthdiff.eval.report.markup import Html, image, join, section, table, tag
 
@@ -21,16 +21,16 @@ AGREEMENTS = {
 }
 
 
-def write_diversity(evaluation: Mapping | None) -> Html:
+def write_diversity(evaluation: Result) -> Html:
     """Recall of what is rare, and how varied the rows are, beside real rows."""
-    diversity = (evaluation or {}).get("diversity")
+    diversity: Result = (evaluation or {}).get("diversity")
     title = "Diversity: is what is rare still there?"
     reason = why_absent(evaluation) or why_absent(diversity)
     if reason:
         return section("Diversity", title, tag("p", reason, class_="note"))
     rare, minority = diversity["rare_levels"], diversity["minority_class"]
     distinct, pairs = diversity["distinct_rows"], diversity["pair_coverage"]
-    rows = []
+    rows: list[tuple] = []
     label = f"Rare levels and codes that appear ({rare.get('levels', 0):,} in training)"
     if why_absent(rare):
         rows.append(("Rare levels and codes that appear", why_absent(rare)))
@@ -60,9 +60,9 @@ def _row(result: Mapping, label: str, plain: str) -> tuple:
     return label, *(percent(result[part]) for part in ("synthetic", "floor"))
 
 
-def write_codes(evaluation: Mapping | None) -> Html:
+def write_codes(evaluation: Result) -> Html:
     """Agreement of each code set with the real one: prevalence, pairs, sizes and models."""
-    codes = (evaluation or {}).get("codes")
+    codes: Result = (evaluation or {}).get("codes")
     title = "Codes: are diagnoses and other code sets right?"
     reason = why_absent(evaluation) or why_absent(codes)
     if reason:

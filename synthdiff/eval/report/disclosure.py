@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from synthdiff.eval.disclosure import list_attacks
 from synthdiff.eval.policy import RESIDUAL
-from synthdiff.eval.report.formats import number, p_value, percent, spaced, why_absent
+from synthdiff.eval.report.formats import Result, number, p_value, percent, spaced, why_absent
 from synthdiff.eval.report.markup import Html, join, table, tag
 
 TONES = {"PASS": "good", "FAIL": "bad", "INVALID": "bad"}
@@ -31,7 +31,7 @@ def write_disclosure(audit: Mapping) -> Html:
 
 
 def _risk_rows(disclosure: Mapping) -> list[tuple]:
-    rows = []
+    rows: list[tuple] = []
     for name, record in list_attacks(disclosure).items():
         people = [(spaced(name), record)]
         if "outliers" in record:
@@ -49,7 +49,7 @@ def _risk_rows(disclosure: Mapping) -> list[tuple]:
     return rows
 
 
-def _write_risks(disclosure: Mapping | None) -> Html:
+def _write_risks(disclosure: Result) -> Html:
     head = tag("h3", "Singling out, linkability and inference (WP29 opinion 05/2014)")
     if why_absent(disclosure):
         return join((head, tag("p", why_absent(disclosure), class_="note")))
@@ -63,11 +63,11 @@ def _write_risks(disclosure: Mapping | None) -> Html:
     return join((head, table(caption, header, _risk_rows(disclosure))))
 
 
-def _write_strata(strata: Mapping | None) -> Html:
+def _write_strata(strata: Result) -> Html:
     head = tag("h3", "Vulnerable patients")
     if why_absent(strata):
         return join((head, tag("p", why_absent(strata), class_="note")))
-    rows = []
+    rows: list[tuple] = []
     for stratum, result in strata.items():
         if why_absent(result):
             rows.append((stratum, why_absent(result)))
@@ -88,8 +88,9 @@ def _write_strata(strata: Mapping | None) -> Html:
 
 def _write_us_evidence(audit: Mapping) -> Html:
     head = tag("h3", "Evidence for a US expert determination")
-    found, near = audit.get("membership_f1"), (audit.get("copies") or {}).get("near")
-    rows = []
+    found: Result = audit.get("membership_f1")
+    near: Result = (audit.get("copies") or {}).get("near")
+    rows: list[tuple] = []
     for name, record in list_attacks(audit.get("disclosure") or {}).items():
         if "singling" in name and not why_absent(record):
             upper = percent((record["residual"] or {}).get("upper"))

@@ -9,7 +9,7 @@ import numpy as np
 from synthdiff.data.schema import Schema
 from synthdiff.eval import pair_plots, plots
 from synthdiff.eval.pairs import rank_pairs
-from synthdiff.eval.report.formats import number, percent, point, why_absent
+from synthdiff.eval.report.formats import Result, number, percent, point, why_absent
 from synthdiff.eval.report.marginals import write_marginals
 from synthdiff.eval.report.markup import Html, image, join, section, table, tag
 
@@ -27,9 +27,9 @@ def _shortfall(column: Mapping) -> float:
     return -np.inf if score is None else 100 * ((1.0 if floor is None else floor) - score)
 
 
-def write_fidelity(evaluation: Mapping | None, schema: Schema) -> Html:
+def write_fidelity(evaluation: Result, schema: Schema) -> Html:
     """The scores per column and per pair, the distributions and detection, each by its floor."""
-    fidelity = (evaluation or {}).get("fidelity")
+    fidelity: Result = (evaluation or {}).get("fidelity")
     title = "Fidelity: does the synthetic table look like the real one?"
     reason = why_absent(evaluation) or why_absent(fidelity)
     if reason:
@@ -76,11 +76,11 @@ def _shape_row(name: str, column: Mapping) -> tuple:
     if reason:
         return name, reason
     gap = number(_shortfall(column), 1)
-    measure = DISTANCES.get(column.get("metric"), column.get("metric", ""))
+    measure = DISTANCES.get(column.get("metric", ""), column.get("metric", ""))
     return name, measure, percent(column.get("score")), percent(column.get("floor")), gap
 
 
-def _write_pairs(pairs: Mapping | None) -> Html:
+def _write_pairs(pairs: Result) -> Html:
     reason = why_absent(pairs)
     if reason:
         return tag("p", reason, class_="note")
@@ -107,7 +107,7 @@ def _write_pairs(pairs: Mapping | None) -> Html:
     return join((image(plots.plot_pair_gap(names, gap), alt, caption), worst))
 
 
-def _draw_pairs(found: list | Mapping | None, schema: Schema) -> Html:
+def _draw_pairs(found: Result, schema: Schema) -> Html:
     """The joint distributions of the worst pairs, real beside synthetic."""
     if why_absent(found):
         return tag("p", f"The most different pairs. {why_absent(found)}", class_="note")
@@ -127,7 +127,7 @@ def _draw_pairs(found: list | Mapping | None, schema: Schema) -> Html:
     return join((tag("h4", "The most different pairs"), tag("p", note), *figures))
 
 
-def _write_detection(detection: Mapping | None) -> Html:
+def _write_detection(detection: Result) -> Html:
     head = tag("h3", "Detection: all columns at once")
     if why_absent(detection):
         return join((head, tag("p", why_absent(detection), class_="note")))

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from math import isfinite
+from typing import Any
+
+# A result as JSON has it: a number, an interval, a block of results, {"skipped": why} or nothing.
+Result = Any
 
 NOT_RUN = "Not run."
 DASH = "–"
 METRICS = {"auroc": "AUROC", "accuracy": "Accuracy", "r2": "R²", "rmse": "RMSE"}
 
 
-def why_absent(metric: object) -> str | None:
+def why_absent(metric: Result) -> str | None:
     """Why there is nothing to show, or None where there is something."""
     if metric is None or metric == {} or metric == []:
         return NOT_RUN
@@ -20,15 +24,15 @@ def why_absent(metric: object) -> str | None:
     return None
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: Result) -> bool:
     return isinstance(value, (int, float)) and isfinite(value)
 
 
-def number(value: object, digits: int = 3, scale: float = 1, sign: bool = False) -> str:
+def number(value: Result, digits: int = 3, scale: float = 1, sign: bool = False) -> str:
     """A number, or an interval as "0.512 (0.490 to 0.534)"; a dash where there is none."""
     if isinstance(value, Mapping):
-        if why_absent(value):
-            return why_absent(value)
+        if reason := why_absent(value):
+            return reason
         ends = [number(value.get(key), digits, scale, sign) for key in ("lower", "upper")]
         return f"{number(value.get('value'), digits, scale, sign)} ({ends[0]} to {ends[1]})"
     if not _is_number(value):
@@ -37,7 +41,7 @@ def number(value: object, digits: int = 3, scale: float = 1, sign: bool = False)
     return f"{0:.{digits}f}" if float(text) == 0 else text.replace("-", "−")
 
 
-def percent(value: object, digits: int = 1) -> str:
+def percent(value: Result, digits: int = 1) -> str:
     """A share in 0..1, or an interval of one, in percent."""
     if isinstance(value, Mapping) and not why_absent(value):
         ends = [number(value.get(key), digits, 100) for key in ("lower", "upper")]
@@ -46,7 +50,7 @@ def percent(value: object, digits: int = 1) -> str:
     return f"{text}%" if _is_number(value) else text
 
 
-def ends(estimate: object, digits: int = 3) -> str:
+def ends(estimate: Result, digits: int = 3) -> str:
     """The interval alone: "95% interval 0.490 to 0.534"; empty for a plain number."""
     if not isinstance(estimate, Mapping):
         return ""
@@ -59,18 +63,18 @@ def spaced(name: object) -> str:
     return str(name).replace("_", " ")
 
 
-def p_value(value: object) -> str:
+def p_value(value: Result) -> str:
     """A p-value as people print it: three decimals, "< 0.001" below that."""
     return "< 0.001" if _is_number(value) and value < 0.001 else number(value)
 
 
-def point(value: object) -> float | None:
+def point(value: Result) -> float | None:
     """The finite estimate within a number or an interval; None where there is none."""
     value = value.get("value") if isinstance(value, Mapping) else value
     return float(value) if _is_number(value) else None
 
 
-def flatten(value: object, prefix: str = "", width: int = 300) -> list[tuple[str, str]]:
+def flatten(value: Result, prefix: str = "", width: int = 300) -> list[tuple[str, str]]:
     """Nested settings as ("a.b", "text") rows; long values are cut and say so."""
     if isinstance(value, Mapping) and value:
         return [
@@ -86,10 +90,10 @@ def flatten(value: object, prefix: str = "", width: int = 300) -> list[tuple[str
     return [(prefix, text)]
 
 
-def by_auc(results: Mapping) -> list[tuple[str, object]]:
+def by_auc(results: Mapping) -> list[tuple[str, Result]]:
     """Attacks with the highest AUC first; those without one last."""
 
-    def strength(item: tuple[str, object]) -> float:
+    def strength(item: tuple[str, Result]) -> float:
         value = None if why_absent(item[1]) else point(item[1].get("auc"))
         return -2.0 if value is None else value
 

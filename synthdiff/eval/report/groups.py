@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from synthdiff.eval import group_plots
-from synthdiff.eval.report.formats import METRICS, number, percent, why_absent
+from synthdiff.eval.report.formats import METRICS, Result, number, percent, why_absent
 from synthdiff.eval.report.marginals import write_key
 from synthdiff.eval.report.markup import Html, image, join, section, table, tag
 
@@ -26,9 +26,9 @@ GAPS = {
 }
 
 
-def write_groups(evaluation: Mapping | None) -> Html:
+def write_groups(evaluation: Result) -> Html:
     """What is flagged, then each sensitive column: its levels and the gaps between them."""
-    groups = (evaluation or {}).get("subgroups")
+    groups: Result = (evaluation or {}).get("subgroups")
     title = "Groups: does it serve every group of patients?"
     reason = why_absent(evaluation) or why_absent(groups)
     if reason:
@@ -77,7 +77,7 @@ def _write_column(name: str, column: Mapping) -> Html:
     if shown:
         scored = [level["scores"] for level in shown.values() if not why_absent(level["scores"])]
         metric = next((key for key in METRICS if any(key in scores for scores in scored)), None)
-        source = group_plots.plot_groups(shown, metric, f"{METRICS.get(metric)} of models")
+        source = group_plots.plot_groups(shown, metric, f"{METRICS.get(str(metric))} of models")
         alt = f"Share, agreement and model score of each level of {name}; numbers in the tables."
         caption = (
             "Each level in real rows (blue) and synthetic rows (orange). Agreement of columns: "

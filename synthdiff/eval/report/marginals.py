@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from synthdiff.data.schema import Schema
 from synthdiff.eval import plots
-from synthdiff.eval.report.formats import percent, why_absent
+from synthdiff.eval.report.formats import Result, percent, why_absent
 from synthdiff.eval.report.markup import Html, image, join, tag
 
 MAX_MARGINALS = 48
 
 
 def write_marginals(
-    marginals: Mapping | None, columns: Mapping, order: Sequence[str], schema: Schema
+    marginals: Result, columns: Mapping, order: Sequence[str], schema: Schema
 ) -> Html:
     """A chart per column in the given order, at most MAX_MARGINALS of them."""
     head = tag("h3", "Distributions")

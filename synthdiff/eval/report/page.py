@@ -12,6 +12,7 @@ from synthdiff._files import write_atomically
 from synthdiff.data.schema import Schema
 from synthdiff.eval.report.codes import write_codes, write_diversity
 from synthdiff.eval.report.fidelity import write_fidelity
+from synthdiff.eval.report.formats import Result
 from synthdiff.eval.report.groups import write_groups
 from synthdiff.eval.report.markup import page, tag
 from synthdiff.eval.report.privacy import write_privacy
@@ -38,8 +39,8 @@ def write_report(
     *,
     manifest: Mapping,
     schema: Schema,
-    evaluation: Mapping | None,
-    audit: Mapping | None,
+    evaluation: Result,
+    audit: Result,
     training: Sequence[Mapping] | None,
 ) -> None:
     """Writes the report as one HTML file that needs no network and no script.

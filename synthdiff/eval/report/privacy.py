@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from synthdiff.eval import plots
 from synthdiff.eval.report.disclosure import write_disclosure
 from synthdiff.eval.report.formats import (
+    Result,
     by_auc,
     number,
     p_value,
@@ -26,17 +27,20 @@ CONTROLS = {
 }
 
 
-def _attack_row(name: object, attack: Mapping | None, *middle: object) -> tuple:
+def _attack_row(name: object, attack: Result, *middle: object) -> tuple:
     if why_absent(attack):
         return name, *middle, why_absent(attack)
-    cells = (number(attack.get("auc")), percent(attack.get("tpr_at_1pct_fpr")))
     strict = attack.get("tpr_at_0.1pct_fpr")
-    cells = (*cells, "too few" if why_absent(strict) else percent(strict))
+    cells = (
+        number(attack.get("auc")),
+        percent(attack.get("tpr_at_1pct_fpr")),
+        "too few" if why_absent(strict) else percent(strict),
+    )
     adjusted = [attack[key] for key in ("p_value_holm", "p_value_adjusted") if key in attack]
     return name, *middle, *cells, p_value(adjusted[0] if adjusted else attack.get("p_value"))
 
 
-def write_privacy(audit: Mapping | None) -> Html:
+def write_privacy(audit: Result) -> Html:
     """The verdict with its reasons, then the evidence."""
     title = "Privacy: can an attacker tell who was in the training data?"
     if why_absent(audit):
@@ -91,7 +95,7 @@ def _write_attacks(audit: Mapping) -> Html:
 def _write_whitebox(audit: Mapping) -> Html:
     block = audit.get("whitebox")
     if not block:
-        return ""
+        return Html("")
     checks = block.get("shadow_auc") or {}
     caption = (
         "By someone who holds the model itself, not only the table; same members, non-members and "
@@ -150,7 +154,7 @@ def _write_roc(audit: Mapping) -> Html:
     return join((head, image(plots.plot_roc(attacks, controls, **sizes), alt, caption)))
 
 
-def _write_copies(copies: Mapping | None) -> Html:
+def _write_copies(copies: Result) -> Html:
     head = tag("h3", "Copies")
     if why_absent(copies):
         return join((head, tag("p", why_absent(copies), class_="note")))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from synthdiff.data.schema import Column, Schema
 from synthdiff.eval import plots
-from synthdiff.eval.report.formats import flatten, number, why_absent
+from synthdiff.eval.report.formats import Result, flatten, number, why_absent
 from synthdiff.eval.report.markup import Html, image, section, table, tag
 
 FACTS = {
@@ -27,7 +27,7 @@ def find_fact(manifest: Mapping, fact: str) -> str:
     return str(value)
 
 
-def write_head(manifest: Mapping, evaluation: Mapping | None) -> Html:
+def write_head(manifest: Mapping, evaluation: Result) -> Html:
     """Title and the facts that identify the run."""
     facts = {name: find_fact(manifest, name) for name in FACTS}
     facts["Date"] = facts["Date"].partition("T")[0]
@@ -100,8 +100,8 @@ def write_provenance(manifest: Mapping, schema: Schema) -> Html:
     roles = {schema.entity: "patient", schema.target: "target", schema.order: "order of visits"}
     rows = []
     for column in schema.columns:
-        role = [roles.get(column.name), "sensitive" if column.name in schema.sensitive else None]
-        role = ", ".join(filter(None, role))
+        own = [roles.get(column.name), "sensitive" if column.name in schema.sensitive else None]
+        role = ", ".join(filter(None, own))
         rows.append((column.name, column.kind, column.dtype, role, _describe_values(column)))
     header = ("Column", "Kind", "Type", "Role", "Values")
     parts = (

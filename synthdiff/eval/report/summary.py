@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from synthdiff.eval.report.formats import why_absent
+from synthdiff.eval.report.formats import Result, why_absent
 from synthdiff.eval.report.markup import Html, join, tag
 
 REAL = "Keep it as you keep the real data."
@@ -30,7 +28,7 @@ TERMS = {
 }
 
 
-def write_sharing(audit: Mapping | None) -> Html:
+def write_sharing(audit: Result) -> Html:
     """Whether the table may be handed on, in one or two sentences."""
     audit = {} if why_absent(audit) else audit
     gates = audit.get("gates") or []

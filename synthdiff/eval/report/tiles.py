@@ -8,6 +8,7 @@ from html import escape
 from synthdiff.eval.report.formats import (
     METRICS,
     NOT_RUN,
+    Result,
     by_auc,
     ends,
     number,
@@ -172,9 +173,9 @@ def _privacy_tile(audit: Mapping) -> Html:
     return _tile("Privacy", verdict, beside, gauge, direction, meaning, tone)
 
 
-def draw_tiles(evaluation: Mapping | None, audit: Mapping | None) -> Html:
+def draw_tiles(evaluation: Result, audit: Result) -> Html:
     """The four headline results, each beside what it must be compared with."""
-    results = evaluation or {}
+    results: Result = evaluation or {}
     why = why_absent(evaluation)
     tiles = []
     for title, draw, result in (

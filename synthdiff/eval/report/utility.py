@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from synthdiff.eval.report.formats import METRICS, number, spaced, why_absent
+from synthdiff.eval.report.formats import METRICS, Result, number, spaced, why_absent
 from synthdiff.eval.report.markup import Html, section, table, tag
 
 
-def write_utility(evaluation: Mapping | None) -> Html:
+def write_utility(evaluation: Result) -> Html:
     """Each model trained on real and on synthetic rows, and the gap between them."""
-    utility = (evaluation or {}).get("utility")
+    utility: Result = (evaluation or {}).get("utility")
     title = "Utility: can it train a model for real patients?"
     reason = why_absent(evaluation) or why_absent(utility)
     if reason:

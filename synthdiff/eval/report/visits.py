@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from synthdiff.eval import group_plots, plots
-from synthdiff.eval.report.formats import number, percent, why_absent
+from synthdiff.eval.report.formats import Result, number, percent, why_absent
 from synthdiff.eval.report.marginals import write_key
 from synthdiff.eval.report.markup import Html, image, join, section, table, tag
 
@@ -25,9 +25,9 @@ KINDS = {
 }
 
 
-def write_visits(evaluation: Mapping | None) -> Html:
+def write_visits(evaluation: Result) -> Html:
     """What is flagged, how many visits and when, what follows what, and whole patients."""
-    temporal = (evaluation or {}).get("temporal")
+    temporal: Result = (evaluation or {}).get("temporal")
     title = "Visits: does a patient's next visit follow from the last?"
     reason = why_absent(evaluation) or why_absent(temporal)
     if reason:
@@ -67,12 +67,12 @@ def _draw(temporal: Mapping) -> Html:
     figures = []
     for name, label in MARGINALS.items():
         marginal = temporal["marginals"][name]
-        caption = tag("b", label)
+        name = tag("b", label)
         if why_absent(marginal):
-            figures.append(tag("figure", tag("figcaption", caption, why_absent(marginal))))
+            figures.append(tag("figure", tag("figcaption", name, why_absent(marginal))))
             continue
         alt = f"{label}: real training and test patients against synthetic patients."
-        figures.append(image(plots.plot_marginal(marginal), alt, caption))
+        figures.append(image(plots.plot_marginal(marginal), alt, name))
     drawn = [write_key(), tag("div", *figures, class_="grid pair")]
     columns = temporal["columns"]
     if why_absent(columns):
