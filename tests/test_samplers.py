@@ -10,12 +10,13 @@ from synthdiff._validate import InputError
 from synthdiff.diffusion.denoiser import Prediction
 from synthdiff.diffusion.guidance import guide
 from synthdiff.diffusion.keys import purpose_key, record_keys
-from synthdiff.diffusion.process import compute_sigma
+from synthdiff.diffusion.process import compute_alpha_bar, compute_sigma
 from synthdiff.diffusion.samplers import (
     SAMPLERS,
     SamplerConfig,
     draw_step_noise,
     draw_turns,
+    find_times,
     sample,
 )
 from synthdiff.diffusion.schedules import Schedule, part_log_snr, unit_power
@@ -73,6 +74,27 @@ def test_reaches_the_gaussian(name):
     assert stats.kstest(x, "norm", args=(MEAN, STD)).pvalue > 1e-3
     # power: the same test must notice a spread that is 10 % off
     assert stats.kstest(x, "norm", args=(MEAN, 1.1 * STD)).pvalue < 1e-3
+
+
+@pytest.mark.parametrize("num_steps", [2, 4, 16])
+def test_few_ancestral_steps_keep_a_standard_normal(num_steps):
+    def p_value(name):
+        x = np.asarray(run(name, num_steps, NUMBERS, gaussian_denoiser(0.0, 1.0)).continuous[:, 0])
+        return stats.kstest(x, "norm").pvalue
+
+    assert p_value("ancestral") > 1e-3
+    assert p_value("ddim") < 1e-3  # power: the step that takes x0_hat for x0 loses spread
+
+
+@pytest.mark.parametrize("layout", [NUMBERS, PAIR])
+def test_ancestral_times_show_equal_shares(layout):
+    levels = levels_of(layout)
+    for num_steps in (2, 7, 64):
+        times = find_times(SAMPLERS["ancestral"], num_steps, levels)
+        share = np.asarray(compute_alpha_bar(SCHEDULE.log_snr(times)))
+        np.testing.assert_allclose(share, np.arange(num_steps) / num_steps, atol=1e-3)
+    even = np.asarray(compute_alpha_bar(SCHEDULE.log_snr(find_times(SAMPLERS["ddim"], 7, levels))))
+    assert np.abs(even[::-1] - np.arange(7) / 7).max() > 0.1
 
 
 def endpoint_error(name, num_steps):

@@ -84,6 +84,11 @@ def posterior(
     return x0 + ratio * (z - x0), sigma_s * jnp.sqrt(1.0 - ratio)
 
 
+def posterior_variance(sigma: jax.Array) -> jax.Array:
+    """Variance of x0 given z = x0 + sigma * eps, where x0 is standard normal."""
+    return sigma**2 / (1.0 + sigma**2)
+
+
 def remask_chance(log_snr_t: jax.Array, log_snr_hat: jax.Array) -> jax.Array:
     """Chance that a category visible at t is masked at the noisier level: 1 - a_hat / a_t."""
     return 1.0 - jax.nn.sigmoid(log_snr_hat) / jax.nn.sigmoid(log_snr_t)

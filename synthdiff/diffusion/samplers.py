@@ -4,8 +4,9 @@ A sampler is a rule that moves the continuous parts from time t to s < t. Catego
 one rule beside every sampler: a part becomes visible, drawn from the predicted distribution, when
 the schedule's share of visible categories passes the part's own turn. Turns are uniform, as masking
 by chance has it, but spread evenly within a record: parts shown in the same step are drawn
-independently of one another, so the fewer share a step, the better they fit together. The last step
-returns the clean estimate.
+independently of one another, so the fewer share a step, the better they fit together. For the same
+reason the ancestral sampler takes its times where each step shows an equal share of the categories.
+The last step returns the clean estimate, or a draw around it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from synthdiff.diffusion.process import (
     compute_sigma,
     mask_codes,
     posterior,
+    posterior_variance,
     remask_chance,
 )
 from synthdiff.diffusion.schedules import Levels
@@ -31,6 +33,7 @@ from synthdiff.layout import Layout, Records
 
 DenoiseFn = Callable[[Records, jax.Array], Prediction]  # (z, scalar time) -> clean estimate
 LevelsFn = Callable[[jax.Array], Levels]  # scalar time -> log-SNR of every part
+GRID = 1024  # times between which the share of visible categories is taken as straight
 
 
 class Step(NamedTuple):
@@ -47,9 +50,15 @@ class Step(NamedTuple):
 
 
 def step_ancestral(z: jax.Array, step: Step) -> jax.Array:
-    """Draws z_s from the posterior given x0_hat (Ho et al. 2020, arXiv 2006.11239 eq. 6)."""
+    """Draws z_s given z_t: the posterior given x0 (Ho et al. 2020, arXiv 2006.11239 eq. 6).
+
+    x0_hat is the mean of an x0 that is not known yet. Its variance is what a standard normal x0
+    leaves, as values within a bin nearly are, so that long steps keep the spread (analytic
+    variance: Bao et al. 2022, arXiv 2201.06503).
+    """
     mean, std = posterior(z, step.x0, step.sigma_t, step.sigma_s)
-    return mean + std * step.eps
+    of_x0 = (1.0 - (step.sigma_s / step.sigma_t) ** 2) ** 2 * posterior_variance(step.sigma_t)
+    return mean + jnp.sqrt(std**2 + of_x0) * step.eps
 
 
 def step_ddim(z: jax.Array, step: Step) -> jax.Array:
@@ -76,15 +85,20 @@ def step_dpmpp_2m(z: jax.Array, step: Step) -> jax.Array:
 
 
 class Rule(NamedTuple):
-    """A sampler: its step, evaluations per step, and whether it re-noises before each step."""
+    """A sampler: its step, evaluations per step, and whether it re-noises before each step.
+
+    draws: times are at equal shares of visible categories, and the last step draws as others do;
+    else times are even, as the order of a solver needs them, and the last step is the estimate.
+    """
 
     step: Callable[[jax.Array, Step], jax.Array]
     evaluations: int
     churns: bool = False
+    draws: bool = False
 
 
 SAMPLERS = {
-    "ancestral": Rule(step_ancestral, 1),
+    "ancestral": Rule(step_ancestral, 1, draws=True),
     "ddim": Rule(step_ddim, 1),
     "heun": Rule(step_heun, 2),
     "dpmpp_2m": Rule(step_dpmpp_2m, 1),
@@ -159,6 +173,17 @@ def draw_turns(noise: Noise) -> jax.Array:
     return (order + noise.remask) / max(1, noise.turn.shape[-1])
 
 
+def find_times(rule: Rule, num_steps: int, levels_fn: LevelsFn) -> jax.Array:
+    """The times of the evaluations [num_steps], from 1 down."""
+    if not rule.draws:
+        return jnp.linspace(1.0, 0.0, num_steps)
+    grid = jnp.linspace(1.0, 0.0, GRID)
+    levels = jax.vmap(levels_fn)(grid)
+    parts = levels.categorical if levels.categorical.shape[-1] else levels.continuous
+    share = jnp.mean(compute_alpha_bar(parts), axis=-1)
+    return jnp.interp(jnp.arange(num_steps) / num_steps, share, grid)
+
+
 def add_churn(
     z: Records,
     turns: jax.Array,
@@ -190,16 +215,15 @@ def sample(
     churn_time: Callable[[jax.Array], jax.Array] | None = None,
     uniform: jax.Array | None = None,
 ) -> Records:
-    """Draws one record per key [batch]; times run evenly from 1 to 0, then to the clean estimate.
+    """Draws one record per key [batch] at the times of `find_times`, and last a clean one.
 
     churn_time: t -> the time at which sigma is (1 + churn) times larger; needed by "churn" only.
     uniform: what each category is drawn by [batch, K], such as `spread_uniform`; by the record's
     own key where absent, and with "churn", which draws a category more than once.
     """
     rule, masked = SAMPLERS[config.name], mask_codes(layout)
-    if rule.churns:
-        uniform = None
-    times = jnp.linspace(1.0, 0.0, config.num_steps)
+    uniform = None if rule.churns else uniform
+    times = find_times(rule, config.num_steps, levels_fn)
     first = draw_step_noise(keys, jnp.int32(config.num_steps), layout)
     start = compute_sigma(levels_fn(times[0]).continuous)
     z = Records(
@@ -240,4 +264,6 @@ def sample(
     last = denoise_fn(z, times[-1])
     noise = draw_step_noise(keys, jnp.int32(config.num_steps - 1), layout)
     drawn = draw_categories(last, noise.category if uniform is None else uniform, layout)
-    return Records(last.x0, jnp.where(z.categorical == masked, drawn, z.categorical))
+    spread = posterior_variance(compute_sigma(levels_fn(times[-1]).continuous))
+    end = last.x0 + jnp.sqrt(spread) * noise.eps if rule.draws else last.x0
+    return Records(end, jnp.where(z.categorical == masked, drawn, z.categorical))
