@@ -46,12 +46,12 @@ setup(
     entry_points={"console_scripts": ["synthdiff=synthdiff.__main__:main"]},
     install_requires=[
         "absl-py>=2.0,<3",
-        "faiss-cpu>=1.14,<2",  # older ones rank near-copies far from the origin wrongly
+        "faiss-cpu>=1.14.2,<2",  # older ones rank near-copies far from the origin wrongly
         "flax>=0.12,<1",
         f"jax{JAX}",
         "matplotlib>=3.9,<4",
         "numpy>=2.0,<3",
-        "optax>=0.2.4,<1",
+        "optax>=0.2.8,<1",
         "orbax-checkpoint>=0.11.26,<1",
         "pandas>=3,<4",  # its text dtype
         "pyarrow>=16,<40",  # a major version every quarter

@@ -226,10 +226,7 @@ def sample(
     times = find_times(rule, config.num_steps, levels_fn)
     first = draw_step_noise(keys, jnp.int32(config.num_steps), layout)
     start = compute_sigma(levels_fn(times[0]).continuous)
-    z = Records(
-        jnp.sqrt(1.0 + start**2) * first.eps,
-        jnp.broadcast_to(masked, first.turn.shape),
-    )
+    z = Records(jnp.sqrt(1.0 + start**2) * first.eps, jnp.broadcast_to(masked, first.turn.shape))
 
     def body(carry: tuple, i: jax.Array) -> tuple:
         z, turns, x0_before, sigma_before = carry
@@ -243,8 +240,7 @@ def sample(
         now, later = levels_fn(t), levels_fn(s)
         prediction = denoise_fn(z, t)
         shown = (z.categorical == masked) & (turns < compute_alpha_bar(later.categorical))
-        by = noise.category if uniform is None else uniform
-        drawn = draw_categories(prediction, by, layout)
+        drawn = draw_categories(prediction, noise.category if uniform is None else uniform, layout)
         categorical = jnp.where(shown, drawn, z.categorical)
         step = Step(
             sigma_t=compute_sigma(now.continuous),
@@ -264,6 +260,9 @@ def sample(
     last = denoise_fn(z, times[-1])
     noise = draw_step_noise(keys, jnp.int32(config.num_steps - 1), layout)
     drawn = draw_categories(last, noise.category if uniform is None else uniform, layout)
-    spread = posterior_variance(compute_sigma(levels_fn(times[-1]).continuous))
-    end = last.x0 + jnp.sqrt(spread) * noise.eps if rule.draws else last.x0
-    return Records(end, jnp.where(z.categorical == masked, drawn, z.categorical))
+    x0 = last.x0
+    if rule.draws:
+        x0 += (
+            jnp.sqrt(posterior_variance(compute_sigma(levels_fn(times[-1]).continuous))) * noise.eps
+        )
+    return Records(x0, jnp.where(z.categorical == masked, drawn, z.categorical))
