@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 
 from synthdiff._validate import InputError
+from synthdiff.data.private import require_public
 from synthdiff.data.schema import Column, Schema
 from synthdiff.data.sources import DATASETS, load
-from synthdiff.data.sources.diabetes130 import AGE_BINS
+from synthdiff.data.sources.diabetes130 import AGE_BINS, MOST
 from synthdiff.data.sources.fetch import locate, with_schema
 from synthdiff.data.sources.rand_hie import COLUMNS
 
@@ -235,6 +236,7 @@ COUNTS = {
     "rand_hie_visits": (20_190, 2_439, 32, 6_540),
     "diabetes130": (101_766, 71_518, 47, 192_849),
     "diabetes130_benchmark": (101_766, None, 37, 0),
+    "diabetes130_public": (101_766, 71_518, 45, 102_644),
     "brfss": (253_680, None, 22, 0),
     "mimic": (129, 100, 11, 0),
     "mimic_visits": (129, 100, 12, 0),
@@ -298,6 +300,17 @@ def test_diabetes_levels_and_identifiers():
     assert ((binary["readmitted"] == 1) == (df["readmitted"] != "NO")).all()
     assert binary["readmitted"].sum() == 35_545 + 11_357
     assert schema["readmitted"].kind == "boolean"
+
+
+@needs_files
+def test_diabetes_public_needs_no_look_at_the_data():
+    df, schema = load("diabetes130_public")
+    require_public(schema)
+    full = load("diabetes130")[0]
+    assert all((df[name] == full[name]).all() for name in MOST)  # the bounds cut nothing
+    shares = df["diag_1"].value_counts(normalize=True)
+    assert shares.idxmax() == "circulatory" and df["diag_1"].isna().sum() == 21
+    assert (df["diag_1"][full["diag_1"].str.startswith("250", na=False)] == "endocrine").all()
 
 
 @needs_files

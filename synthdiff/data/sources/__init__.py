@@ -11,7 +11,11 @@ import pandas as pd
 from synthdiff._validate import input_error
 from synthdiff.data.schema import Schema
 from synthdiff.data.sources.brfss import load_brfss
-from synthdiff.data.sources.diabetes130 import load_diabetes130, load_diabetes130_benchmark
+from synthdiff.data.sources.diabetes130 import (
+    load_diabetes130,
+    load_diabetes130_benchmark,
+    load_diabetes130_public,
+)
 from synthdiff.data.sources.mimic import load_mimic
 from synthdiff.data.sources.rand_hie import load_rand_hie
 from synthdiff.data.sources.synthea import load_synthea
@@ -24,6 +28,7 @@ DATASETS: dict[str, Loader] = {
     "rand_hie_visits": lambda data_dir=None: load_rand_hie(visits=True),
     "diabetes130": load_diabetes130,
     "diabetes130_benchmark": load_diabetes130_benchmark,
+    "diabetes130_public": load_diabetes130_public,
     "brfss": load_brfss,
     "mimic": load_mimic,
     "mimic_visits": partial(load_mimic, unit="visits"),
