@@ -100,6 +100,7 @@ TABLES = {
         plot=plot_knobs,
     ),
     "adult": make_quality_table("Adult", "adult.json"),
+    "magic": make_quality_table("Magic", "magic.json"),
     "diabetes130_rows": make_quality_table("Diabetes 130, rows", "diabetes130_rows.json"),
     "null_splits": Table(
         "Audits of RAND HIE in which nothing was learnt",
