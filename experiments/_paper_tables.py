@@ -163,13 +163,13 @@ TABLES = {
         plot=plot_panels_of("benchmark_sampling"),
     ),
     "peers": Table(
-        "Speed of sampling on one thread beside published networks, Adult",
+        "Speed of sampling beside published networks, Adult",
         "peers.json",
         "/tables/networks",
         (
             Line("parameters", 0, None, ("/parameters",)),
             Line("evaluations per record", 0, None, ("/evaluations",)),
-            Line("records per second", 1, None, ("/records_per_s",)),
+            Line("records per processor second", 1, None, ("/records_per_s",)),
             Line("ours with NFE 32 is faster, times", 1, None, ("/ours_32_times",)),
             Line("ours with NFE 8 is faster, times", 1, None, ("/ours_8_times",)),
             Line("shape error, %", 2, None, ("/shape_error",)),

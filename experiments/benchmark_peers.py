@@ -1,9 +1,9 @@
-"""Records per second of one thread beside TabDDPM, TabSyn and TabDiff, all on the same machine.
+"""Records per processor second beside TabDDPM, TabSyn and TabDiff, all on the same machine.
 
     pip install torch; python experiments/benchmark_peers.py --data=adult --record=peers.json
 
 Ours is the compiled sampler with fresh weights. A peer is its denoiser rebuilt in PyTorch from the
-published sizes, with fresh weights too. Both frameworks have one thread, and processor seconds are
+published sizes, with fresh weights too. Neither framework works in parallel, and processor seconds are
 counted, because other jobs stretch the wall seconds of threads that wait for one another. All take
 turns for --rounds, every other round backwards; a ratio is of one round.
 """
@@ -31,6 +31,7 @@ from synthdiff.data.codec import Codec
 from synthdiff.train.manifest import describe_run
 
 NFES = (32, 8)
+THREADS = "torch 1; XLA may pass its work from thread to thread; seconds of all threads are counted"
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 NOTES = {
     "peers": "networks rebuilt from published sizes, weights untrained; timed are evaluations of "
@@ -76,7 +77,7 @@ def benchmark(run_dir: Path) -> None:
     for arm, speed in zip(arms, speeds.T, strict=True):
         ratios = {f"ours_{n}_times": summarise(speeds[:, i] / speed) for i, n in enumerate(NFES)}
         rows.append(arm.about | {"records_per_s": summarise(speed)} | ratios | arm.errors)
-    facts = {"torch": torch.__version__, "threads": 1, "rounds": len(speeds)}
+    facts = {"torch": torch.__version__, "threads": THREADS, "rounds": len(speeds)}
     facts["load of the machine"] = f"{load:.1f} before, {os.getloadavg()[0]:.1f} after"
     facts |= {name: text.format(FLAGS.evaluations) for name, text in NOTES.items()}
     facts["wall_seconds"] = round(time.time() - started)
