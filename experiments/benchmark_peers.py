@@ -3,9 +3,9 @@
     pip install torch; python experiments/benchmark_peers.py --data=adult --record=peers.json
 
 Ours is the compiled sampler with fresh weights. A peer is its denoiser rebuilt in PyTorch from the
-published sizes, with fresh weights too. Neither framework works in parallel, and processor seconds are
-counted, because other jobs stretch the wall seconds of threads that wait for one another. All take
-turns for --rounds, every other round backwards; a ratio is of one round.
+published sizes, with fresh weights too. Neither framework works in parallel, and processor seconds
+are counted, because other jobs stretch the wall seconds of threads that wait for one another. All
+take turns for --rounds, every other round backwards; a ratio is of one round.
 """
 
 import os

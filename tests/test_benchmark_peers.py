@@ -53,6 +53,7 @@ def test_every_network_predicts_all_that_it_was_given():
         assert not torch.allclose(out, moved)  # the time counts
 
 
+@pytest.mark.slow  # it compiles our sampler twice at its default size
 def test_record_of_a_tiny_run(tmp_path):
     pytest.importorskip("torch")
     command = [sys.executable, str(SCRIPTS / "benchmark_peers.py"), f"--run_dir={tmp_path}",
