@@ -15,7 +15,7 @@ from _papers import Grid, Table, read_grid, read_record
 from synthdiff._files import make_folder, write_atomically
 from synthdiff._validate import input_error, one_of
 
-LATEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "−": "$-$", "~": r"\textasciitilde{}",
+LATEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "−": "$-$", "–": "--", "~": r"\textasciitilde{}",
          "^": r"\textasciicircum{}"} | {c: f"\\{c}" for c in "%_&#{}$"}  # fmt: skip
 BLOCK = re.compile(r"<!-- table: (\S+) -->(.*?)<!-- end -->", re.S)
 OPENING = "<!-- table:"

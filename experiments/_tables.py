@@ -21,8 +21,11 @@ class Panel(NamedTuple):
 
 
 def format_cell(value: object) -> str:
+    """A fact; of a value with its "lower" and "upper" end, all three."""
     if value is None:
         return "not given"
+    if isinstance(value, dict):
+        return "{} ({} to {})".format(*(format_cell(value[k]) for k in ("value", "lower", "upper")))
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -1,0 +1,70 @@
+"""What takes turns beside peers: our compiled sampler and the peers' denoisers, as plain calls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import jax
+from _cases import build_model, make_sampling
+
+from synthdiff.config import Config
+from synthdiff.data.codec import Codec
+from synthdiff.diffusion.samplers import SamplerConfig
+from synthdiff.models.config import count_params
+from synthdiff.sampling import BLOCK
+
+ADULT = Path(__file__).parent / "results" / "adult.json"
+ADULT_NFE = 32  # evaluations per record of the tables that adult.json is about
+ERRORS = ("shape_error", "trend_error")
+
+
+class Arm(NamedTuple):
+    """records: how many a call makes; where it is part of their evaluations, that part of them."""
+
+    about: dict
+    errors: dict
+    records: float
+    call: Callable[[], object]
+
+
+def make_ours(codec: Codec, nfes: Sequence[int]) -> list[Arm]:
+    """The compiled sampler at the default config, with fresh weights, by evaluations per record."""
+    model = build_model(codec, Config())
+    scores = json.loads(ADULT.read_text())["methods"]["unet"]["scores"]
+
+    def make_arm(nfe: int) -> Arm:
+        fn, args = make_sampling(model, SamplerConfig(num_steps=nfe), BLOCK)
+        sample = jax.jit(fn).lower(*args).compile()
+        about = {"network": f"ours, NFE {nfe}", "parameters": count_params(model.params)}
+        about |= {"evaluations": nfe, "batch": BLOCK}
+        errors = {name: scores[name]["mean"] if nfe == ADULT_NFE else None for name in ERRORS}
+        return Arm(about, errors, BLOCK, lambda: jax.block_until_ready(sample(*args)))
+
+    return [make_arm(nfe) for nfe in nfes]
+
+
+def make_peers(
+    torch: ModuleType, numbers: int, cardinalities: Sequence[int], batch: int, evaluations: int
+) -> list[Arm]:
+    """The peers' denoisers; a call is some evaluations on one batch."""
+    from _peer_networks import PEERS, Peer  # here, as it needs PyTorch
+
+    def make_arm(peer: Peer) -> Arm:
+        network = peer.make(numbers, cardinalities).eval()
+        inputs = network.draw_inputs(batch)
+        about = {"network": peer.name, "parameters": sum(p.numel() for p in network.parameters())}
+        about |= {"evaluations": peer.evaluations, "batch": batch}
+
+        def call() -> None:
+            with torch.inference_mode():
+                for _ in range(evaluations):
+                    network(*inputs)
+
+        errors = {name: getattr(peer, name) for name in ERRORS}
+        return Arm(about, errors, batch * evaluations / peer.evaluations, call)
+
+    return [make_arm(peer) for peer in PEERS]

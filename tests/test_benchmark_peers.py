@@ -1,0 +1,91 @@
+"""The networks beside which we time ourselves have the published sizes, and the record says so."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[1] / "experiments"
+RESULTS = SCRIPTS / "results"
+sys.path.insert(0, str(SCRIPTS))
+
+ADULT = 6, (9, 16, 7, 15, 6, 5, 2, 42, 2)  # numbers, and categories with the target
+ERRORS = ("shape_error", "trend_error")
+
+
+def count_perceptron(width, embedding, sizes):
+    """Weights and biases by hand: in, two of the time, the hidden layers, out."""
+    layers = [(width, embedding), (embedding, embedding), (embedding, embedding)]
+    layers += [*zip((embedding, *sizes[:-1]), sizes, strict=True), (sizes[-1], width)]
+    return sum((a + 1) * b for a, b in layers)
+
+
+def test_networks_have_the_published_sizes():
+    pytest.importorskip("torch")
+    from _peer_networks import PEERS
+
+    found = {peer.name: sum(p.numel() for p in peer.make(*ADULT).parameters()) for peer in PEERS}
+    assert found == {
+        "TabDDPM, tuned, T = 100": count_perceptron(110, 128, (256, *[1024] * 4, 256)),
+        "TabDDPM, T = 1000": count_perceptron(110, 1024, (1024, 2048, 2048, 1024)),
+        "TabSyn": count_perceptron(60, 1024, (2048, 2048, 1024)),
+        "TabDiff": pytest.approx(10.62e6, rel=1e-3),  # as its public code counts on Adult
+    }
+
+
+def test_every_network_predicts_all_that_it_was_given():
+    torch = pytest.importorskip("torch")
+    from _peer_networks import PEERS
+
+    for peer in PEERS:
+        network = peer.make(*ADULT).eval()
+        inputs = network.draw_inputs(5)
+        with torch.inference_mode():
+            out = network(*inputs)
+            moved = network(*inputs[:-1], inputs[-1] + 0.5)
+        if peer.name == "TabDiff":
+            assert [x.shape for x in out[1]] == [(5, k + 1) for k in ADULT[1]]
+            out, moved = out[0], moved[0]
+        assert out.shape == inputs[0].shape and out.isfinite().all()
+        assert not torch.allclose(out, moved)  # the time counts
+
+
+@pytest.mark.slow  # it compiles our sampler twice at its default size
+def test_record_of_a_tiny_run(tmp_path):
+    pytest.importorskip("torch")
+    command = [sys.executable, str(SCRIPTS / "benchmark_peers.py"), f"--run_dir={tmp_path}",
+               "--batch=4", "--evaluations=1", "--rounds=3"]  # fmt: skip
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = json.loads((tmp_path / "peers.json").read_text())["tables"]["networks"]
+    assert [row["evaluations"] for row in rows] == [32, 8, 100, 1000, 99, 99]
+    for row in rows:
+        speed = row["records_per_s"]
+        assert 0 < speed["lower"] <= speed["value"] <= speed["upper"]
+    assert rows[0]["ours_32_times"] == {"value": 1.0, "lower": 1.0, "upper": 1.0}
+    assert rows[0]["ours_8_times"]["value"] > 2  # a quarter of the evaluations
+    assert "(1 to 1)" in (tmp_path / "peers.md").read_text()
+
+
+def test_record_quotes_our_errors_with_the_evaluations_they_were_measured_with():
+    rows = json.loads((RESULTS / "peers.json").read_text())["tables"]["networks"]
+    adult = json.loads((RESULTS / "adult.json").read_text())
+    scores = adult["methods"]["unet"]["scores"]
+    assert "--sampler.num_steps=32" in adult["command"].split()
+    ours = {row["evaluations"]: row for row in rows if row["network"].startswith("ours")}
+    for name in ERRORS:
+        assert ours[32][name] == scores[name]["mean"] and ours[8][name] is None
+
+
+def test_record_quotes_the_peers_as_published():
+    pytest.importorskip("torch")
+    from _peer_networks import PEERS
+
+    rows = json.loads((RESULTS / "peers.json").read_text())["tables"]["networks"]
+    found = {row["network"]: row for row in rows}
+    for peer in PEERS:
+        assert all(found[peer.name][name] == getattr(peer, name) for name in ERRORS)
