@@ -110,7 +110,7 @@ def test_states_on_the_way_have_the_spread_of_their_noise():
         assert stats.kstest(states[step], "norm", args=(mean, 1.1 * spread)).pvalue < 1e-3  # power
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", ["ancestral", "churn"])
 def test_categories_on_the_way_are_those_at_the_end(name):
     end, states = run(name, 20, PAIR, joint_denoiser, count=2000, part=slice(None))
     codes, masked = np.asarray(states.categorical), np.array(PAIR.cardinalities)

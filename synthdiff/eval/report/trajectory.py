@@ -16,8 +16,8 @@ def write_trajectory(trajectory: Mapping) -> Html:
         "The model starts every synthetic patient record as noise and clears it in "
         f"{steps[-1]} small steps. Categories start blank and are filled in one after another, in "
         "a random order for each record and each fitting those already there; numbers start "
-        "blurred and become sharper. No real record is the start of one; whether the model learnt "
-        "some by heart is for the section on privacy to say."
+        "blurred and become sharper. None begins as a real record; whether the model learnt real "
+        "ones by heart is tested in the section on privacy."
     )
     caption = (
         f"The same {trajectory['rows']:,} synthetic rows after more and more steps. Top: share of "
