@@ -162,6 +162,12 @@ def read_stage(path: Path, stage: str) -> dict:
     return parse_json(path, read_sealed(path, fix), fix)
 
 
+def read_trajectory(run_dir: Path) -> dict | None:
+    """What pipeline.py found of the way out of noise; None where it was not run."""
+    path = run_dir / "trajectory.json"
+    return read_stage(path, "pipeline") if path.exists() else None
+
+
 def locked(stage: Callable[..., None]) -> Callable[..., None]:
     """The stage, while no other process writes into the run folder."""
 

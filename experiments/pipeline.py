@@ -1,4 +1,4 @@
-"""The whole product in one command: train -> sample -> evaluate -> audit -> report.
+"""The whole product in one command: train -> sample -> trace -> evaluate -> audit -> report.
 
     python experiments/pipeline.py --run_dir=runs/quickstart
 
@@ -12,14 +12,26 @@ import audit
 import evaluate
 import sample
 import train
-from _common import read_manifest, read_stage, run_script
+from _common import FLAGS, locked, read_manifest, read_stage, read_trajectory, run_script
 
-from synthdiff._files import write_atomically
+from synthdiff import load
+from synthdiff._files import seal, write_atomically
 from synthdiff.data.schema import Schema
 from synthdiff.data.table import write_json
 from synthdiff.eval.model_card import write_model_card
 from synthdiff.eval.report import write_report
+from synthdiff.eval.trajectory import summarise_states
+from synthdiff.sampling import draw_states
 from synthdiff.train.metrics import read_metrics
+
+
+@locked
+def trace(run_dir: Path) -> None:
+    """Writes trajectory.json: how the first synthetic rows, of no condition, come out of noise."""
+    model = load(run_dir)
+    states = draw_states(model.codec, model.config, model.params, seed=FLAGS.sample_seed)
+    write_json(run_dir / "trajectory.json", summarise_states(states, model.codec))
+    seal(run_dir, "trajectory.json")
 
 
 def report(run_dir: Path) -> None:
@@ -30,8 +42,9 @@ def report(run_dir: Path) -> None:
         "evaluation": read_stage(run_dir / "evaluation.json", "evaluate"),
         "audit": read_stage(run_dir / "audit.json", "audit"),
     }
-    training = read_metrics(run_dir / "metrics.jsonl")
-    write_report(run_dir / "report.html", **found, training=training)
+    made = {"training": read_metrics(run_dir / "metrics.jsonl")}
+    made["trajectory"] = read_trajectory(run_dir)
+    write_report(run_dir / "report.html", **found, **made)
     write_atomically(run_dir / "MODEL_CARD.md", write_model_card(**found).encode())
     print(f"report: {run_dir / 'report.html'}")
 
@@ -39,6 +52,7 @@ def report(run_dir: Path) -> None:
 STAGES = {
     "train": train.train,
     "sample": sample.sample,
+    "trace": trace,
     "evaluate": evaluate.run_evaluation,
     "audit": audit.run_audit,
     "report": report,

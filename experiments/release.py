@@ -10,7 +10,15 @@ in --accept_caution (repeat the flag for more), which the card then says.
 import sys
 from pathlib import Path
 
-from _common import FLAGS, locked, read_manifest, read_run, read_stage, run_script
+from _common import (
+    FLAGS,
+    locked,
+    read_manifest,
+    read_run,
+    read_stage,
+    read_trajectory,
+    run_script,
+)
 from absl import flags
 
 from synthdiff.data.table import write_json
@@ -30,6 +38,7 @@ def run_release(run_dir: Path) -> None:
         evaluation = read_stage(path_there, "evaluate") if path_there.exists() else None
         training = read_metrics(run_dir / "metrics.jsonl")
         parts = {"evaluation": evaluation, "audit": shown, "training": training}
+        parts["trajectory"] = read_trajectory(run_dir)
         write_report(path, manifest=manifest, schema=schema, **parts)
 
     folder, accept = run_dir / "release", FLAGS.accept_caution

@@ -51,6 +51,26 @@ def draw_table(
     return codec.decode(records, np.random.default_rng([seed, 2]), first)
 
 
+def draw_states(
+    codec: Codec, config: Config, params: dict, *, seed: int, num_rows: int = BLOCK, count: int = 6
+) -> dict[int, Records]:
+    """How the first rows of the synthetic table of this seed come out of noise.
+
+    {steps taken: Records [num_rows]} at `count` steps, evenly apart, from 0, which is noise, to
+    all of them, which is what `draw_table` decodes. A category that is not drawn yet has the code
+    of the mask.
+    """
+    positive(num_rows=num_rows)
+    num_steps = config.sampler.num_steps
+    steps = sorted({round(step) for step in np.linspace(0, num_steps, count)})
+    values, known = codec.encode_given(pd.DataFrame(), num_rows, np.random.default_rng(seed))
+    run = make_parallel_map(_make_trace_fn(config, codec.layout, None, 0.0, tuple(steps[:-1])))
+    shared = (params, purpose_key(seed, "sample"), known)
+    end, states = run(shared, values, 0, num_rows, BLOCK)
+    found = {step: Records(*(x[:, at] for x in states)) for at, step in enumerate(steps[:-1])}
+    return found | {num_steps: end}
+
+
 @lru_cache(maxsize=8)
 def _make_sampler(
     config: Config, layout: Layout, sampler: SamplerConfig | None, guidance: float
@@ -66,6 +86,18 @@ def make_sample_fn(
 
     known: bool [tokens], which of them `given` holds.
     """
+    trace = _make_trace_fn(config, layout, sampler, guidance, ())
+    return lambda shared, given, index: trace(shared, given, index)[0]
+
+
+def _make_trace_fn(
+    config: Config,
+    layout: Layout,
+    sampler: SamplerConfig | None,
+    guidance: float,
+    steps: tuple[int, ...],
+) -> Callable:
+    """As `make_sample_fn`, and the states [b, steps] that these steps began with."""
     sampler, schedule = sampler or config.sampler, config.schedule
     _, apply_fn = config.make_functions(layout)
 
@@ -74,7 +106,7 @@ def make_sample_fn(
         target = schedule.log_snr(t) - 2.0 * jnp.log1p(sampler.churn)
         return jnp.interp(-target, -schedule.log_snr(grid), grid)
 
-    def draw(shared: tuple, given: Records, index: jax.Array) -> Records:
+    def draw(shared: tuple, given: Records, index: jax.Array) -> tuple[Records, Records]:
         params, key, known = shared
         parts = known_parts(jnp.broadcast_to(known, (len(index), len(layout.tokens))), layout)
         given = Records(given.continuous, given.categorical.astype(jnp.int32))
@@ -87,7 +119,7 @@ def make_sample_fn(
         if guidance:
             free = jax.tree.map(jnp.zeros_like, parts)
             denoise_fn = guide(denoise_fn, partial(denoise_given, free), guidance)
-        drawn = sample(
+        drawn, states = sample(
             sampler,
             denoise_fn,
             lambda t: part_log_snr(schedule, t, get_power(params, layout)),
@@ -96,6 +128,8 @@ def make_sample_fn(
             churn_time,
             spread_uniform(jax.random.fold_in(key, LAST), index, layout.num_categorical),
         )
-        return jax.tree.map(jnp.where, parts, given, drawn)
+        chosen = jnp.array(steps, jnp.int32)
+        states = jax.tree.map(lambda state: jnp.moveaxis(state[chosen], 0, 1), states)
+        return jax.tree.map(jnp.where, parts, given, drawn), states
 
     return draw

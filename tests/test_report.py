@@ -21,6 +21,20 @@ SENTINEL_CODE, SENTINEL_NUMBER = "Zq7Sentinel", 98765.4321
 MANIFEST = {"dataset": "demo", "git_revision": "abc123", "seeds": {"train": 4}, "created": "2026"}
 TRAINING = [{"step": s, "loss": 1 / s, "rate": 2.0, "grad_norm": 0.1} for s in (10, 20, 30)]
 
+TRAJECTORY = {
+    "rows": 512,
+    "steps": [0, 2, 4],
+    "masked": [1.0, 0.53, 0.0],
+    "noise": {"distance": [54.7, 1.23, 0.0], "edges": [-3, -1, 1, 3],
+              "shares": [[0.3, 0.4, 0.3], [0.2, 0.6, 0.2], [0.0, 1.0, 0.0]]},
+    "columns": {
+        "<b>&\"'y": {"kind": "numeric", "dates": False, "edges": [0.0, 1.0, 2.0],
+                    "shares": [[0.0, 0.0], [0.3, 0.2], [0.6, 0.4]]},
+        "dx": {"kind": "categorical", "labels": ["a", "<i>b"],
+               "shares": [[0.0, 0.0], [0.2, 0.2], [0.5, 0.5]]},
+    },
+}  # fmt: skip
+
 
 def _render(path, schema, **parts):
     empty = {"evaluation": None, "audit": None, "training": None, "manifest": MANIFEST}
@@ -62,6 +76,7 @@ def results():
         "evaluation": evaluate(train, test, synthetic, schema),
         "audit": audit(train, test, reference, synthetic, schema),
         "training": TRAINING,
+        "trajectory": TRAJECTORY,
     }
 
 
@@ -160,6 +175,22 @@ def test_tables_of_one_and_of_many_columns(tmp_path, count):
     assert page.count("<figure>") <= 60
     if count > 1:
         assert "48 of 150 columns" in page and "No heatmap" in page
+
+
+def test_the_way_out_of_noise_is_shown_where_it_is_known(html, tmp_path, results):
+    assert html.count("From noise to synthetic rows") == 1 and 'href="#trajectory"' in html
+    way = html[html.index('id="trajectory"') :].partition("</section>")[0]
+    assert way.count("<img ") == 1 and "512 synthetic rows" in way and "0%, 47%, 100%" in way
+    figure = _decoded(way)
+    for words in ("Pure noise", "Step 2 of 4", "47% filled in", "Finished", "noise on"):
+        assert words in figure
+    without = _render(tmp_path, **{**results, "trajectory": None})
+    assert "trajectory" not in without.lower() and "From noise" not in without
+    dates = {**TRAJECTORY["columns"]["<b>&\"'y"], "dates": True, "edges": [0.0, 400.0, 800.0]}
+    page = _render(tmp_path, **{**results, "trajectory": {**TRAJECTORY, "columns": {"d": dates}}})
+    assert "1971" in _decoded(page[page.index('id="trajectory"') :].partition("</section>")[0])
+    bare = {**TRAJECTORY, "noise": None, "columns": {}}  # codes only
+    assert "Grey" not in _render(tmp_path, **{**results, "trajectory": bare})
 
 
 def test_equal_results_give_equal_bytes(tmp_path, results, html):

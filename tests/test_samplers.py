@@ -55,7 +55,7 @@ def joint_denoiser(z, t):
     return Prediction(jnp.zeros((len(a), 0)), logits)
 
 
-def run(name, num_steps, layout, denoise_fn, count=RECORDS, **options):
+def run(name, num_steps, layout, denoise_fn, count=RECORDS, part=0, **options):
     config = SamplerConfig(name, num_steps, **options)
     keys = record_keys(purpose_key(0, "sample"), jnp.arange(count))
 
@@ -64,8 +64,10 @@ def run(name, num_steps, layout, denoise_fn, count=RECORDS, **options):
         target = SCHEDULE.log_snr(t) - 2 * jnp.log1p(config.churn)
         return jnp.interp(-target, -SCHEDULE.log_snr(grid), grid)
 
-    draw = jax.jit(lambda k: sample(config, denoise_fn, levels_of(layout), layout, k, churn_time))
-    return draw(keys)
+    def draw(keys):
+        return sample(config, denoise_fn, levels_of(layout), layout, keys, churn_time)[part]
+
+    return jax.jit(draw)(keys)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -95,6 +97,31 @@ def test_ancestral_times_show_equal_shares(layout):
         np.testing.assert_allclose(share, np.arange(num_steps) / num_steps, atol=1e-3)
     even = np.asarray(compute_alpha_bar(SCHEDULE.log_snr(find_times(SAMPLERS["ddim"], 7, levels))))
     assert np.abs(even[::-1] - np.arange(7) / 7).max() > 0.1
+
+
+def test_states_on_the_way_have_the_spread_of_their_noise():
+    states = run("ancestral", 100, NUMBERS, gaussian_denoiser(), part=1).continuous[..., 0]
+    times = find_times(SAMPLERS["ancestral"], 100, levels_of(NUMBERS))
+    sigma = np.asarray(compute_sigma(SCHEDULE.log_snr(times)))
+    assert states.shape == (100, RECORDS) and sigma[0] > 50 > 1 > sigma[80]
+    for step, mean, std in ((0, 0.0, 1.0), (40, MEAN, STD), (80, MEAN, STD)):
+        spread = np.sqrt(std**2 + sigma[step] ** 2)  # the first noise knows no data yet
+        assert stats.kstest(states[step], "norm", args=(mean, spread)).pvalue > 1e-3
+        assert stats.kstest(states[step], "norm", args=(mean, 1.1 * spread)).pvalue < 1e-3  # power
+
+
+@pytest.mark.parametrize("name", ["ancestral", "churn"])
+def test_categories_on_the_way_are_those_at_the_end(name):
+    end, states = run(name, 20, PAIR, joint_denoiser, count=2000, part=slice(None))
+    codes, masked = np.asarray(states.categorical), np.array(PAIR.cardinalities)
+    hidden = codes == masked
+    assert hidden[0].all() and not (np.asarray(end.categorical) == masked).any()
+    same = (hidden | (codes == np.asarray(end.categorical))).all()
+    hidden_again = (hidden[1:] & ~hidden[:-1]).any()
+    if name == "churn":  # power: it masks again, and may then draw another category
+        assert not same and hidden_again
+    else:
+        assert same and not hidden_again and hidden[-1].mean() < 0.1
 
 
 def endpoint_error(name, num_steps):

@@ -193,6 +193,14 @@ class Codec:
                 columns[column.name] = fresh_ids(num_rows, column, first)
         return pd.DataFrame(columns)[list(self.schema.names)]
 
+    def share_masked(self, records: Records) -> pd.DataFrame:
+        """Of each cell's categorical parts, the share [rows, columns that have any] not drawn."""
+        masked = records.categorical == np.array(self.layout.cardinalities, np.int64)
+        places: dict[str, list[int]] = {}
+        for j, (i, *_) in enumerate(self._parts[1]):
+            places.setdefault(self.coders[i].name, []).append(j)
+        return pd.DataFrame({name: masked[:, at].mean(axis=1) for name, at in places.items()})
+
     def notes(self) -> list[str]:
         """What was merged and what is fitted, in words for the report."""
         notes = []

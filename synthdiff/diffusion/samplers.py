@@ -214,9 +214,10 @@ def sample(
     keys: jax.Array,
     churn_time: Callable[[jax.Array], jax.Array] | None = None,
     uniform: jax.Array | None = None,
-) -> Records:
+) -> tuple[Records, Records]:
     """Draws one record per key [batch] at the times of `find_times`, and last a clean one.
 
+    Beside them the state at each time [num_steps, batch, ...], compiled away where it is not read.
     churn_time: t -> the time at which sigma is (1 + churn) times larger; needed by "churn" only.
     uniform: what each category is drawn by [batch, K], such as `spread_uniform`; by the record's
     own key where absent, and with "churn", which draws a category more than once.
@@ -228,7 +229,7 @@ def sample(
     start = compute_sigma(levels_fn(times[0]).continuous)
     z = Records(jnp.sqrt(1.0 + start**2) * first.eps, jnp.broadcast_to(masked, first.turn.shape))
 
-    def body(carry: tuple, i: jax.Array) -> tuple:
+    def body(carry: tuple, i: jax.Array) -> tuple[tuple, Records]:
         z, turns, x0_before, sigma_before = carry
         t, s = times[i], times[i + 1]
         noise = draw_step_noise(keys, i, layout)
@@ -253,16 +254,14 @@ def sample(
             x0_at_s=lambda guess: denoise_fn(Records(guess, categorical), s).x0,
         )
         z = Records(rule.step(z.continuous, step), categorical)
-        return (z, turns, prediction.x0, step.sigma_t), None
+        return (z, turns, prediction.x0, step.sigma_t), carry[0]
 
     carry = (z, draw_turns(first), jnp.zeros_like(z.continuous), start)
-    (z, _, _, _), _ = jax.lax.scan(body, carry, jnp.arange(config.num_steps - 1))
+    (z, _, _, _), states = jax.lax.scan(body, carry, jnp.arange(config.num_steps - 1))
+    states = jax.tree.map(lambda before, at: jnp.concatenate([before, at[None]]), states, z)
     last = denoise_fn(z, times[-1])
     noise = draw_step_noise(keys, jnp.int32(config.num_steps - 1), layout)
     drawn = draw_categories(last, noise.category if uniform is None else uniform, layout)
-    x0 = last.x0
-    if rule.draws:
-        x0 += (
-            jnp.sqrt(posterior_variance(compute_sigma(levels_fn(times[-1]).continuous))) * noise.eps
-        )
-    return Records(x0, jnp.where(z.categorical == masked, drawn, z.categorical))
+    spread = posterior_variance(compute_sigma(levels_fn(times[-1]).continuous))
+    end = last.x0 + jnp.sqrt(spread) * noise.eps if rule.draws else last.x0
+    return Records(end, jnp.where(z.categorical == masked, drawn, z.categorical)), states

@@ -40,6 +40,7 @@ FILES = {
     "schema.json": ("columns, kinds and bounds", "categories and bounds", _OWNER),
     "synthetic.csv": ("the synthetic table", _LEARNT, _RELEASED),
     "timings.json": ("seconds of each stage", "nothing", "yes"),
+    "trajectory.json": ("how synthetic rows come out of noise", "shares of synthetic rows", _OWNER),
     "visits.json": ("how visits become one record", "values of enough patients", _OWNER),
     "weights.msgpack": ("the model", _LEARNT, "only with differential privacy"),
 }  # fmt: skip

@@ -25,12 +25,13 @@ from synthdiff.eval.report.provenance import (
 )
 from synthdiff.eval.report.summary import write_sharing, write_terms
 from synthdiff.eval.report.tiles import draw_tiles
+from synthdiff.eval.report.trajectory import write_trajectory
 from synthdiff.eval.report.utility import write_utility
 from synthdiff.eval.report.visits import write_visits
 
 _SECTIONS = (
     *("Limits", "Fidelity", "Utility", "Groups", "Diversity", "Codes", "Visits"),
-    *("Privacy", "Training", "Provenance"),
+    *("Privacy", "Training", "Trajectory", "Provenance"),
 )
 
 
@@ -42,6 +43,7 @@ def write_report(
     evaluation: Result,
     audit: Result,
     training: Sequence[Mapping] | None,
+    trajectory: Mapping | None = None,
 ) -> None:
     """Writes the report as one HTML file that needs no network and no script.
 
@@ -50,9 +52,12 @@ def write_report(
       page; a "differential_privacy" that is not empty replaces "none was used".
     evaluation, audit: the result dictionaries; a metric may be {"skipped": reason}.
     training: rows {"step", "loss", ...} as train.loop writes them.
-    A None section says that it was not run.
+    trajectory: as `summarise_states` gives it, of the model that made the table; a table that
+      came alone has none, and no section for it.
+    Any other None section says that it was not run.
     """
-    links = [tag("a", title, href=f"#{title.lower()}") for title in _SECTIONS]
+    shown = [title for title in _SECTIONS if title != "Trajectory" or trajectory]
+    links = [tag("a", title, href=f"#{title.lower()}") for title in shown]
     body = (
         write_head(manifest, evaluation),
         write_sharing(audit),
@@ -68,6 +73,7 @@ def write_report(
         write_visits(evaluation),
         write_privacy(audit),
         write_training(training),
+        *((write_trajectory(trajectory),) if trajectory else ()),
         write_provenance(manifest, schema),
     )
     title = f"Synthetic data report: {find_fact(manifest, 'Data set')}"
