@@ -16,7 +16,13 @@ import _visits
 import pandas as pd
 from absl import app, flags
 
-from synthdiff._files import hold_folder, parse_json, read_sealed, write_atomically
+from synthdiff._files import (
+    hold_folder,
+    make_folder,
+    parse_json,
+    read_sealed,
+    write_atomically,
+)
 from synthdiff._validate import InputError, input_error
 from synthdiff.data import sources
 from synthdiff.data.conform import conform
@@ -209,6 +215,7 @@ def script_name() -> str:
 def write_record(default: Path, record: dict, text: str) -> None:
     """Writes a record to --record, or else `default`, and its text beside it, which it prints."""
     path = Path(FLAGS.record or default)
+    make_folder(path.parent)
     write_json(path, record)
     write_atomically(path.with_suffix(".md"), text.encode())
     print(text)

@@ -85,15 +85,16 @@ def compare(root: Path) -> None:
     df, schema = read_data(spec)
     parts = split_table(df, schema, spec["split_seed"])
     base, runs, seeds = train.build_config(), {}, [int(seed) for seed in FLAGS.seeds]
+    facts = describe_run(config=base.to_json(), data_hash=None, seeds={"train": seeds})
     for epsilon in FLAGS.epsilons:
         config = replace(base, dp=replace(base.dp, epsilon=float(epsilon)))
-        runs[epsilon] = [measure(parts, schema, config, seed) for seed in seeds]
-    facts = describe_run(config=base.to_json(), data_hash=None, seeds={"train": seeds})
-    record = {"dataset": spec["data"], "seeds": seeds, **describe_origin(facts),
-              "config": facts["config"],
-              "wall_seconds": round(time.monotonic() - started),
-              "scores": {name: summarise(runs[name]) for name in runs}}  # fmt: skip
-    write_record(root / "record.json", record, format_markdown(record))
+        runs[epsilon] = []
+        for seed in seeds:
+            runs[epsilon].append(measure(parts, schema, config, seed))
+            record = {"dataset": spec["data"], "seeds": seeds, **describe_origin(facts)}
+            record |= {"config": facts["config"], "wall_seconds": round(time.monotonic() - started)}
+            record |= {"scores": {name: summarise(found) for name, found in runs.items()}}
+            write_record(root / "record.json", record, format_markdown(record))  # so far
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from synthdiff._validate import InputError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
+import _common
 import ablate
 
 GRID = ["model.width=8,16", "sampler.name=ddim,heun,churn"]
@@ -95,3 +96,12 @@ def test_a_stopped_grid_goes_on(tmp_path, monkeypatch):
     assert runs["model.width=16 sampler.name=heun"]["1"][ablate.SHOWN[0]] == 17.0
     assert "| model.width=8 sampler.name=churn [2] | 8.5 " in (tmp_path / "record.md").read_text()
     assert (tmp_path / "record.png").exists()
+
+
+def test_a_record_may_go_into_a_new_folder(tmp_path):
+    """What took hours to measure is not lost because nobody made its folder."""
+    FLAGS.record = str(tmp_path / "new" / "folder" / "record.json")
+    _common.write_record(tmp_path / "record.json", {"rows": 3}, "# Rows")
+    FLAGS.record = None
+    assert json.loads((tmp_path / "new" / "folder" / "record.json").read_text()) == {"rows": 3}
+    assert (tmp_path / "new" / "folder" / "record.md").read_text() == "# Rows"
