@@ -30,7 +30,7 @@ from synthdiff.data.doctor import format_findings, require_healthy
 from synthdiff.data.infer import infer_schema
 from synthdiff.data.schema import Schema
 from synthdiff.data.sdv import from_sdv, is_sdv
-from synthdiff.data.split import split_by_entity
+from synthdiff.data.split import split_frame
 from synthdiff.data.table import read_table, write_json
 
 FLAGS = flags.FLAGS
@@ -157,9 +157,7 @@ def find_schema(df: pd.DataFrame, spec: dict, table: str) -> Schema:
 
 def split_table(df: pd.DataFrame, schema: Schema, seed: int) -> dict[str, pd.DataFrame]:
     """Train, test and reference tables with disjoint patients."""
-    patients = df[schema.entity].to_numpy() if schema.entity else None
-    parts = split_by_entity(patients, len(df), SPLIT, seed)
-    return {name: df.iloc[rows].reset_index(drop=True) for name, rows in parts.items()}
+    return split_frame(df, schema.entity, SPLIT, seed)
 
 
 def read_stage(path: Path, stage: str) -> dict:
@@ -212,10 +210,19 @@ def script_name() -> str:
     return f"experiments/{Path(sys.argv[0]).name}"
 
 
-def write_record(default: Path, record: dict, text: str) -> None:
-    """Writes a record to --record, or else `default`, and its text beside it, which it prints."""
+def locate_record(default: str | Path = "record.json") -> Path:
+    """The file that --record names, or else `default`; its folder is made where there is none.
+
+    Scripts that work for long call this first: a folder that cannot be made is known by then.
+    """
     path = Path(FLAGS.record or default)
     make_folder(path.parent)
+    return path
+
+
+def write_record(default: Path, record: dict, text: str) -> None:
+    """Writes a record to --record, or else `default`, and its text beside it, which it prints."""
+    path = locate_record(default)
     write_json(path, record)
     write_atomically(path.with_suffix(".md"), text.encode())
     print(text)

@@ -13,7 +13,7 @@ from absl.testing import flagsaver
 from synthdiff._validate import input_error
 from synthdiff.config import Config
 from synthdiff.data.schema import Schema
-from synthdiff.data.split import split_by_entity
+from synthdiff.data.split import split_frame
 from synthdiff.eval.attacks import ATTACKS
 from synthdiff.eval.detection import detection_auc
 from synthdiff.eval.fidelity import evaluate_fidelity
@@ -69,8 +69,7 @@ def split_patients(
     df: pd.DataFrame, schema: Schema, seed: int, patients: int | None
 ) -> dict[str, pd.DataFrame]:
     """The three parts, equally many patients to train and to test; train cut to `patients`."""
-    rows = split_by_entity(patient_ids(df, schema, "all"), len(df), SPLIT, seed)
-    parts = {part: df.iloc[rows[part]].reset_index(drop=True) for part in SPLIT}
+    parts = split_frame(df, schema.entity, SPLIT, seed)
     ids = patient_ids(parts["train"], schema, "train")
     people = np.unique(ids)
     if patients:

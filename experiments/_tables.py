@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
-from _common import FLAGS, describe_origin, write_record
+from _common import describe_origin, locate_record, write_record
 
 from synthdiff.train.manifest import describe_run
 
@@ -70,7 +70,5 @@ def report(default: Path, title: str, facts: dict, tables: dict, panels: list[Pa
     about = describe_origin(describe_run(config={}, data_hash=None, seeds={}))
     tables = {name: rows for name, rows in tables.items() if rows}
     record = about | facts | {"tables": tables}
-    path = Path(FLAGS.record or default)
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_record(default, record, format_record(title, record))
-    plot_panels(path.with_suffix(".png"), tables, panels)
+    plot_panels(locate_record(default).with_suffix(".png"), tables, panels)

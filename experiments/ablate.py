@@ -18,7 +18,15 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import train
-from _common import FLAGS, describe_data, describe_origin, read_data, run_script, split_table
+from _common import (
+    FLAGS,
+    describe_data,
+    describe_origin,
+    locate_record,
+    read_data,
+    run_script,
+    split_table,
+)
 from _sweep import read_arm, score_model
 from absl import flags
 from repeat import summarise
@@ -82,8 +90,7 @@ def ablate(run_dir: Path) -> None:
     """Runs every arm and seed that the record does not hold yet."""
     arms, (df, schema) = list_arms(), read_data(describe_data())
     parts = split_table(df, schema, FLAGS.split_seed)
-    path = Path(FLAGS.record or run_dir / "record.json")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = locate_record(run_dir / "record.json")
     record = json.loads(path.read_text()) if path.exists() else {"runs": {}}
     about = describe_run(config={}, data_hash=hash_frame(df), seeds={"split": FLAGS.split_seed})
     record |= {"dataset": FLAGS.data, **describe_origin(about)}

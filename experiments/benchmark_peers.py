@@ -83,7 +83,6 @@ def benchmark(run_dir: Path) -> None:
     facts["wall_seconds"] = round(time.time() - started)
     about = describe_origin(describe_run(config={}, data_hash=None, seeds={}))
     record, default = about | facts | {"tables": {"networks": rows}}, run_dir / "peers.json"
-    default.parent.mkdir(parents=True, exist_ok=True)
     write_record(default, record, format_record("Speed of sampling beside peers", record))
 
 

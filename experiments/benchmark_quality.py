@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 import _methods
-from _common import FLAGS, define_config_flags, describe_origin, run_script
+from _common import FLAGS, define_config_flags, describe_origin, locate_record, run_script
 from absl import flags
 from train import CONFIGS
 
@@ -70,7 +70,7 @@ def run_all(root: Path) -> dict:
 
 def benchmark(root: Path) -> None:
     """Runs every method and seed, and writes the record as JSON and Markdown."""
-    path = Path(FLAGS.record or root / "record.json")
+    path = locate_record(root / "record.json")
     if not FLAGS.report:
         for name in FLAGS.methods:
             one_of(_methods.METHODS, methods=name)

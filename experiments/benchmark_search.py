@@ -14,7 +14,7 @@ from pathlib import Path
 
 import faiss
 import numpy as np
-from _common import FLAGS, run_script
+from _common import FLAGS, locate_record, run_script
 from absl import flags
 
 from synthdiff.data.table import write_json
@@ -79,12 +79,11 @@ def define_flags() -> None:
 
 def benchmark(run_dir: Path) -> None:
     faiss.omp_set_num_threads(1)
-    started = time.monotonic()
+    path, started = locate_record(), time.monotonic()
     rows = [row for size in map(int, FLAGS.sizes) for row in measure(size)]
     record = {"command": " ".join(sys.argv), "commit": read_git_revision()}
     record |= {"faiss": faiss.__version__, "threads": 1, "dims": DIMS, "k": K}
     record |= {"queries": FLAGS.queries, "wall_seconds": round(time.monotonic() - started)}
-    path = Path(FLAGS.record)
     write_json(path, record | {"rows": rows})
     lines = ["# Nearest-neighbour search: time and recall by index and size", ""]
     lines += [f"- {key}: {value}" for key, value in record.items()]

@@ -13,7 +13,7 @@ stopped goes on.
 import json
 from pathlib import Path
 
-from _common import FLAGS, describe_data, describe_origin, read_data, run_script
+from _common import FLAGS, describe_data, describe_origin, locate_record, read_data, run_script
 from _frontier import format_markdown, plot_frontier
 from _sweep import read_arm, score_exposure, score_model, split_patients
 from absl import flags
@@ -60,8 +60,7 @@ def score_point(df, schema, knob: str, value: str, seed: int) -> dict[str, float
 def sweep(run_dir: Path) -> None:
     """Scores every point and seed that the record does not hold yet."""
     df, schema = read_data(describe_data())
-    path, points = Path(FLAGS.record or run_dir / "record.json"), read_sweeps()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path, points = locate_record(run_dir / "record.json"), read_sweeps()
     record = json.loads(path.read_text()) if path.exists() else {"runs": {}}
     about = describe_run(config={}, data_hash=hash_frame(df), seeds={})
     record |= {"dataset": FLAGS.data, **describe_origin(about)}

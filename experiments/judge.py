@@ -16,7 +16,7 @@ import evaluate
 from _common import FLAGS, define_data_flags, locked, run_script
 
 from synthdiff._validate import input_error
-from synthdiff.data.split import split_by_entity
+from synthdiff.data.split import split_frame
 from synthdiff.eval.report import write_report
 from synthdiff.train.manifest import describe_run
 
@@ -29,10 +29,8 @@ def read_parts(run_dir: Path):
         raise input_error(names, "not given", "name real training rows, held-out rows, synthetic")
     tables, schema = evaluate.read_tables(run_dir, given)
     if "reference" not in given:
-        held = tables["test"]
-        patients = held[schema.entity].to_numpy() if schema.entity else None
-        halves = split_by_entity(patients, len(held), {"test": 0.5, "reference": 0.5}, seed=0)
-        tables |= {part: held.iloc[rows].reset_index(drop=True) for part, rows in halves.items()}
+        halves = {"test": 0.5, "reference": 0.5}
+        tables |= split_frame(tables["test"], schema.entity, halves, seed=0)
     return tables, schema
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import faiss
 import numpy as np
-from _common import FLAGS, define_data_flags, describe_data, read_data, run_script
+from _common import FLAGS, define_data_flags, describe_data, locate_record, read_data, run_script
 from absl import flags
 
-from synthdiff.data.split import split_by_entity
+from synthdiff.data.split import split_frame
 from synthdiff.data.table import write_json
 from synthdiff.eval.audit import audit_membership
 from synthdiff.eval.controls import ALPHA
@@ -30,9 +30,7 @@ SHARES = {"train": 0.4, "test": 0.2, "reference": 0.2, "synthetic": 0.2}
 
 def audit_split(df, schema, seed: int) -> dict:
     """p-values, verdict and controls of the audit of one split in which nothing was learnt."""
-    patients = df[schema.entity].to_numpy() if schema.entity else None
-    parts = split_by_entity(patients, len(df), SHARES, seed)
-    tables = {name: df.iloc[rows].reset_index(drop=True) for name, rows in parts.items()}
+    tables = split_frame(df, schema.entity, SHARES, seed)
     rng = np.random.default_rng(seed)
     game = set_up_game(tables, schema, rng)
     found, _ = audit_membership(game, row_keys(tables["synthetic"], schema), rng)
@@ -71,11 +69,10 @@ def define_flags() -> None:
 def validate(run_dir: Path) -> None:
     faiss.omp_set_num_threads(1)
     started, (first, last) = time.monotonic(), map(int, FLAGS.split_seeds.split(":"))
-    df, schema = read_data(describe_data())
+    path, (df, schema) = locate_record(), read_data(describe_data())
     splits = [audit_split(df, schema, seed) for seed in range(first, last)]
     record = {"data": FLAGS.data, "command": " ".join(sys.argv), "shares": SHARES}
     record |= {"wall_seconds": round(time.monotonic() - started), "rates": summarise(splits)}
-    path = Path(FLAGS.record)
     write_json(path, record | {"splits": splits})
     lines = [f"# Audits of {FLAGS.data} in which nothing was learnt", ""]
     lines += [f"{len(splits)} splits, {splits[0]['patients']} patients a side, level {ALPHA}.", ""]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -44,10 +45,8 @@ def draw_table(
     """
     positive(num_rows=num_rows)
     in_range(0, LAST - num_rows - BLOCK, first=first)
-    values, known = codec.encode_given(given, num_rows, np.random.default_rng([seed, 1]), first)
     run = _make_sampler(config, codec.layout, sampler, guidance)
-    shared = (params, purpose_key(seed, "sample"), known)
-    records = run(shared, values, first, num_rows, BLOCK)
+    records = _draw_records(run, codec, params, given, first, num_rows, seed)
     return codec.decode(records, np.random.default_rng([seed, 2]), first)
 
 
@@ -63,12 +62,24 @@ def draw_states(
     positive(num_rows=num_rows)
     num_steps = config.sampler.num_steps
     steps = sorted({round(step) for step in np.linspace(0, num_steps, count)})
-    values, known = codec.encode_given(pd.DataFrame(), num_rows, np.random.default_rng(seed))
     run = make_parallel_map(_make_trace_fn(config, codec.layout, None, 0.0, tuple(steps[:-1])))
-    shared = (params, purpose_key(seed, "sample"), known)
-    end, states = run(shared, values, 0, num_rows, BLOCK)
+    end, states = _draw_records(run, codec, params, pd.DataFrame(), 0, num_rows, seed)
     found = {step: Records(*(x[:, at] for x in states)) for at, step in enumerate(steps[:-1])}
     return found | {num_steps: end}
+
+
+def _draw_records(
+    run: Callable,
+    codec: Codec,
+    params: dict,
+    given: pd.DataFrame,
+    first: int,
+    num_rows: int,
+    seed: int,
+) -> Any:
+    """What the mapped sampler makes of these rows of the endless table of this seed."""
+    values, known = codec.encode_given(given, num_rows, np.random.default_rng([seed, 1]), first)
+    return run((params, purpose_key(seed, "sample"), known), values, first, num_rows, BLOCK)
 
 
 @lru_cache(maxsize=8)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthdiff._validate import InputError
-from synthdiff.data.split import split_by_entity
+from synthdiff.data.split import split_by_entity, split_frame
 
 FRACTIONS = {"train": 0.6, "test": 0.2, "holdout": 0.2}
 
@@ -117,3 +117,13 @@ def test_bad_requests_are_explained(ids, rows, fractions, words):
         split_by_entity(ids, rows, fractions, 0)
     for word in [*words, "Fix:"]:
         assert word in str(caught.value)
+
+
+def test_tables_are_the_rows_of_the_parts():
+    df = pd.DataFrame({"who": ["a", "b"] * 30 + ["c"] * 40, "x": range(100)})
+    fractions = {"train": 0.67, "test": 0.33}
+    for entity, ids in (("who", df["who"]), (None, None)):
+        rows = split_by_entity(ids, 100, fractions, 5)
+        for name, table in split_frame(df, entity, fractions, 5).items():
+            assert table["x"].tolist() == rows[name].tolist()
+            assert table.index.tolist() == list(range(len(rows[name])))

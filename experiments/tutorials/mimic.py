@@ -19,7 +19,7 @@ from synthdiff.config import Config, ModelConfig, SamplerConfig, TrainConfig
 from synthdiff.data.conform import conform
 from synthdiff.data.doctor import require_healthy
 from synthdiff.data.sources import load
-from synthdiff.data.split import split_by_entity
+from synthdiff.data.split import split_frame
 from synthdiff.data.table import write_table
 from synthdiff.eval.evaluate import evaluate
 
@@ -57,8 +57,8 @@ print({column.name: column.kind for column in schema.columns})
 for warning in require_healthy(df, schema):
     print(warning)
 df = conform(df, schema)
-parts = split_by_entity(df["subject_id"], len(df), {"train": 0.7, "test": 0.3}, seed=0)
-train, test = (df.iloc[parts[name]].reset_index(drop=True) for name in ("train", "test"))
+parts = split_frame(df, "subject_id", {"train": 0.7, "test": 0.3}, seed=0)
+train, test = parts["train"], parts["test"]
 
 # 2. Every code is a column of its own to the model, and comes back as one cell, "10:E119;10:I10".
 config = Config(

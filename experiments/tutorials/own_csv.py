@@ -18,7 +18,7 @@ from synthdiff.config import Config, ModelConfig, SamplerConfig, TrainConfig
 from synthdiff.data.conform import conform
 from synthdiff.data.doctor import require_healthy
 from synthdiff.data.infer import infer_schema
-from synthdiff.data.split import split_by_entity
+from synthdiff.data.split import split_frame
 from synthdiff.data.table import read_table, write_table
 from synthdiff.eval.evaluate import evaluate
 
@@ -41,8 +41,8 @@ for warning in require_healthy(df, schema):
 df = conform(df, schema)
 
 # 2. Keep patients aside, whole: what the model never saw is the yardstick.
-parts = split_by_entity(df["patient"], len(df), {"train": 0.7, "test": 0.3}, seed=0)
-train, test = (df.iloc[parts[name]].reset_index(drop=True) for name in ("train", "test"))
+parts = split_frame(df, "patient", {"train": 0.7, "test": 0.3}, seed=0)
+train, test = parts["train"], parts["test"]
 
 # 3. Learn and draw.
 config = Config(

@@ -14,7 +14,7 @@ import pandas as pd
 import synthdiff
 from synthdiff.config import Config, ModelConfig, SamplerConfig, TrainConfig
 from synthdiff.data.sources import load
-from synthdiff.data.split import split_by_entity
+from synthdiff.data.split import split_frame
 from synthdiff.data.table import write_table
 from synthdiff.eval.audit import audit
 from synthdiff.eval.evaluate import evaluate
@@ -22,8 +22,8 @@ from synthdiff.eval.evaluate import evaluate
 # 1. A row is a year of one person. The entity is the household: relatives share income and plan.
 df, schema = load("rand_hie")
 shares = {"train": 0.06, "test": 0.03, "reference": 0.03}  # a demonstration: few households
-parts = split_by_entity(df[schema.entity], len(df), shares | {"rest": 0.88}, seed=0)
-train, test, reference = (df.iloc[parts[name]].reset_index(drop=True) for name in shares)
+parts = split_frame(df, schema.entity, shares | {"rest": 0.88}, seed=0)
+train, test, reference = (parts[name] for name in shares)
 
 # 2. Learn, keep, read again. No code runs when a model is loaded.
 config = Config(

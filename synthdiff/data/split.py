@@ -65,6 +65,17 @@ def split_by_entity(
     return parts
 
 
+def split_frame(
+    df: pd.DataFrame, entity: str | None, fractions: Mapping[str, float], seed: int
+) -> dict[str, pd.DataFrame]:
+    """The parts of `split_by_entity` as tables with a fresh index.
+
+    entity: the column that names the patient; None makes each row one of its own.
+    """
+    rows = split_by_entity(df[entity].to_numpy() if entity else None, len(df), fractions, seed)
+    return {name: df.iloc[places].reset_index(drop=True) for name, places in rows.items()}
+
+
 def _entities(entity_ids: object, num_rows: int) -> tuple[np.ndarray, Sequence]:
     """Each row's entity number, and the entities' ids."""
     if entity_ids is None:
