@@ -62,6 +62,9 @@ def attack_tables(run_dir: Path, tables: dict, schema, whitebox=None) -> dict:
     seal(run_dir, "audit.json")
     print(f"{result['verdict']} ({result['members']} {result['unit']}s a side)")
     print_attacks(result)
+    if whole := result.get("whole_patients"):
+        print(f"whole patients, all their visits: {whole.get('verdict') or whole['skipped']}")
+        print_attacks({"attacks": {}, "reasons": []} | whole)
     if whitebox:
         print(f"the model itself: {result['whitebox']['verdict']}")
         print_attacks(result["whitebox"])
