@@ -11,11 +11,10 @@ from pathlib import Path
 
 import evaluate
 from _common import FLAGS, define_data_flags, locked, run_script
-from _visits import has_visits
+from _visits import widen_attack
 from absl import flags
 
 from synthdiff._files import seal
-from synthdiff._validate import input_error
 from synthdiff.data.table import write_json
 from synthdiff.eval.audit import audit
 from synthdiff.eval.policy import worst_status
@@ -41,10 +40,7 @@ def attack_with_flags(model, reference):
 def load_attack(run_dir: Path, reference):
     from synthdiff import load  # as above
 
-    if has_visits(run_dir):
-        problem = "attacks rows, and the records of this model are patients with their visits"
-        raise input_error("--whitebox", problem, "leave it out, or train without --visits")
-    return attack_with_flags(load(run_dir), reference)
+    return widen_attack(run_dir, reference, partial(attack_with_flags, load(run_dir)))
 
 
 def print_attacks(block: dict) -> None:

@@ -123,6 +123,18 @@ def test_rand_hie_years_come_back():
     pd.testing.assert_frame_equal(again, _sorted(df, schema).drop(columns="person"))
 
 
+def test_a_piece_of_the_records_is_a_piece_of_the_long_table():
+    """With ids of its own: those of a group count on from the first record."""
+    schema = _schema(group=True)
+    df = _table(np.random.default_rng(0), group=True, patients=40)
+    plan = plan_visits(df, schema)
+    wide = widen(df, plan)
+    whole = narrow(wide, plan)
+    pieces = [narrow(wide.iloc[at : at + 15], plan, at) for at in range(0, len(wide), 15)]
+    joined = pd.concat(pieces, ignore_index=True)
+    pd.testing.assert_frame_equal(conform(joined, schema), conform(whole, schema))
+
+
 def test_later_visits_are_cut_and_counted():
     schema = _schema()
     df = _table(np.random.default_rng(1), patients=60, most=4)
