@@ -2,7 +2,8 @@
 
     python experiments/audit.py --run_dir=runs/quickstart
 
-With --whitebox also the model itself, by someone who holds it. Any other generator's table: name
+Where rows are visits, whole patients are attacked beside their rows. With --whitebox also the model
+itself, by someone who holds it. Any other generator's table: name
 --train_csv, --test_csv, --reference_csv and --synthetic_csv.
 """
 
