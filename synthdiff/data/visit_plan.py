@@ -67,8 +67,8 @@ def plan_visits(
     target = schema.target if schema.target in once else None
     sensitive = tuple(name for name in schema.sensitive if name in once)
     wide = Schema(tuple(columns), target, sensitive)
-    learnt = map(tuple, (static, patchy, complete, sticky))
-    plan = VisitPlan(schema, wide, most, *learnt, clocks, unit)
+    kept = tuple(static), tuple(patchy), tuple(complete), tuple(sticky)
+    plan = VisitPlan(schema, wide, most, *kept, clocks, unit)
     return _leave_out(plan, widen(df, plan), min_patients)
 
 
