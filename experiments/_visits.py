@@ -5,17 +5,27 @@ the plan for that, visits.json in the run folder, makes a drawn table long again
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from absl import flags
 
 from synthdiff._validate import input_error
-from synthdiff.data.schema import Schema
+from synthdiff.data.conform import conform
+from synthdiff.data.schema import Column, Schema
 from synthdiff.data.table import write_json
 from synthdiff.data.visit_plan import plan_visits
-from synthdiff.data.visits import VisitPlan, count_cut, narrow, share_filled, widen
+from synthdiff.data.visits import (
+    VisitPlan,
+    count_cut,
+    narrow,
+    number_records,
+    share_filled,
+    widen,
+)
 
 PLAN = "visits.json"
 
@@ -69,10 +79,67 @@ def has_visits(run_dir: Path) -> bool:
     return (run_dir / PLAN).exists()
 
 
+def read_plan(run_dir: Path) -> VisitPlan:
+    """The plan by which the run's patients became records."""
+    return VisitPlan.from_json(json.loads((run_dir / PLAN).read_text()))
+
+
 def narrow_run(run_dir: Path, table: pd.DataFrame) -> pd.DataFrame:
     """A drawn table as the run's tables are: one row per visit where rows are visits."""
     if not has_visits(run_dir):
         return table
-    plan = VisitPlan.from_json(json.loads((run_dir / PLAN).read_text()))
+    plan = read_plan(run_dir)
     print(f"{share_filled(table, plan):.2%} of the visits' cells were not drawn, and filled")
     return narrow(table, plan)
+
+
+def narrow_draw(run_dir: Path, draw: Callable) -> Callable:
+    """`draw(first, count)` of so many records, as rows of the run's tables are.
+
+    The cells are in memory's types, which do not depend on which of them a piece lacks.
+    """
+    if not has_visits(run_dir):
+        return draw
+    plan = read_plan(run_dir)
+
+    def draw_visits(first: int, count: int) -> pd.DataFrame:
+        table = narrow(draw(first, count), plan, first)
+        return fix_types(conform(table, plan.schema), plan.schema)
+
+    return draw_visits
+
+
+def fix_types(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Whole numbers and truth values as pandas' types with missing cells, needed or not."""
+    types = {}
+    for column in schema.features:
+        if column.kind == "boolean" and set(column.categories) <= {0, 1}:
+            types[column.name] = "boolean"
+        elif column.kind == "integer" or _counts(column):
+            types[column.name] = "Int64"
+    return table.astype(types)
+
+
+def _counts(column: Column) -> bool:
+    """Whether a column's categories are whole numbers."""
+    return bool(column.categories) and all(type(level) is int for level in column.categories)
+
+
+def widen_attack(run_dir: Path, reference: pd.DataFrame, make: Callable) -> Callable:
+    """The attacks `make(reference)` of a run's model on its records, with a score per row.
+
+    Where records are patients with their visits, each row has the score of its patient.
+    """
+    if not has_visits(run_dir):
+        return make(reference)
+    plan = read_plan(run_dir)
+    attack = make(widen(reference, plan))
+
+    def attack_visits(members: pd.DataFrame, nonmembers: pd.DataFrame) -> tuple[dict, dict]:
+        sides = (members, nonmembers)
+        scores, about = attack(*(widen(side, plan) for side in sides))
+        owners = [number_records(side, plan.schema) for side in sides]
+        record = np.append(owners[0], owners[1] + owners[0].max() + 1)
+        return {name: np.asarray(found)[record] for name, found in scores.items()}, about
+
+    return attack_visits

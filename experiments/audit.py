@@ -2,7 +2,8 @@
 
     python experiments/audit.py --run_dir=runs/quickstart
 
-With --whitebox also the model itself, by someone who holds it. Any other generator's table: name
+Where rows are visits, whole patients are attacked beside their rows. With --whitebox also the model
+itself, by someone who holds it. Any other generator's table: name
 --train_csv, --test_csv, --reference_csv and --synthetic_csv.
 """
 
@@ -11,11 +12,10 @@ from pathlib import Path
 
 import evaluate
 from _common import FLAGS, define_data_flags, locked, run_script
-from _visits import has_visits
+from _visits import widen_attack
 from absl import flags
 
 from synthdiff._files import seal
-from synthdiff._validate import input_error
 from synthdiff.data.table import write_json
 from synthdiff.eval.audit import audit
 from synthdiff.eval.policy import worst_status
@@ -41,10 +41,7 @@ def attack_with_flags(model, reference):
 def load_attack(run_dir: Path, reference):
     from synthdiff import load  # as above
 
-    if has_visits(run_dir):
-        problem = "attacks rows, and the records of this model are patients with their visits"
-        raise input_error("--whitebox", problem, "leave it out, or train without --visits")
-    return attack_with_flags(load(run_dir), reference)
+    return widen_attack(run_dir, reference, partial(attack_with_flags, load(run_dir)))
 
 
 def print_attacks(block: dict) -> None:
@@ -62,6 +59,9 @@ def attack_tables(run_dir: Path, tables: dict, schema, whitebox=None) -> dict:
     seal(run_dir, "audit.json")
     print(f"{result['verdict']} ({result['members']} {result['unit']}s a side)")
     print_attacks(result)
+    if whole := result.get("whole_patients"):
+        print(f"whole patients, all their visits: {whole.get('verdict') or whole['skipped']}")
+        print_attacks({"attacks": {}, "reasons": []} | whole)
     if whitebox:
         print(f"the model itself: {result['whitebox']['verdict']}")
         print_attacks(result["whitebox"])

@@ -6,7 +6,8 @@
 train.csv is what the generator learnt from, heldout.csv are rows of other patients, which it never
 saw: without them nobody can tell copying from learning. To make both of one table before you train
 your generator, see split.py. The audit's attacker holds real rows too, --reference_csv; where
-there are none, half of the held-out patients are taken for it.
+there are none, half of the held-out patients are taken for it. With --visits=date, the column that
+orders a patient's rows, whole patients are judged too.
 """
 
 from pathlib import Path

@@ -21,7 +21,7 @@ from _cluster import define_cluster_flags, on_cluster
 from _common import FLAGS, SYNTHETIC, locked, read_manifest, run_script
 from _draw import define_flags as define_draw_flags
 from _draw import plan_draw
-from _visits import has_visits, narrow_run
+from _visits import PLAN, has_visits, narrow_draw, narrow_run
 from absl import flags
 
 from synthdiff import load
@@ -45,12 +45,17 @@ def define_flags() -> None:
         "records (patients if rows are visits); default: as many as were trained on",
     )
     flags.DEFINE_string("out", None, "output file or folder; default synthetic.csv or synthetic/")
-    flags.DEFINE_integer("shard_rows", None, "write a folder of Parquet files of so many rows")
+    flags.DEFINE_integer(
+        "shard_rows",
+        None,
+        "write a folder of Parquet files of so many records (patients if rows are visits)",
+    )
 
 
 def hash_model(run_dir: Path) -> str:
-    """sha256 of everything that `load` reads."""
-    content = b"".join((run_dir / name).read_bytes() for name in MODEL_FILES)
+    """sha256 of everything that `load` reads, and of the plan of visits."""
+    names = [*MODEL_FILES, *([PLAN] if has_visits(run_dir) else [])]
+    content = b"".join((run_dir / name).read_bytes() for name in names)
     return hashlib.sha256(content).hexdigest()
 
 
@@ -84,10 +89,8 @@ def sample(run_dir: Path) -> None:
     draw = plan_draw(model, num_rows, train_rows)
     out = Path(FLAGS.out) if FLAGS.out else run_dir / SYNTHETIC[bool(FLAGS.shard_rows)]
     started = time.perf_counter()
-    if FLAGS.shard_rows and has_visits(run_dir):
-        raise input_error("--shard_rows", "does not know visits", "write one file")
     if FLAGS.shard_rows:
-        write_pieces(run_dir, out, draw, num_rows)
+        write_pieces(run_dir, out, narrow_draw(run_dir, draw), num_rows)
     elif jax.process_count() > 1:
         raise input_error("several processes", "cannot share one file", "give --shard_rows")
     else:

@@ -199,8 +199,41 @@ def test_visits_train_as_patients_and_come_back_as_rows(finished):
     assert (people.size() == 2).all() and (people["sex"].nunique() == 1).all()
     temporal = json.loads((run_dir / "evaluation.json").read_text())["temporal"]
     assert temporal["constancy"]["sex"]["synthetic"] == 1 and "lag cost" in temporal["distances"]
-    done = run("audit.py", f"--run_dir={run_dir}", "--whitebox")
-    assert done.returncode != 0 and "patients with their visits" in done.stderr
+    again = ("--whitebox", "--shadow_models=4", "--shadow_steps=20", "--noises=1")
+    done = run("audit.py", f"--run_dir={run_dir}", *again)
+    assert done.returncode == 0, done.stderr[-3000:]
+    audit = json.loads((run_dir / "audit.json").read_text())
+    assert audit["whitebox"]["shadow_patients"] == 60 and "pia" in audit["whitebox"]["attacks"]
+    assert set(audit["whole_patients"]["attacks"]) == set(audit["attacks"])
+    assert "whole patients, all their visits: " in done.stdout
+
+
+def test_shards_of_patients_are_one_table_of_visits(finished, tmp_path):
+    """Shards count patients; a lost one comes back as it was, and no two share an id."""
+    folder, _ = finished
+    out, other = tmp_path / "synthetic", tmp_path / "other"
+    flags = [f"--run_dir={folder / 'long_run'}", "--num_rows=700"]
+    done = run("sample.py", *flags, f"--out={out}", "--shard_rows=300")
+    assert done.returncode == 0 and "3 of 3 shards" in done.stdout, done.stderr[-2000:]
+    table = read_table(out)
+    assert table["patient"].nunique() == 700 and len(table) > 700
+    parts = [pd.read_parquet(path) for path in sorted(out.glob("*.parquet"))]
+    assert all((part.dtypes == parts[0].dtypes).all() for part in parts)
+    assert [part["patient"].nunique() for part in parts] == [300, 300, 100]
+    (out / "part-00001-of-00003.parquet").unlink()
+    done = run("sample.py", *flags, f"--out={out}", "--shard_rows=300")
+    assert done.returncode == 0 and "1 of 3 shards" in done.stdout, done.stderr[-2000:]
+    pd.testing.assert_frame_equal(read_table(out), table)
+    done = run("sample.py", *flags, f"--out={other}", "--shard_rows=700")
+    assert done.returncode == 0, done.stderr[-2000:]
+    pd.testing.assert_frame_equal(read_table(other), table)
+    done = run("sample.py", *flags, f"--out={tmp_path / 'one.csv'}")
+    schema = Schema.load(folder / "long_run" / "schema.json")
+    pd.testing.assert_frame_equal(
+        conform(read_table(tmp_path / "one.csv"), schema),
+        conform(table, schema),
+        check_dtype=False,
+    )
 
 
 def test_frontier_scores_every_point_once_and_goes_on(finished, tmp_path):

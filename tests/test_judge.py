@@ -66,6 +66,21 @@ def test_one_command_evaluates_audits_and_reports(parts):
     assert "other.csv" in page and audit["verdict"] in page
 
 
+def test_visits_are_judged_as_whole_patients_too(parts, tmp_path):
+    """Another generator's table of visits: copied trajectories are found as such."""
+    for part in ("train", "test"):
+        table = read_table(parts / f"{part}.csv")
+        table["day"] = table.groupby("patient").cumcount() * 30 + 1
+        table.to_csv(tmp_path / f"{part}.csv", index=False)
+    copied = read_table(tmp_path / "train.csv")
+    flags = flags_for(tmp_path, copied.assign(patient=-1 - copied["patient"]))
+    done = run("judge.py", *flags, "--visits=day")
+    assert done.returncode == 0, done.stderr[-2000:]
+    whole = json.loads((tmp_path / "out" / "audit.json").read_text())["whole_patients"]
+    assert whole["copies"]["train_share"] == 1.0 and whole["verdict"] == "LEAK DETECTED"
+    assert "By trajectories: " in (tmp_path / "out" / "report.html").read_text()
+
+
 def test_lacking_tables_are_named(parts):
     flags = flags_for(parts, read_table(parts / "train.csv"))
     done = run("judge.py", *(flag for flag in flags if not flag.startswith("--test_csv")))

@@ -1,6 +1,7 @@
 """Visits in wide records and back: the same table, and what a drawn record may not do."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -121,6 +122,42 @@ def test_rand_hie_years_come_back():
     assert len(wide) == 5912 and wide["household"].nunique() == 2439
     again = conform(narrow(wide, plan), schema).drop(columns="person")
     pd.testing.assert_frame_equal(again, _sorted(df, schema).drop(columns="person"))
+
+
+def test_a_piece_of_the_records_is_a_piece_of_the_long_table():
+    """With ids of its own: those of a group count on from the first record."""
+    schema = _schema(group=True)
+    df = _table(np.random.default_rng(0), group=True, patients=40)
+    plan = plan_visits(df, schema)
+    wide = widen(df, plan)
+    whole = narrow(wide, plan)
+    pieces = [narrow(wide.iloc[at : at + 15], plan, at) for at in range(0, len(wide), 15)]
+    joined = pd.concat(pieces, ignore_index=True)
+    pd.testing.assert_frame_equal(conform(joined, schema), conform(whole, schema))
+
+
+@pytest.mark.parametrize("group", [False, True])
+def test_attacks_on_records_score_the_rows_of_each_patient(group, tmp_path, monkeypatch):
+    """An attack that scores a record by its first visit: each row must bear that very number."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "experiments")
+    from _visits import PLAN, widen_attack
+
+    schema = _schema(group=group)
+    sides = [_table(np.random.default_rng(seed), group=group, patients=30) for seed in (0, 1)]
+    (tmp_path / PLAN).write_text(json.dumps(plan_visits(sides[0], schema).to_json()))
+
+    def make(reference):
+        assert "stays@1" in reference
+        return lambda *wide: ({"x": pd.concat(wide)["stays@1"].to_numpy(float)}, {"n": 1})
+
+    scores, about = widen_attack(tmp_path, sides[0], make)(*sides)
+    expected = []
+    for side in sides:
+        who = side[schema.group or schema.entity]
+        ordered = side.sort_values("when", kind="stable")
+        expected.append(who.map(ordered.groupby(who)["stays"].first()))
+    np.testing.assert_array_equal(scores["x"], pd.concat(expected))
+    assert about == {"n": 1} and len(set(scores["x"])) > 2
 
 
 def test_later_visits_are_cut_and_counted():

@@ -20,7 +20,12 @@ CLOCK_ERROR = 1e-4  # of a value that advances with time, relative
 
 
 def plan_visits(
-    df: pd.DataFrame, schema: Schema, *, max_visits: int | None = None, min_patients: int = 5
+    df: pd.DataFrame,
+    schema: Schema,
+    *,
+    max_visits: int | None = None,
+    min_patients: int = 5,
+    write_changes: bool = True,
 ) -> VisitPlan:
     """Learns from a conformed long table which columns vary, and how many visits to keep.
 
@@ -29,6 +34,7 @@ def plan_visits(
     limit. Of the few who break a rule the first known value, or the rest, is taken.
 
     max_visits: further visits are cut; by default as many as 95% of patients have.
+    write_changes: of a column that seldom changes, write changes only; otherwise every value.
 
     Raises:
       InputError: no order column, an id or a time is missing, a group with two entities, or too few
@@ -39,7 +45,6 @@ def plan_visits(
     static: list[str] = []
     patchy: list[str] = []
     complete: list[str] = []
-    sticky: list[str] = []
     clocks: dict[str, float] = {}
     for column in schema.features:
         if column.name == schema.order:
@@ -54,25 +59,16 @@ def plan_visits(
         elif column.is_numeric and not visits.concerns(missing, 1):
             rate = _find_rate(visits, to_values(visits.df[column.name], column), min_patients)
             clocks |= {column.name: rate} if rate else {}
-        seldom = column.name in complete and column.name not in (*static, *clocks)
-        if seldom and _measure_agreement(visits, visits.df[column.name]) >= STICKY:
-            sticky.append(column.name)
+    moving = [name for name in complete if name not in (*static, *clocks)] if write_changes else []
+    sticky = [n for n in moving if _measure_agreement(visits, visits.df[n]) >= STICKY]
     unit = _find_unit(visits, schema[schema.order], min_patients)
     once = (*static, *clocks)
     columns = _list_columns(schema, most, once, patchy, unit)
     target = schema.target if schema.target in once else None
     sensitive = tuple(name for name in schema.sensitive if name in once)
-    plan = VisitPlan(
-        schema,
-        Schema(tuple(columns), target, sensitive),
-        most,
-        tuple(static),
-        tuple(patchy),
-        tuple(complete),
-        tuple(sticky),
-        clocks,
-        unit,
-    )
+    wide = Schema(tuple(columns), target, sensitive)
+    kept = tuple(static), tuple(patchy), tuple(complete), tuple(sticky)
+    plan = VisitPlan(schema, wide, most, *kept, clocks, unit)
     return _leave_out(plan, widen(df, plan), min_patients)
 
 

@@ -130,13 +130,15 @@ def widen(df: pd.DataFrame, plan: VisitPlan) -> pd.DataFrame:
     return conform(pd.DataFrame({name: wide[name] for name in plan.wide.names}), plan.wide)
 
 
-def narrow(wide: pd.DataFrame, plan: VisitPlan) -> pd.DataFrame:
+def narrow(wide: pd.DataFrame, plan: VisitPlan, first: int = 0) -> pd.DataFrame:
     """The long table of a wide one, real or drawn: `num_visits` rows per patient, in order.
 
     The inverse of `widen` up to the order of rows, fresh group ids and what the plan cuts. A drawn
     record may contradict itself; then `num_visits` decides, times that run over the order column's
     bounds start earlier, and a column that no real visit lacks takes the value of the patient's
     nearest visit, the one before if there is one. For a sticky column the latter is the rule.
+
+    first: the number of the first record, if these are a piece of a longer table.
     """
     schema, wide = plan.schema, conform(wide, plan.wide).reset_index(drop=True)
     counts = wide[COUNT].to_numpy(int)
@@ -146,7 +148,7 @@ def narrow(wide: pd.DataFrame, plan: VisitPlan) -> pd.DataFrame:
     for column in schema.columns:
         name = column.name
         if column.kind == "group":
-            long[name] = fresh_ids(len(wide), column).take(rows).reset_index(drop=True)
+            long[name] = fresh_ids(len(wide), column, first).take(rows).reset_index(drop=True)
         elif column.kind == "entity":
             long[name] = wide[name].take(rows).reset_index(drop=True)
         elif name == schema.order:
@@ -202,6 +204,11 @@ def visit_numbers(df: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     return visits.df.set_axis(pd.MultiIndex.from_arrays(list(index.values()), names=list(index)))
 
 
+def number_records(df: pd.DataFrame, schema: Schema) -> np.ndarray:
+    """Of each row the number of its patient (group), which is its row of the wide table."""
+    return pd.factorize(df[schema.group or schema.entity])[0]
+
+
 def gap_name(schema: Schema) -> str:
     """The wide columns of gaps, without the visit's number."""
     return f"{schema.order} gap"
@@ -217,7 +224,7 @@ def sort_visits(df: pd.DataFrame, schema: Schema) -> Visits:
             raise input_error(
                 f"column {name!r}", f"missing at row {row}", "drop or fill those rows"
             )
-    group = pd.factorize(df[schema.group or schema.entity])[0]
+    group = number_records(df, schema)
     entity = pd.factorize(df[schema.entity])[0]
     times = _to_numbers(df[schema.order], schema[schema.order])
     order = np.lexsort((times, group))

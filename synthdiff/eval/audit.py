@@ -6,13 +6,16 @@ what it would have found (planted leaks), and only then reads the attacks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from synthdiff._validate import input_error
+from synthdiff._validate import InputError, input_error
 from synthdiff.data.schema import Schema
+from synthdiff.data.visit_plan import plan_visits
+from synthdiff.data.visits import widen
 from synthdiff.eval.attacks import ATTACKS
 from synthdiff.eval.controls import (
     TESTS,
@@ -21,7 +24,7 @@ from synthdiff.eval.controls import (
     run_planted_leak,
 )
 from synthdiff.eval.copies import compare_copies, compare_near_copies, list_nearest
-from synthdiff.eval.disclosure import audit_disclosure
+from synthdiff.eval.disclosure import adjust_together, audit_disclosure
 from synthdiff.eval.features import check_table, hash_rows, patient_numbers, row_keys
 from synthdiff.eval.game import Game, patient_ids, rows_of, set_up_game
 from synthdiff.eval.hipaa import membership_f1
@@ -29,51 +32,116 @@ from synthdiff.eval.membership import Scores, score_attack, summarise_attack
 from synthdiff.eval.policy import evaluate_policy
 from synthdiff.eval.statistics import holm
 from synthdiff.eval.strata import audit_strata, find_outliers, find_rare
-from synthdiff.eval.verdict import decide, decide_whitebox, smallest_detectable
+from synthdiff.eval.verdict import decide, decide_whitebox, join_verdicts, smallest_detectable
 from synthdiff.eval.whitebox import summarise_rows
 
 Whitebox = Callable[[pd.DataFrame, pd.DataFrame], tuple[dict[str, np.ndarray], dict]]
 
 
-def audit_membership(
-    game: Game,
-    synthetic_keys: np.ndarray,
-    rng: np.random.Generator,
-    on_model: Mapping[str, dict] | None = None,
+def attack_game(
+    game: Game, synthetic_keys: np.ndarray, rng: np.random.Generator
 ) -> tuple[dict, dict[str, Scores]]:
-    """Every attack, the exact copies and the controls, with the verdict; and the attacks' scores.
-
-    The p-values of the attacks and of the copies are adjusted for all of them together (Holm).
-    on_model: results of the attacks on the model itself, which are counted and adjusted in place.
-    """
-    on_model = on_model or {}
+    """Every attack and the exact copies, p-values not yet adjusted; and the attacks' scores."""
     scores = {
         name: score_attack(attack, game.members, game.nonmembers, game.view)
         for name, attack in ATTACKS.items()
     }
     attacks = {name: summarise_attack(found, rng) for name, found in scores.items()}
     copies = compare_copies(game.members, game.nonmembers, game.synthetic, synthetic_keys, rng)
-    results = [copies, *attacks.values(), *on_model.values()]
+    return {"attacks": attacks, "copies": copies}, scores
+
+
+def list_tests(found: Mapping) -> list[dict]:
+    """The results of `attack_game` that have a p-value."""
+    return [found["copies"], *found["attacks"].values()]
+
+
+def judge_game(
+    game: Game, found: Mapping, rng: np.random.Generator, others: Sequence[dict] = ()
+) -> dict:
+    """The controls and the verdict on what `attack_game` found, its p-values adjusted in place.
+
+    others: results of further attacks of the same audit; all p-values are adjusted together (Holm).
+    """
+    results = [*list_tests(found), *others]
     adjusted = holm({str(at): result["p_value"] for at, result in enumerate(results)})
     for result, p_value in zip(results, adjusted.values(), strict=True):
         result["p_value_holm"] = p_value
-    tests = TESTS + len(on_model)
+    tests = TESTS + len(others)
     controls = {
         "null": run_null_control(game, rng),
         "leak": run_planted_leak(game, 0.10, rng, tests),
         "leak_small": run_planted_leak(game, 0.01, rng, tests),
         "blind": run_blind_control(game, rng),
     }
-    verdict, reasons = decide(game, attacks, controls, copies, tests)
-    found = {
-        "attacks": attacks,
+    verdict, reasons = decide(game, found["attacks"], controls, found["copies"], tests)
+    return {
+        "attacks": found["attacks"],
         "controls": controls,
-        "copies": copies,
+        "copies": found["copies"],
         "minimum_detectable_tpr": smallest_detectable(game, tests),
         "verdict": verdict,
         "reasons": reasons + game.notes,
     }
-    return found, scores
+
+
+def audit_membership(
+    game: Game, synthetic_keys: np.ndarray, rng: np.random.Generator, others: Sequence[dict] = ()
+) -> tuple[dict, dict[str, Scores]]:
+    """`attack_game` and `judge_game`; and the attacks' scores."""
+    found, scores = attack_game(game, synthetic_keys, rng)
+    return judge_game(game, found, rng, others), scores
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """The game on whole patients: every table with one row per patient, all visits in it."""
+
+    game: Game
+    tables: dict[str, pd.DataFrame]
+    schema: Schema
+    found: dict
+    scores: dict[str, Scores]
+
+
+def _attack_whole_patients(
+    game: Game, tables: dict[str, pd.DataFrame], schema: Schema, rng: np.random.Generator
+) -> _Whole | dict:
+    """Attacks on the same patients' trajectories, or why there are none: {"skipped": reason}.
+
+    How rows become trajectories is learnt from the reference, as all that attacks use. Every
+    visit's value is written out, so that the distance of two trajectories is that of their rows.
+    """
+    try:
+        plan = plan_visits(tables["reference"], schema, write_changes=False)
+        wide = {part: widen(df, plan) for part, df in tables.items()}
+    except (InputError, KeyError) as error:
+        return {"skipped": str(error)}
+    sides = {"train": game.members, "test": game.nonmembers}
+    played = {part: rows_of(wide[part], side, plan.wide, part) for part, side in sides.items()}
+    own = set_up_game(wide | played, plan.wide, rng)
+    found, scores = attack_game(own, row_keys(wide["synthetic"], plan.wide), rng)
+    return _Whole(own, wide, plan.wide, found, scores)
+
+
+def _join_whole_patients(
+    membership: dict, whole: _Whole | dict, on_model: Sequence[dict], rng: np.random.Generator
+) -> dict:
+    """The audit of rows, with the same parts on whole patients, and the worse verdict of both."""
+    if not isinstance(whole, _Whole):
+        return membership | {"whole_patients": whole}
+    game, wide, schema = whole.game, whole.tables, whole.schema
+    block = judge_game(game, whole.found, rng, [*on_model, *list_tests(membership)])
+    block["copies"]["near"] = compare_near_copies(game)
+    held_out = pd.concat([wide["test"], wide["reference"]], ignore_index=True)
+    block |= {
+        "columns": len(schema.features),
+        "reference_rows": len(game.reference),
+        "synthetic_rows": len(game.synthetic),
+        "strata": _audit_strata(game, wide, schema, whole.scores, rng),
+        "disclosure": audit_disclosure(wide["train"], held_out, wide["synthetic"], schema, rng),
+    }
+    return membership | {"whole_patients": block} | join_verdicts(membership, block)
 
 
 def _attack_model(
@@ -90,6 +158,31 @@ def _attack_model(
             raise input_error(f"white-box scores {name!r}", "not finite or not one per row", "mend")
         results[name] = summarise_rows(values, game.members, game.nonmembers, rng)
     return results, about
+
+
+def _audit_members(
+    game: Game,
+    tables: dict[str, pd.DataFrame],
+    schema: Schema,
+    whitebox: Whitebox | None,
+    seed: int,
+    rngs: tuple[np.random.Generator, np.random.Generator],
+) -> tuple[dict, dict[str, Scores]]:
+    """Membership by rows, by whole patients and by the model; and the scores by rows."""
+    rng, whole_rng = rngs
+    on_model, about = _attack_model(whitebox, game, tables, schema, seed) if whitebox else ({}, {})
+    whole = _attack_whole_patients(game, tables, schema, whole_rng) if schema.order else None
+    on_whole = list_tests(whole.found) if isinstance(whole, _Whole) else []
+    keys, tests = row_keys(tables["synthetic"], schema), list(on_model.values())
+    membership, scores = audit_membership(game, keys, rng, [*tests, *on_whole])
+    membership["copies"]["near"] = compare_near_copies(game)
+    if whole:
+        membership = _join_whole_patients(membership, whole, tests, whole_rng)
+    if whitebox:
+        verdict, reasons = decide_whitebox(game, membership["verdict"], on_model, about)
+        outcome = {"attacks": on_model, "verdict": verdict, "reasons": reasons}
+        membership["whitebox"] = {**about, **outcome}
+    return membership, scores
 
 
 def audit(
@@ -112,6 +205,9 @@ def audit(
     attack or of the exact copies), INCONCLUSIVE (under 1000 patients a side, or a planted leak
     of 10% goes unseen), NO LEAK DETECTED. `reasons` gives the numbers in words.
 
+    Where rows are visits, the same patients are attacked by whole trajectories too, under
+    "whole_patients": Holm's rule counts both, and the verdict is the worse of the two.
+
     whitebox: attacks on the model itself, called with the rows of the members and of the
     non-members; returns scores per row, the members' first, by attack, and facts to show. They
     have a verdict of their own under "whitebox", for a recipient of the model; Holm's rule counts
@@ -121,18 +217,11 @@ def audit(
     for part, df in tables.items():
         check_table(df, schema, f"{part} table")
     # One stream per part, so that a change of one leaves the numbers of the others as they are.
-    membership_rng, strata_rng, disclosure_rng, f1_rng = map(
-        np.random.default_rng, np.random.SeedSequence(seed).spawn(4)
+    rng, strata_rng, disclosure_rng, f1_rng, whole_rng = map(
+        np.random.default_rng, np.random.SeedSequence(seed).spawn(5)
     )
-    game = set_up_game(tables, schema, membership_rng)
-    on_model, about = _attack_model(whitebox, game, tables, schema, seed) if whitebox else ({}, {})
-    keys = row_keys(synthetic, schema)
-    membership, scores = audit_membership(game, keys, membership_rng, on_model)
-    membership["copies"]["near"] = compare_near_copies(game)
-    if whitebox:
-        verdict, reasons = decide_whitebox(game, membership["verdict"], on_model, about)
-        block = {**about, "attacks": on_model, "verdict": verdict, "reasons": reasons}
-        membership["whitebox"] = block
+    game = set_up_game(tables, schema, rng)
+    membership, scores = _audit_members(game, tables, schema, whitebox, seed, (rng, whole_rng))
     held_out = pd.concat([test, reference], ignore_index=True)
     share = _share_of_patients(train, held_out, schema)
     result = {
@@ -149,6 +238,8 @@ def audit(
         "membership_f1": membership_f1(*scores["distance"].raw, share, f1_rng),
         "nearest": list_nearest(game),
     }
+    whole = result.get("whole_patients") or {}
+    adjust_together(result["disclosure"], whole.get("disclosure") or {})
     return result | {"gates": evaluate_policy(result)}
 
 

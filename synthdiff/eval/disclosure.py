@@ -120,11 +120,17 @@ def audit_disclosure(
         known, right, chance = guess_secret(targets.table, synthetic, schema, schema[name], rng)
         sides = targets.member[known], targets.outlier[known]
         result["inference"][name] = _compare(right, chance, *sides)
-    adjusted = holm({k: v["p_value"] for k, v in list_attacks(result).items() if "p_value" in v})
-    for name, record in list_attacks(result).items():
-        if name in adjusted:
-            record["p_value_holm"] = adjusted[name]
+    adjust_together(result)
     return result
+
+
+def adjust_together(*found: Mapping) -> None:
+    """Adjusts the p-values of all attacks of these results for all of them, in place (Holm)."""
+    records = [r for one in found for r in list_attacks(one).values() if "p_value" in r]
+    if records:
+        adjusted = holm({str(at): record["p_value"] for at, record in enumerate(records)})
+        for record, p_value in zip(records, adjusted.values(), strict=True):
+            record["p_value_holm"] = p_value
 
 
 def list_attacks(disclosure: Mapping) -> dict[str, dict]:

@@ -8,7 +8,7 @@ else. A gate says PASS, CAUTION, INCONCLUSIVE, FAIL or INVALID, and never that a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from synthdiff.eval.controls import ALPHA
 from synthdiff.eval.disclosure import list_attacks
@@ -162,12 +162,29 @@ def _judge_disclosure(disclosure: Mapping | None) -> list[Gate]:
     return gates
 
 
+def _judge_whole_patients(block: Mapping | None) -> list[Gate]:
+    """The same gates for whole trajectories, where rows are visits."""
+    if not block:
+        return []
+    if "skipped" in block:
+        reason = f"Trajectories were not attacked: {block['skipped']}."
+        return [Gate("whole patients", "INCONCLUSIVE", reason, FIRST_OF_ALL)]
+    gates = _judge_audit(block)[1:] + _judge_membership(block) + _judge_copies(block["copies"])
+    inferred = block["disclosure"].get("inference")
+    # Of columns that change between visits, the audit of rows infers the values.
+    gates += [
+        g for g in _judge_disclosure(block["disclosure"]) if inferred or g.name != "inference"
+    ]
+    return [replace(gate, name=f"{gate.name}, whole patients") for gate in gates]
+
+
 def evaluate_policy(audit: Mapping) -> list[dict]:
     """Every gate's outcome, from the result of `audit.audit`."""
     gates = _judge_audit(audit)
     if gates[0].status != "INVALID":
         gates += _judge_membership(audit) + _judge_copies(audit["copies"])
         gates += _judge_disclosure(audit.get("disclosure"))
+        gates += _judge_whole_patients(audit.get("whole_patients"))
     return [asdict(gate) for gate in gates]
 
 

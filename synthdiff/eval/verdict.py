@@ -10,6 +10,7 @@ from synthdiff.eval.statistics import minimum_detectable_tpr
 
 MIN_POWER_PATIENTS = 1000
 WORKING_AUC = 0.6
+VERDICTS = ("INVALID", "LEAK DETECTED", "INCONCLUSIVE", "NO LEAK DETECTED")  # the worst first
 
 
 def smallest_detectable(game: Game, tests: int = TESTS) -> float:
@@ -55,6 +56,15 @@ def _check_power(game: Game, controls: Mapping[str, dict]) -> list[str]:
             f"members, was not found (adjusted p = {controls['leak']['p_value_adjusted']:.3f})."
         )
     return reasons
+
+
+def join_verdicts(rows: Mapping, whole: Mapping) -> dict:
+    """The worse verdict of the audits of rows and of whole patients, with the reasons for it."""
+    worst = min(rows["verdict"], whole["verdict"], key=VERDICTS.index)
+    reasons = list(rows["reasons"]) if rows["verdict"] == worst else []
+    if whole["verdict"] == worst:
+        reasons += [f"Whole patients: {reason}" for reason in whole["reasons"]]
+    return {"verdict": worst, "reasons": reasons, "verdict_of_rows": rows["verdict"]}
 
 
 def _format_p(p_value: float) -> str:

@@ -23,7 +23,7 @@ def write_disclosure(audit: Mapping) -> Html:
     """Everything below the membership attacks; blocks that were not run say so."""
     return join(
         (
-            *(_write_risks(audit.get("disclosure")), _write_strata(audit.get("strata"))),
+            *(write_risks(audit.get("disclosure")), write_strata(audit.get("strata"))),
             *(_write_us_evidence(audit), _write_nearest(audit.get("nearest"))),
             *(_write_gates(audit.get("gates")), _write_untested()),
         )
@@ -49,7 +49,8 @@ def _risk_rows(disclosure: Mapping) -> list[tuple]:
     return rows
 
 
-def _write_risks(disclosure: Result) -> Html:
+def write_risks(disclosure: Result) -> Html:
+    """The three risks, each attack beside its control."""
     head = tag("h3", "Singling out, linkability and inference (WP29 opinion 05/2014)")
     if why_absent(disclosure):
         return join((head, tag("p", why_absent(disclosure), class_="note")))
@@ -63,7 +64,8 @@ def _write_risks(disclosure: Result) -> Html:
     return join((head, table(caption, header, _risk_rows(disclosure))))
 
 
-def _write_strata(strata: Result) -> Html:
+def write_strata(strata: Result) -> Html:
+    """The membership attacks on outliers and holders of rare values."""
     head = tag("h3", "Vulnerable patients")
     if why_absent(strata):
         return join((head, tag("p", why_absent(strata), class_="note")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from synthdiff.eval import plots
-from synthdiff.eval.report.disclosure import write_disclosure
+from synthdiff.eval.report.disclosure import write_disclosure, write_risks, write_strata
 from synthdiff.eval.report.formats import (
     Result,
     by_auc,
@@ -72,7 +72,8 @@ def write_privacy(audit: Result) -> Html:
     parts = (
         *(note, reasons, tag("p", f"The test: {'; '.join(sizes)}.")),
         *(sensitivity, _write_attacks(audit), _write_whitebox(audit), _write_controls(audit)),
-        *(_write_roc(audit), _write_copies(audit.get("copies")), write_disclosure(audit)),
+        *(_write_roc(audit), _write_copies(audit.get("copies")), _write_whole_patients(audit)),
+        write_disclosure(audit),
     )
     return section("Privacy", title, *parts)
 
@@ -113,6 +114,27 @@ def _write_whitebox(audit: Mapping) -> Html:
     reasons = tag("ul", *(tag("li", reason) for reason in block.get("reasons") or ()))
     title = tag("h3", "Attacks on the model, strongest first")
     return join((title, verdict, reasons, table(caption, header, rows)))
+
+
+def _write_whole_patients(audit: Mapping) -> Html:
+    """The audit of trajectories, where rows are visits."""
+    block = audit.get("whole_patients")
+    if not block:
+        return Html("")
+    head = tag("h3", "Whole patients: can trajectories tell who was in the training data?")
+    if why_absent(block):
+        return join((head, tag("p", why_absent(block), class_="note")))
+    about = (
+        f"The same members and non-members, each patient's visits as one record of "
+        f"{block['columns']:,} columns. The adjustment (Holm) counts these attacks and those on "
+        "rows together, and the verdict above is the worse of both."
+    )
+    verdict = tag("p", "By trajectories: ", tag("strong", block["verdict"]))
+    reasons = tag("ul", *(tag("li", reason) for reason in block["reasons"]))
+    tables = (_write_attacks(block), _write_controls(block), _write_copies(block["copies"]))
+    risks = (write_risks(block["disclosure"]), write_strata(block["strata"]))
+    end = tag("p", "Here ends the audit of whole patients; what follows is of rows again.")
+    return join((head, tag("p", about), verdict, reasons, *tables, *risks, end))
 
 
 def _write_controls(audit: Mapping) -> Html:
