@@ -36,7 +36,7 @@ def levels_of(layout):
 
 
 def gaussian_denoiser(mean=MEAN, std=STD):
-    def denoise_fn(z, t):
+    def denoise_fn(z, t, pick=None):
         sigma = compute_sigma(SCHEDULE.log_snr(t))
         return Prediction(
             (std**2 * z.continuous + sigma**2 * mean) / (std**2 + sigma**2), logits=()
@@ -45,7 +45,7 @@ def gaussian_denoiser(mean=MEAN, std=STD):
     return denoise_fn
 
 
-def joint_denoiser(z, t):
+def joint_denoiser(z, t, pick=None):
     """log P(b | a) or log P(b) where a is masked, and the other way round."""
     table = jnp.asarray(JOINT)
     a, b = z.categorical[:, 0], z.categorical[:, 1]
