@@ -24,7 +24,7 @@ from synthdiff.layout import Layout, Records
 from synthdiff.train.parallel import make_parallel_map
 
 BLOCK = 512  # records per device and program: fixed, so that a row never depends on the batch
-LAST = 2**31 - 1  # records are counted in int32, and none is this one
+LAST = 2**31 - 1  # records are counted in int32; no record is this one or the one before it
 
 
 def draw_table(
@@ -44,7 +44,7 @@ def draw_table(
     given: columns that are not drawn, one cell for each of these rows.
     """
     positive(num_rows=num_rows)
-    in_range(0, LAST - num_rows - BLOCK, first=first)
+    in_range(0, LAST - 1 - num_rows - BLOCK, first=first)
     run = _make_sampler(config, codec.layout, sampler, guidance)
     records = _draw_records(run, codec, params, given, first, num_rows, seed)
     return codec.decode(records, np.random.default_rng([seed, 2]), first)
@@ -122,9 +122,12 @@ def _make_trace_fn(
         parts = known_parts(jnp.broadcast_to(known, (len(index), len(layout.tokens))), layout)
         given = Records(given.continuous, given.categorical.astype(jnp.int32))
 
-        def denoise_given(parts: Records, z: Records, t: jax.Array) -> Prediction:
+        def denoise_given(
+            parts: Records, z: Records, t: jax.Array, pick: jax.Array | None
+        ) -> Prediction:
             times = jnp.full(len(index), t)
-            return denoise(apply_fn, params, layout, schedule, z, times, given, parts)
+            args = (apply_fn, params, layout, schedule, z, times, given, parts, pick)
+            return denoise(*args).average()
 
         denoise_fn: DenoiseFn = partial(denoise_given, parts)
         if guidance:
@@ -138,6 +141,7 @@ def _make_trace_fn(
             record_keys(key, index),
             churn_time,
             spread_uniform(jax.random.fold_in(key, LAST), index, layout.num_categorical),
+            spread_uniform(jax.random.fold_in(key, LAST - 1), index, sampler.num_steps),
         )
         chosen = jnp.array(steps, jnp.int32)
         states = jax.tree.map(lambda state: jnp.moveaxis(state[chosen], 0, 1), states)

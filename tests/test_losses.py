@@ -5,8 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from synthdiff.diffusion.denoiser import Guesses
 from synthdiff.diffusion.keys import purpose_key, record_keys
-from synthdiff.diffusion.losses import continuous_weight, cross_entropy, make_loss_fn
+from synthdiff.diffusion.losses import (
+    continuous_weight,
+    cross_entropy,
+    make_loss_fn,
+    mixture_terms,
+)
 from synthdiff.diffusion.process import v_from_x0
 from synthdiff.diffusion.schedules import SHAPES, Levels, Schedule, part_log_snr
 from synthdiff.layout import Layout, Records
@@ -150,3 +156,67 @@ def test_cross_entropy_of_known_logits():
     logits = (jnp.log(jnp.array([[[0.25, 0.75]]])), jnp.zeros((1, 1, 4)))
     got = cross_entropy(logits, jnp.array([[1, 2]]), LAYOUT)
     np.testing.assert_allclose(got, [[-np.log(0.75), np.log(4)]], rtol=1e-6)
+
+
+def joint_likelihood(log_prior, v_k, logits, v, codes):
+    """-log sum_k pi_k N(v; v_k, 1) prod_j softmax(logits_kj)[code_j], up to a constant."""
+    nats = jnp.stack(
+        [
+            -jnp.take_along_axis(jax.nn.log_softmax(scores), code[:, None, None], -1)[..., 0]
+            for scores, code in zip(logits, codes, strict=True)
+        ]
+    )
+    joint = log_prior - 0.5 * jnp.sum((v_k - v[:, None]) ** 2, -1) - jnp.sum(nats, 0)
+    return -jax.scipy.special.logsumexp(joint, axis=-1)
+
+
+def test_the_terms_of_a_mixture_add_up_to_its_likelihood_and_so_do_their_gradients():
+    rng = np.random.default_rng(0)
+    count, guesses = 5, 3
+    z, x0 = batch_of(PRESENT, count), batch_of(PRESENT, count)
+    levels = Levels(jnp.full((count, 1), 0.4), jnp.full((count, 2), 0.4))
+    scores = [rng.normal(size=(count, guesses, size)) for size in (2, 4)]
+    args = (rng.normal(size=(count, guesses)), rng.normal(size=(count, guesses, 1)), *scores)
+    args = tuple(jnp.asarray(x, jnp.float32) for x in args)
+    v = v_from_x0(z.continuous, x0.continuous, levels.continuous)
+    alpha_bar = jax.nn.sigmoid(0.4)
+
+    def terms(prior, v_k, first, second):
+        x0_k = alpha_bar * z.continuous[:, None] - jnp.sqrt(1 - alpha_bar) * v_k
+        logits = tuple(x[:, :, None] for x in (first, second))
+        found = Guesses(x0_k, logits, jax.nn.log_softmax(prior))
+        counted = Records(jnp.ones((count, 1), bool), jnp.ones((count, 2), bool))
+        both = mixture_terms(found, x0, z, levels, counted, LAYOUT)
+        return jnp.sum(0.5 * both.continuous) + jnp.sum(both.categorical)
+
+    def likelihood(prior, v_k, first, second):
+        codes = jnp.asarray(x0.categorical, jnp.int32).T
+        return jnp.sum(joint_likelihood(jax.nn.log_softmax(prior), v_k, (first, second), v, codes))
+
+    np.testing.assert_allclose(terms(*args), likelihood(*args), rtol=1e-5)
+    every = tuple(range(4))
+    for ours, theirs in zip(
+        jax.grad(terms, every)(*args), jax.grad(likelihood, every)(*args), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+        assert np.abs(theirs).max() > 0.01
+
+
+def test_a_mixture_pays_once_for_parts_that_agree():
+    """Two guesses that know a record by heart but for one coin: log 2, however many parts."""
+    codes = jnp.array([[0, 3], [1, 0]], jnp.int32)  # either all of the first or all of the second
+    x0 = Records(jnp.zeros((2, 1)), codes)
+    levels = Levels(jnp.zeros((2, 1)), jnp.zeros((2, 2)))
+    hot = [1e4 * jax.nn.one_hot(codes[:, j], size) for j, size in enumerate((2, 4))]
+    logits = tuple(jnp.tile(h[None, :, None], (2, 1, 1, 1)) for h in hot)
+    even = jnp.full((2, 2), -jnp.log(2.0))
+    counted = Records(jnp.zeros((2, 1), bool), jnp.ones((2, 2), bool))
+
+    def cost(guesses):
+        return mixture_terms(guesses, x0, x0, levels, counted, LAYOUT).categorical.sum(axis=1)
+
+    both = Guesses(jnp.zeros((2, 2, 1)), logits, even)
+    np.testing.assert_allclose(cost(both), np.log(2.0), rtol=1e-5)
+    mean = both.average()  # power: parts drawn one by one pay for each
+    apart = Guesses(mean.x0[:, None], tuple(x[:, None] for x in mean.logits), jnp.zeros((2, 1)))
+    np.testing.assert_allclose(cost(apart), 2 * np.log(2.0), rtol=1e-5)

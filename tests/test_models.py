@@ -81,6 +81,24 @@ def test_outputs(name, layout):
         assert (chance[:, padded] == 0).all() and (chance[:, ~padded] > 0).all()
 
 
+def test_a_pick_draws_one_of_the_guesses_by_its_chance():
+    layout, config = LAYOUTS["odd"], small("unet", components=3)
+    init_fn, apply_fn = make_network(config, layout)
+    params = randomized(jax.jit(init_fn)(jax.random.key(0)))["network"]
+    args = params, batch_of(layout), jnp.linspace(-5.0, 5.0, BATCH), nothing_known(batch_of(layout))
+    v, logits, log_prior = apply_fn(*args)
+    assert v.shape == (BATCH, 3, 2) and [x.shape[:2] for x in logits] == [(BATCH, 3)] * len(logits)
+    assert len(np.unique(v[0, :, 0])) == 3
+    np.testing.assert_allclose(np.exp(log_prior).sum(axis=1), 1.0, rtol=1e-5)
+    ends = np.cumsum(np.exp(log_prior), axis=1)
+    for k in range(3):
+        for pick in (ends[:, k] - np.exp(log_prior)[:, k] + 1e-4, ends[:, k] - 1e-4):
+            alone = apply_fn(*args, jnp.asarray(pick))
+            np.testing.assert_allclose(alone[0], v[:, k], atol=1e-5)
+            for one, many in zip(alone[1], logits, strict=True):
+                np.testing.assert_allclose(one, many[:, k], atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["unet", "mlp"])
 def test_bfloat16_is_close_to_float32(name):
     layout = LAYOUTS["large"]
@@ -91,10 +109,13 @@ def test_bfloat16_is_close_to_float32(name):
         np.testing.assert_allclose(a, b, atol=0.15, rtol=0.05)
 
 
-@pytest.mark.parametrize("name, layout", [("unet", "odd"), ("mlp", "large")])
-def test_no_parameter_is_dead(name, layout):
+@pytest.mark.parametrize(
+    "name, layout, changes",
+    [("unet", "odd", {}), ("mlp", "large", {}), ("unet", "odd", {"components": 2})],
+)
+def test_no_parameter_is_dead(name, layout, changes):
     layout = LAYOUTS[layout]
-    init_fn, apply_fn = make_network(small(name), layout, learnable_schedule=True)
+    init_fn, apply_fn = make_network(small(name, **changes), layout, learnable_schedule=True)
     loss_fn = make_loss_fn(apply_fn, layout, Schedule(learnable=True), condition_rate=0.5)
     batch, u = batch_of(layout, masked=0), (jnp.arange(BATCH) + 0.5) / BATCH
     tx = optax.adam(1e-2)
@@ -172,6 +193,13 @@ def test_an_untrained_network_draws_from_the_shares(name):
 
 
 def test_bad_config_is_refused():
-    for wrong in ({"name": "transformer"}, {"dtype": "float16"}, {"width": 0}, {"fan": 1}):
+    guesses = [{"components": 0}, {"components": 2, "name": "mlp"}]
+    for wrong in (
+        {"name": "transformer"},
+        {"dtype": "float16"},
+        {"width": 0},
+        {"fan": 1},
+        *guesses,
+    ):
         with pytest.raises(InputError):
             ModelConfig(**wrong)

@@ -14,13 +14,14 @@ from synthdiff.diffusion.process import compute_alpha_bar, compute_sigma
 from synthdiff.diffusion.samplers import (
     SAMPLERS,
     SamplerConfig,
+    draw_end,
     draw_step_noise,
     draw_turns,
     find_times,
     sample,
 )
 from synthdiff.diffusion.schedules import Schedule, part_log_snr, unit_power
-from synthdiff.layout import Layout
+from synthdiff.layout import Layout, Records
 
 MEAN, STD = 0.6, 0.5
 SCHEDULE = Schedule("cosine", -8.0, 9.0)
@@ -36,7 +37,7 @@ def levels_of(layout):
 
 
 def gaussian_denoiser(mean=MEAN, std=STD):
-    def denoise_fn(z, t):
+    def denoise_fn(z, t, pick=None):
         sigma = compute_sigma(SCHEDULE.log_snr(t))
         return Prediction(
             (std**2 * z.continuous + sigma**2 * mean) / (std**2 + sigma**2), logits=()
@@ -45,7 +46,7 @@ def gaussian_denoiser(mean=MEAN, std=STD):
     return denoise_fn
 
 
-def joint_denoiser(z, t):
+def joint_denoiser(z, t, pick=None):
     """log P(b | a) or log P(b) where a is masked, and the other way round."""
     table = jnp.asarray(JOINT)
     a, b = z.categorical[:, 0], z.categorical[:, 1]
@@ -76,6 +77,37 @@ def test_reaches_the_gaussian(name):
     assert stats.kstest(x, "norm", args=(MEAN, STD)).pvalue > 1e-3
     # power: the same test must notice a spread that is 10 % off
     assert stats.kstest(x, "norm", args=(MEAN, 1.1 * STD)).pvalue < 1e-3
+
+
+def guessing_denoiser(z, t, pick=None):
+    """As joint_denoiser, but guesses a and so b where both are masked; averages without a pick."""
+    table = jnp.asarray(JOINT)
+    average = joint_denoiser(z, t)
+    if pick is None:
+        return average
+    a = (pick >= table[0].sum()).astype(jnp.int32)
+    blank = ((z.categorical[:, 0] == 2) & (z.categorical[:, 1] == 4))[:, None, None]
+    of_a = jnp.log(jax.nn.one_hot(a, 2) + 1e-12)[:, None]
+    of_b = jnp.log(table[a] + 1e-12)[:, None]
+    guesses = (of_a, of_b)
+    logits = tuple(jnp.where(blank, g, m) for g, m in zip(guesses, average.logits, strict=True))
+    return Prediction(average.x0, logits)
+
+
+def test_parts_drawn_in_one_step_fit_together_where_the_denoiser_guesses():
+    """All parts at the last step: the mixture of guesses is the joint table, not their average."""
+
+    def p_value(denoise_fn):
+        keys = record_keys(purpose_key(0, "sample"), jnp.arange(RECORDS))
+        blank = Records(jnp.zeros((RECORDS, 0)), jnp.tile(jnp.array([2, 4]), (RECORDS, 1)))
+        noise = draw_step_noise(keys, jnp.int32(0), PAIR)
+        end = draw_end(blank, denoise_fn(blank, 0.5, noise.guess), 0.0, noise, PAIR)
+        a, b = np.asarray(end.categorical).T
+        counts, chances = np.bincount(4 * a + b, minlength=8), JOINT.ravel() + 1e-9
+        return stats.chisquare(counts, chances / chances.sum() * RECORDS).pvalue
+
+    assert p_value(guessing_denoiser) > 1e-3
+    assert p_value(lambda z, t, pick: guessing_denoiser(z, t)) < 1e-3  # power: the average
 
 
 @pytest.mark.parametrize("num_steps", [2, 4, 16])

@@ -7,10 +7,12 @@ scaled to unit variance, and values that a record's own category rules out are h
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.special import logsumexp
 
 from synthdiff.diffusion.process import compute_alpha_bar, mask_codes, x0_from_v
 from synthdiff.diffusion.schedules import Levels, Schedule, part_log_snr, unit_power
@@ -25,6 +27,29 @@ class Prediction(NamedTuple):
 
     x0: jax.Array
     logits: tuple[jax.Array, ...]
+
+
+class Guesses(NamedTuple):
+    """Several predictions of each record, of which one holds with chance exp(log_prior).
+
+    x0: [batch, components, num_continuous]. logits: per bucket [batch, components, parts, width].
+    log_prior: [batch, components].
+    """
+
+    x0: jax.Array
+    logits: tuple[jax.Array, ...]
+    log_prior: jax.Array
+
+    def average(self) -> Prediction:
+        """The mean of x0 and, as logits, the log of the mean probabilities."""
+        if self.log_prior.shape[1] == 1:
+            return Prediction(self.x0[:, 0], tuple(scores[:, 0] for scores in self.logits))
+        x0 = jnp.einsum("bk,bkp->bp", jnp.exp(self.log_prior), self.x0)
+        weight = self.log_prior[:, :, None, None]
+        logits = tuple(
+            logsumexp(jax.nn.log_softmax(scores) + weight, axis=1) for scores in self.logits
+        )
+        return Prediction(x0, logits)
 
 
 def known_parts(known: jax.Array, layout: Layout) -> Records:
@@ -70,16 +95,22 @@ def denoise(
     t: jax.Array,
     given: Records,
     known: Records,
-) -> Prediction:
+    pick: jax.Array | None = None,
+) -> Guesses:
     """Runs the network on noisy records z at times t [batch]; `given` shows through where known.
 
     The network sees continuous parts at unit variance, and zero where the record's own category
-    says that there is no value.
+    says that there is no value. pick: uniforms [batch] that draw one of its guesses; all otherwise.
     """
     levels = part_log_snr(schedule, t, get_power(params, layout))
     categorical = jnp.where(known.categorical, given.categorical, z.categorical)
     scaled = z.continuous * jnp.sqrt(compute_alpha_bar(levels.continuous))
     continuous = jnp.where(known.continuous, given.continuous, scaled)
     visible = Records(jnp.where(may_be_present(categorical, layout), continuous, 0.0), categorical)
-    v, logits = apply_fn(params["network"], visible, schedule.log_snr(t), known)
-    return Prediction(x0_from_v(z.continuous, v, levels.continuous), logits)
+    picked = () if pick is None else (pick,)
+    v, logits, *prior = apply_fn(params["network"], visible, schedule.log_snr(t), known, *picked)
+    if not prior or pick is not None:  # one guess, which has no axis of its own
+        v, logits = jax.tree.map(lambda x: x[:, None], (v, logits))
+        prior = [jnp.zeros((len(v), 1))]
+    x0_of = jax.vmap(partial(x0_from_v, z.continuous, log_snr=levels.continuous), 1, 1)
+    return Guesses(x0_of(v), logits, prior[0])

@@ -13,15 +13,16 @@ def guide(conditional_fn: DenoiseFn, free_fn: DenoiseFn, weight: float) -> Denoi
     """Classifier-free guidance: free + (1 + weight) * (conditional - free), on x0 and on logits.
 
     Ho & Salimans 2022, arXiv 2207.12598 eq. 6. Weight 0 is plain conditioning. Each call costs two
-    evaluations. The condition is a set of known columns; the free branch hides them, which the
-    network learns from masking itself, so no second training is needed.
+    evaluations, and averages guesses, as one guess of each would not match. The condition is a set
+    of known columns; the free branch hides them, which the network learns from masking itself, so
+    no second training is needed.
     """
 
     def mix(conditional: jax.Array, free: jax.Array) -> jax.Array:
         return conditional + weight * (conditional - free)
 
-    def denoise_fn(z: Records, t: jax.Array) -> Prediction:
-        conditional, free = conditional_fn(z, t), free_fn(z, t)
+    def denoise_fn(z: Records, t: jax.Array, pick: jax.Array | None) -> Prediction:
+        conditional, free = conditional_fn(z, t, None), free_fn(z, t, None)
         logits = tuple(
             mix(jax.nn.log_softmax(c), jax.nn.log_softmax(f))
             for c, f in zip(conditional.logits, free.logits, strict=True)

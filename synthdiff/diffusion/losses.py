@@ -20,7 +20,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from synthdiff.diffusion.denoiser import Prediction, denoise, get_power, is_present, known_parts
+from synthdiff.diffusion.denoiser import (
+    Guesses,
+    Prediction,
+    denoise,
+    get_power,
+    is_present,
+    known_parts,
+)
 from synthdiff.diffusion.process import compute_alpha_bar, diffuse, mask_codes, v_from_x0
 from synthdiff.diffusion.schedules import Levels, Schedule, part_log_snr_rate
 from synthdiff.layout import Layout, Records
@@ -76,12 +83,39 @@ def noised_terms(
     return Levels((v_hat - v) ** 2, cross_entropy(prediction.logits, x0.categorical, layout))
 
 
+def mixture_terms(
+    guesses: Guesses, x0: Records, z: Records, levels: Levels, counted: Records, layout: Layout
+) -> Levels:
+    """`noised_terms` of the counted parts, zero elsewhere, of records that one guess explains.
+
+    With chance pi_k, guess k says x0 ~ N(x0_k, 1 - alpha_bar) and each category by itself, so that
+    the log-likelihood of all counted parts is log sum_k pi_k exp(-|v - v_k|^2 / 2 - CE_k). Its
+    gradient is that of the terms averaged by the guesses' posterior, held fixed, plus the
+    divergence of the posterior from pi, which the counted parts share (EM: Dempster et al. 1977).
+    """
+    of_guess = jax.vmap(
+        lambda x0_k, logits: noised_terms(Prediction(x0_k, logits), x0, z, levels, layout), 1, 1
+    )
+    counts = counted.continuous[:, None], counted.categorical[:, None]
+    found = of_guess(guesses.x0, guesses.logits)
+    squares, nats = (jnp.where(of, term, 0.0) for of, term in zip(counts, found, strict=True))
+    joint = guesses.log_prior - 0.5 * jnp.sum(squares, -1) - jnp.sum(nats, -1)
+    log_posterior = jax.lax.stop_gradient(jax.nn.log_softmax(joint))
+    posterior = jnp.exp(log_posterior)
+    divergence = jnp.sum(posterior * (log_posterior - guesses.log_prior), -1, keepdims=True)
+    parts = jnp.sum(counted.continuous, -1) + jnp.sum(counted.categorical, -1)
+    share = divergence / jnp.maximum(parts, 1)[:, None]
+    squares, nats = (jnp.einsum("bk,bkp->bp", posterior, term) for term in (squares, nats))
+    return Levels(squares + 2.0 * share * counted.continuous, nats + share * counted.categorical)
+
+
 def make_loss_fn(
     apply_fn: Callable, layout: Layout, schedule: Schedule, *, condition_rate: float = 0.1
 ) -> Callable:
     """Builds `loss_fn(params, batch, keys [b], u [b]) -> terms [b, parts]`.
 
-    apply_fn(params, visible: Records, log_snr [b], known: Records) -> (v, logits), as in models.
+    apply_fn(params, visible: Records, log_snr [b], known: Records) -> (v, logits), as in models,
+    or (v, logits, log_prior) of several guesses.
     """
     masked = mask_codes(layout)
 
@@ -94,18 +128,15 @@ def make_loss_fn(
         here = is_present(categorical, layout)
         x0 = Records(jnp.where(here, batch.continuous, noise.filler), categorical)
         z = diffuse(x0, levels, noise.eps, noise.uniform, masked)
-        prediction = denoise(apply_fn, params, layout, schedule, z, u, x0, known)
+        guesses = denoise(apply_fn, params, layout, schedule, z, u, x0, known)
 
-        error = noised_terms(prediction, x0, z, levels, layout)
-        continuous = continuous_weight(levels.continuous) * rate.continuous * error.continuous
-        visible = z.categorical != masked
-        weight = compute_alpha_bar(levels.categorical) * rate.categorical
+        hidden = (z.categorical == masked) & ~known.categorical
+        counted = Records(here & ~known.continuous, hidden)
+        error = mixture_terms(guesses, x0, z, levels, counted, layout)
+        continuous = continuous_weight(levels.continuous) * rate.continuous
+        categorical = compute_alpha_bar(levels.categorical) * rate.categorical
         return jnp.concatenate(
-            [
-                jnp.where(here & ~known.continuous, continuous, 0.0),
-                jnp.where(visible | known.categorical, 0.0, weight * error.categorical),
-            ],
-            axis=-1,
+            [continuous * error.continuous, categorical * error.categorical], axis=-1
         )
 
     return loss_fn

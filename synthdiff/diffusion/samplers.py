@@ -31,7 +31,8 @@ from synthdiff.diffusion.process import (
 from synthdiff.diffusion.schedules import Levels
 from synthdiff.layout import Layout, Records
 
-DenoiseFn = Callable[[Records, jax.Array], Prediction]  # (z, scalar time) -> clean estimate
+# (z, scalar time, uniforms [batch] that draw one guess, or None for the average) -> clean estimate
+DenoiseFn = Callable[[Records, jax.Array, jax.Array | None], Prediction]
 LevelsFn = Callable[[jax.Array], Levels]  # scalar time -> log-SNR of every part
 GRID = 1024  # times between which the share of visible categories is taken as straight
 
@@ -87,8 +88,9 @@ def step_dpmpp_2m(z: jax.Array, step: Step) -> jax.Array:
 class Rule(NamedTuple):
     """A sampler: its step, evaluations per step, and whether it re-noises before each step.
 
-    draws: times are at equal shares of visible categories, and the last step draws as others do;
-    else times are even, as the order of a solver needs them, and the last step is the estimate.
+    draws: times are at equal shares of visible categories, each step draws one guess of the
+    denoiser, and the last step draws as others do; else times are even, as the order of a solver
+    needs them, and steps and end are averages.
     """
 
     step: Callable[[jax.Array, Step], jax.Array]
@@ -138,6 +140,7 @@ class Noise(NamedTuple):
     category: jax.Array
     churn_eps: jax.Array
     remask: jax.Array
+    guess: jax.Array
 
 
 def draw_step_noise(keys: jax.Array, index: jax.Array, layout: Layout) -> Noise:
@@ -147,9 +150,18 @@ def draw_step_noise(keys: jax.Array, index: jax.Array, layout: Layout) -> Noise:
         normal, uniform = jax.random.split(jax.random.fold_in(key, index))
         eps = jax.random.normal(normal, (2, layout.num_continuous))
         u = jax.random.uniform(uniform, (3, layout.num_categorical))
-        return Noise(eps[0], u[0], u[1], eps[1], u[2])
+        guess = jax.random.uniform(jax.random.fold_in(uniform, 1))
+        return Noise(eps[0], u[0], u[1], eps[1], u[2], guess)
 
     return jax.vmap(draw)(keys)
+
+
+def spread_noise(
+    noise: Noise, uniform: jax.Array | None, picks: jax.Array | None, index: jax.Array
+) -> Noise:
+    """The noise with uniforms that are spread over records where there are any."""
+    noise = noise if uniform is None else noise._replace(category=uniform)
+    return noise if picks is None else noise._replace(guess=picks[:, index])
 
 
 def draw_categories(prediction: Prediction, uniform: jax.Array, layout: Layout) -> jax.Array:
@@ -206,6 +218,16 @@ def add_churn(
     return z, jnp.where(remask, visible + (1.0 - visible) * noise.turn, turns)
 
 
+def draw_end(
+    z: Records, last: Prediction, sigma: jax.Array | float, noise: Noise, layout: Layout
+) -> Records:
+    """The clean record of the last estimate, or with sigma > 0 a draw around it."""
+    spread = jnp.sqrt(posterior_variance(jnp.asarray(sigma)))
+    drawn = draw_categories(last, noise.category, layout)
+    categorical = jnp.where(z.categorical == mask_codes(layout), drawn, z.categorical)
+    return Records(last.x0 + spread * noise.eps, categorical)
+
+
 def sample(
     config: SamplerConfig,
     denoise_fn: DenoiseFn,
@@ -214,34 +236,35 @@ def sample(
     keys: jax.Array,
     churn_time: Callable[[jax.Array], jax.Array] | None = None,
     uniform: jax.Array | None = None,
+    picks: jax.Array | None = None,
 ) -> tuple[Records, Records]:
     """Draws one record per key [batch] at the times of `find_times`, and last a clean one.
 
     Beside them the state at each time [num_steps, batch, ...], compiled away where it is not read.
-    churn_time: t -> the time at which sigma is (1 + churn) times larger; needed by "churn" only.
+    churn_time: t -> the time at which sigma is (1 + churn) times larger; for "churn" only.
     uniform: what each category is drawn by [batch, K], such as `spread_uniform`; by the record's
     own key where absent, and with "churn", which draws a category more than once.
+    picks: likewise, what each step draws a guess by [batch, num_steps].
     """
     rule, masked = SAMPLERS[config.name], mask_codes(layout)
     uniform = None if rule.churns else uniform
     times = find_times(rule, config.num_steps, levels_fn)
     first = draw_step_noise(keys, jnp.int32(config.num_steps), layout)
-    start = compute_sigma(levels_fn(times[0]).continuous)
-    z = Records(jnp.sqrt(1.0 + start**2) * first.eps, jnp.broadcast_to(masked, first.turn.shape))
+    sigma = compute_sigma(levels_fn(times[0]).continuous)
+    z = Records(jnp.sqrt(1.0 + sigma**2) * first.eps, jnp.broadcast_to(masked, first.turn.shape))
 
     def body(carry: tuple, i: jax.Array) -> tuple[tuple, Records]:
         z, turns, x0_before, sigma_before = carry
         t, s = times[i], times[i + 1]
-        noise = draw_step_noise(keys, i, layout)
+        noise = spread_noise(draw_step_noise(keys, i, layout), uniform, picks, i)
         if rule.churns:
             assert churn_time is not None  # only this sampler needs one
-            t_hat = churn_time(t)
-            z, turns = add_churn(z, turns, t, t_hat, levels_fn, noise, layout)
-            t = t_hat
+            before, t = t, churn_time(t)
+            z, turns = add_churn(z, turns, before, t, levels_fn, noise, layout)
         now, later = levels_fn(t), levels_fn(s)
-        prediction = denoise_fn(z, t)
+        prediction = denoise_fn(z, t, noise.guess if rule.draws else None)
         shown = (z.categorical == masked) & (turns < compute_alpha_bar(later.categorical))
-        drawn = draw_categories(prediction, noise.category if uniform is None else uniform, layout)
+        drawn = draw_categories(prediction, noise.category, layout)
         categorical = jnp.where(shown, drawn, z.categorical)
         step = Step(
             sigma_t=compute_sigma(now.continuous),
@@ -251,17 +274,16 @@ def sample(
             x0_before=x0_before,
             is_first=i == 0,
             eps=noise.eps,
-            x0_at_s=lambda guess: denoise_fn(Records(guess, categorical), s).x0,
+            x0_at_s=lambda guess: denoise_fn(Records(guess, categorical), s, None).x0,
         )
         z = Records(rule.step(z.continuous, step), categorical)
         return (z, turns, prediction.x0, step.sigma_t), carry[0]
 
-    carry = (z, draw_turns(first), jnp.zeros_like(z.continuous), start)
+    carry = (z, draw_turns(first), jnp.zeros_like(z.continuous), sigma)
     (z, _, _, _), states = jax.lax.scan(body, carry, jnp.arange(config.num_steps - 1))
     states = jax.tree.map(lambda before, at: jnp.concatenate([before, at[None]]), states, z)
-    last = denoise_fn(z, times[-1])
-    noise = draw_step_noise(keys, jnp.int32(config.num_steps - 1), layout)
-    drawn = draw_categories(last, noise.category if uniform is None else uniform, layout)
-    spread = posterior_variance(compute_sigma(levels_fn(times[-1]).continuous))
-    end = last.x0 + jnp.sqrt(spread) * noise.eps if rule.draws else last.x0
-    return Records(end, jnp.where(z.categorical == masked, drawn, z.categorical)), states
+    i = jnp.int32(config.num_steps - 1)
+    noise = spread_noise(draw_step_noise(keys, i, layout), uniform, picks, i)
+    last = denoise_fn(z, times[-1], noise.guess if rule.draws else None)
+    spread = compute_sigma(levels_fn(times[-1]).continuous) if rule.draws else 0.0
+    return draw_end(z, last, spread, noise, layout), states

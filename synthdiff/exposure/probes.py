@@ -39,7 +39,7 @@ def _make_estimate(apply_fn: Callable, layout: Layout, schedule: Schedule) -> Ca
         log_snr = part_log_snr(schedule, times, get_power(params, layout)).continuous
         z = Records(continuous, batch.categorical.astype(jnp.int32))
         unknown = jax.tree.map(lambda x: jnp.zeros(x.shape, bool), z)
-        x0_hat = denoise(apply_fn, params, layout, schedule, z, times, z, unknown).x0
+        x0_hat = denoise(apply_fn, params, layout, schedule, z, times, z, unknown).average().x0
         return x0_hat, eps_from_x0(continuous, x0_hat, log_snr), compute_sigma(log_snr)
 
     return estimate
@@ -129,8 +129,10 @@ def make_pseudo_likelihood(apply_fn: Callable, layout: Layout, schedule: Schedul
             hidden = jnp.arange(layout.num_categorical) % groups == group
             z = Records(x0, jnp.where(hidden, masked, clean))
             unknown = jax.tree.map(lambda x: jnp.zeros(x.shape, bool), z)
-            prediction = denoise(apply_fn, params, layout, schedule, z, times, z, unknown)
-            return jnp.where(hidden, cross_entropy(prediction.logits, clean, layout), 0.0).sum(-1)
+            guesses = denoise(apply_fn, params, layout, schedule, z, times, z, unknown)
+            return jnp.where(
+                hidden, cross_entropy(guesses.average().logits, clean, layout), 0.0
+            ).sum(-1)
 
         return jax.lax.map(of_group, jnp.arange(groups)).sum(axis=0)
 

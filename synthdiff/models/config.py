@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from synthdiff._validate import InputError, one_of, positive
+from synthdiff._validate import InputError, input_error, one_of, positive
 from synthdiff.diffusion.schedules import Levels
 from synthdiff.layout import Layout, Records
 from synthdiff.models.mlp import Mlp
@@ -24,7 +24,8 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 class ModelConfig:
     """Size of the denoiser. name: "unet" or "mlp". width: channels of a column token.
 
-    max_width, fan and bottom_depth are the U-Net's; hidden is the MLP's.
+    max_width, fan, bottom_depth and components are the U-Net's; hidden is the MLP's. components:
+    guesses at once, of which a step of the sampler draws one; for few steps, at dearer training.
     """
 
     name: str = "unet"
@@ -34,14 +35,22 @@ class ModelConfig:
     depth: int = 1
     bottom_depth: int = 2
     hidden: int = 512
+    components: int = 1
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
         one_of(("unet", "mlp"), model=self.name)
         one_of(DTYPES, dtype=self.dtype)
         positive(
-            width=self.width, depth=self.depth, hidden=self.hidden, bottom_depth=self.bottom_depth
+            width=self.width,
+            depth=self.depth,
+            hidden=self.hidden,
+            bottom_depth=self.bottom_depth,
+            components=self.components,
         )
+        if self.components > 1 and self.name != "unet":
+            fix = "leave it at 1, or use --model.name=unet"
+            raise input_error("components", f"is {self.components} for {self.name!r}", fix)
         if self.fan < 2:
             raise InputError(f"Expected fan >= 2, got {self.fan}.")
 
@@ -65,6 +74,7 @@ def make_network(
             config.depth,
             config.bottom_depth,
             dtype,
+            config.components,
         )
     else:
         module = Mlp(layout, config.width, config.hidden, config.depth, dtype)
@@ -80,8 +90,15 @@ def make_network(
             params["schedule"] = parts._asdict()
         return params
 
-    def apply_fn(params: dict, visible: Records, log_snr: jax.Array, known: Records) -> Any:
-        return module.apply({"params": params}, visible, log_snr, known)
+    def apply_fn(
+        params: dict,
+        visible: Records,
+        log_snr: jax.Array,
+        known: Records,
+        pick: jax.Array | None = None,
+    ) -> Any:
+        picked = () if pick is None or config.components == 1 else (pick,)
+        return module.apply({"params": params}, visible, log_snr, known, *picked)
 
     return init_fn, apply_fn
 

@@ -58,6 +58,38 @@ class ResidualMlp(nn.Module):
         return h + nn.Dense(width, kernel_init=zeros, dtype=self.dtype)(update)
 
 
+class Fork(nn.Module):
+    """Makes `components` guesses of one token that holds the whole record [batch, 1, width].
+
+    Parts drawn from one guess are independent, parts drawn from a mixture of guesses are not: so a
+    few evaluations may draw many parts at once (Hayakawa et al. 2024, arXiv 2410.08709).
+    """
+
+    components: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, h: jax.Array, condition: jax.Array, pick: jax.Array | None
+    ) -> tuple[jax.Array, jax.Array]:
+        """The token of every guess [batch * components, 1, width] and log-chances [batch,
+        components]; with pick [batch], uniform in [0, 1), of the guess alone that it draws.
+        """
+        zeros = nn.initializers.zeros
+        view = Modulated(self.dtype)(h, condition)[:, 0]
+        scores = nn.Dense(self.components, kernel_init=zeros, dtype=self.dtype)(view)
+        log_prior = jax.nn.log_softmax(scores.astype(jnp.float32))
+        shape = (self.components, h.shape[-1])
+        shift = self.param("shift", nn.initializers.normal(1.0), shape).astype(self.dtype)
+        scale = 1.0 + self.param("scale", nn.initializers.normal(0.3), shape).astype(self.dtype)
+        if pick is None:
+            return (h * scale + shift).reshape(-1, 1, h.shape[-1]), log_prior
+        cdf = jnp.cumsum(jnp.exp(log_prior), axis=-1)
+        chosen = jnp.sum(cdf <= pick[:, None] * cdf[:, -1:], axis=-1)
+        chosen = jnp.minimum(chosen, self.components - 1)
+        return h * scale[chosen][:, None] + shift[chosen][:, None], log_prior
+
+
 class PositionDense(nn.Module):
     """A dense layer with weights of its own for every token position.
 

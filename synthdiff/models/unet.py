@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from synthdiff.layout import Layout, Records
 from synthdiff.models.layers import (
     CONDITION_WIDTH,
+    Fork,
     Modulated,
     PositionDense,
     ResidualMlp,
@@ -28,6 +29,9 @@ GROWTH = 4
 
 class UNet(nn.Module):
     """Predicts v and category logits of records from their noisy view.
+
+    With several components it returns a third value, log-chances [batch, components], and the
+    other two have an axis of components after the batch, unless `pick` draws one of them.
 
     width: channels of a column token, GROWTH times that per level in between; max_width: of the
     token that holds the whole record, and at most. depth: perceptrons per level in between;
@@ -42,11 +46,12 @@ class UNet(nn.Module):
     depth: int = 1
     bottom_depth: int = 2
     dtype: jnp.dtype = jnp.float32
+    components: int = 1
 
     @nn.compact
     def __call__(
-        self, visible: Records, log_snr: jax.Array, known: Records
-    ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        self, visible: Records, log_snr: jax.Array, known: Records, pick: jax.Array | None = None
+    ) -> tuple:
         coder = RecordCoder(self.layout, self.width, self.dtype, name="coder")
         condition = TimeEmbedding(CONDITION_WIDTH, self.dtype)(log_snr)
 
@@ -60,10 +65,22 @@ class UNet(nn.Module):
             skips.append(h)
             h = self._join(h)
             h = refine(h, self.depth if h.shape[1] > 1 else self.bottom_depth)
+        if self.components > 1:
+            h, log_prior = Fork(self.components, self.dtype)(h, condition, pick)
+            guesses = h.shape[0] // condition.shape[0]
+            skips, condition = jax.tree.map(
+                lambda x: jnp.repeat(x, guesses, axis=0), (skips, condition)
+            )
+            h = refine(h, 1)
         while skips:
             h = self._split(h, skips.pop())
             h = refine(h, self.depth if skips else 0)
-        return coder.decode(Modulated(self.dtype)(h, condition))
+        decoded = coder.decode(Modulated(self.dtype)(h, condition))
+        if self.components == 1:
+            return decoded
+        if pick is None:
+            decoded = jax.tree.map(lambda x: x.reshape(-1, self.components, *x.shape[1:]), decoded)
+        return *decoded, log_prior
 
     def _join(self, h: jax.Array) -> jax.Array:
         batch, tokens, width = h.shape
