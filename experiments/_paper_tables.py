@@ -101,6 +101,8 @@ TABLES = {
     ),
     "adult": make_quality_table("Adult", "adult.json"),
     "magic": make_quality_table("Magic", "magic.json"),
+    "default": make_quality_table("Default", "default.json"),
+    "beijing": make_quality_table("Beijing", "beijing.json"),
     "diabetes130_rows": make_quality_table("Diabetes 130, rows", "diabetes130_rows.json"),
     "null_splits": Table(
         "Audits of RAND HIE in which nothing was learnt",
