@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,9 +12,10 @@ import numpy as np
 import optax
 import pandas as pd
 
-from synthdiff.data.batches import make_roster, poisson_batches
+from synthdiff.data.batches import batch_indices, make_roster, poisson_batches
 from synthdiff.data.codec import Codec
 from synthdiff.data.private import cap_rows, fit_private_codec, list_public, require_public
+from synthdiff.data.private_tree import PairTree, fit_tree
 from synthdiff.data.schema import Schema
 from synthdiff.layout import Records
 from synthdiff.train.dp import (
@@ -25,17 +26,24 @@ from synthdiff.train.dp import (
     make_private_step,
     plan_privacy,
 )
-from synthdiff.train.optim import TrainConfig
+from synthdiff.train.loop import fit
+from synthdiff.train.optim import TrainConfig, make_optimizer
+from synthdiff.train.parallel import make_parallel_train, to_devices
 from synthdiff.train.processes import ask_first
+from synthdiff.train.state import create_state
+from synthdiff.train.step import make_train_step
 
-CODEC, ROWS, JITTER, SAMPLES = range(4)  # uses of the secret in NumPy
+CODEC, ROWS, JITTER, SAMPLES, TREE, DRAWN = range(6)  # uses of the secret in NumPy
+DRAWN_ROWS = 1 << 17  # records drawn from the tree, to warm the network up
+DRAWN_BATCH = 512
 
 
 @dataclass(frozen=True)
 class PrivateRun:
     """table, patients: the capped training rows and whose they are. account: for the manifest.
 
-    shares: of the categories of each categorical part, as noisy as the codec.
+    shares: of the categories of each categorical part, as noisy as the codec. tree: of pair tables
+    as noisy as the plan says, if the run has one.
     """
 
     codec: Codec
@@ -46,6 +54,7 @@ class PrivateRun:
     dp: DpConfig
     secret: int
     account: dict
+    tree: PairTree | None
 
     @classmethod
     def begin(
@@ -62,6 +71,8 @@ class PrivateRun:
         Raises InputError where the schema leaves anything to be read from the data.
         """
         require_public(schema)
+        if len(schema.features) < 2 or any(c.kind == "code_set" for c in schema.features):
+            dp = replace(dp, tree_share=0.0)
         ids = df[schema.entity].astype(str) if schema.entity else np.arange(len(df))
         patients = pd.factorize(ids, sort=True)[0]
         multiple = jax.device_count() * train.accumulate
@@ -72,14 +83,38 @@ class PrivateRun:
         codec, shares, entry = fit_private_codec(
             table, schema, dp.max_rows_per_patient, plan.codec_sigma, min_patients, rng(CODEC)
         )
+        ledger, tree = [entry], None
+        if plan.tree_sigma:
+            records = Records(*codec.encode(table, rng(JITTER)))
+            tree, entries = fit_tree(
+                records, codec.layout, shares, dp.max_rows_per_patient, plan.tree_sigma, rng(TREE)
+            )
+            ledger += entries
         public = {"unit": schema.entity or "row", "columns": list_public(schema)}
-        account = describe_privacy(dp, plan, [entry], public)
-        return cls(codec, shares, table, patients, plan, dp, secret, account)
+        account = describe_privacy(dp, plan, ledger, public)
+        return cls(codec, shares, table, patients, plan, dp, secret, account, tree)
 
     def encode(self) -> tuple[Records, np.ndarray]:
         """The encoded rows, and the roster of rows by patient."""
         records = self.codec.encode(self.table, _make_rng(self.secret, JITTER))
         return Records(*records), make_roster(self.patients, self.dp.max_rows_per_patient)
+
+    def warm_up(self, params: dict, loss_fn: Callable, train: TrainConfig, progress: bool) -> dict:
+        """The params after ordinary steps on records drawn from the tree, at no cost to privacy."""
+        if not self.tree:
+            return params
+        train = replace(train, num_steps=self.dp.tree_steps, batch_size=DRAWN_BATCH, accumulate=1)
+        tx = make_optimizer(train)
+        drawn = self.tree.sample(DRAWN_ROWS, _make_rng(self.secret, DRAWN))
+        run, data = make_parallel_train(make_train_step(loss_fn, tx, train)), to_devices(drawn)
+        return fit(
+            to_devices(create_state(params, tx)),
+            lambda state, rows: run(state, data, rows),
+            partial(batch_indices, None, DRAWN_ROWS, train.batch_size, train.seed),
+            train,
+            self.codec.layout.part_names,
+            progress=progress,
+        ).ema_params
 
     def make_step(
         self, loss_fn: Callable, tx: optax.GradientTransformation, train: TrainConfig

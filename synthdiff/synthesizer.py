@@ -246,6 +246,8 @@ def train(
     require_same("the training table or its settings", (np.array(repr(config)), data))
     run, data = make_parallel_train(step), to_devices(data)
     params = start_at_shares(jax.jit(init_fn)(purpose_key(seed, "init")), layout, shares)
+    if private:
+        params = private.warm_up(params, loss_fn, config.train, progress)
     state = to_devices(create_state(params, tx))
     return fit_loop(
         state,

@@ -98,8 +98,12 @@ def test_calibration_spends_the_budget_and_no_more():
 def test_plan_keeps_its_promise():
     dp, train = DpConfig(epsilon=2.0), TrainConfig(num_steps=20, batch_size=100)
     plan = plan_privacy(dp, train, 1000, multiple=8)
-    event = make_event(plan.sigma, 0.1, 20, (plan.codec_sigma,))
+    event = make_event(plan.sigma, 0.1, 20, (plan.codec_sigma, plan.tree_sigma, plan.tree_sigma))
     assert plan.epsilon_pld == compute_epsilon(event, DELTA) <= 2.0 < plan.epsilon_rdp
+    free = make_event(plan.sigma, 0.1, 20, (plan.codec_sigma,))  # power: a tree that is not counted
+    assert compute_epsilon(free, DELTA) < 1.5
+    alone = plan_privacy(DpConfig(epsilon=2.0, tree_share=0.0), train, 1000, multiple=8)
+    assert alone.tree_sigma is None and alone.sigma < plan.sigma
     assert plan.expected_batch == 100 and plan.capacity % 8 == 0 and 150 < plan.capacity < 300
     assert DELTA <= plan.delta < 1.001 * DELTA
     for wrong, batch in [(DpConfig(epsilon=1.0, delta=1e-2), 100), (dp, 2000)]:

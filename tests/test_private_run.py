@@ -3,9 +3,11 @@
 import importlib.util
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ TABLE = make_table(patients=150)
 CONFIG = Config(
     ModelConfig("mlp", width=4, hidden=16),
     train=TrainConfig(num_steps=8, batch_size=20, steps_per_call=4, checkpoint_every=4),
-    dp=DpConfig(epsilon=3.0, noise_multiplicity=2, max_rows_per_patient=2),
+    dp=DpConfig(epsilon=3.0, noise_multiplicity=2, max_rows_per_patient=2, tree_steps=5),
 )
 
 
@@ -43,12 +45,29 @@ def test_account_names_claim_mechanism_and_ledger(run):
     assert 2.9 < account["epsilon"] <= 3.0 < account["epsilon_rdp"]
     assert account["delta"] == pytest.approx(1e-5, rel=1e-3)
     assert "patient" in account["adjacency"] and "Poisson" in account["sampler"]
-    codec, training = account["ledger"]
+    codec, training = account["ledger"]  # no tree, as a column is a code set
     assert codec["noise_multiplier"] > 0 and training["noise_multiplier"] > 0
     assert training["steps"] == 8 and training["sampling_rate"] == pytest.approx(20 / 150)
     assert account["public"]["patients"] == 150
     assert set(account["public"]["columns"]) == {c.name for c in SCHEMA.features}
     assert synthdiff.load(run[1]).privacy == json.loads(json.dumps(account))
+
+
+@needs_extra
+def test_a_tree_is_in_the_ledger_warms_the_network_up_and_is_the_same_after_a_kill(tmp_path):
+    codes = [c.name for c in SCHEMA.columns if c.kind == "code_set"]
+    table = TABLE.drop(columns=codes)
+    schema = replace(SCHEMA, columns=tuple(c for c in SCHEMA.columns if c.name not in codes))
+    model = synthdiff.fit(table, schema, config=CONFIG, folder=tmp_path, progress=False)
+    codec, scores, tables, training = model.privacy["ledger"]
+    assert scores["pairs"] > tables["pairs"] == model.codec.layout.num_categorical - 1
+    assert scores["noise_multiplier"] == tables["noise_multiplier"] > codec["noise_multiplier"] / 2
+    assert 2.9 < model.privacy["epsilon"] <= 3.0 and training["steps"] == 8
+    shutil.rmtree(tmp_path / "checkpoints")  # as if killed before the first was written
+    (tmp_path / "metrics.jsonl").unlink()
+    again = synthdiff.fit(table, schema, config=CONFIG, folder=tmp_path, progress=False)
+    leaves = [np.concatenate([np.ravel(x) for x in flatten(m.params)]) for m in (again, model)]
+    np.testing.assert_array_equal(*leaves)
 
 
 @needs_extra

@@ -49,7 +49,9 @@ class DpConfig:
 
     epsilon, delta: the whole budget, codec included. clip_norm: of one patient's gradient.
     noise_multiplicity: times and noises per row and step. max_rows_per_patient: more are dropped
-    at random. codec_share: share of epsilon for the codec's histograms.
+    at random. codec_share: share of epsilon for the codec's histograms. tree_share: for a tree of
+    pair tables, from which tree_steps ordinary steps on drawn records warm the network up; 0 for
+    none, and none where a column is a code set.
     """
 
     epsilon: float = 0.0
@@ -57,7 +59,9 @@ class DpConfig:
     clip_norm: float = 1.0
     noise_multiplicity: int = 4
     max_rows_per_patient: int = 4
-    codec_share: float = 0.3
+    codec_share: float = 0.5
+    tree_share: float = 0.75
+    tree_steps: int = 1000
 
     def __post_init__(self) -> None:
         positive(
@@ -66,9 +70,11 @@ class DpConfig:
             noise_multiplicity=self.noise_multiplicity,
             max_rows_per_patient=self.max_rows_per_patient,
             codec_share=self.codec_share,
+            tree_steps=self.tree_steps,
         )
         in_range(0.0, math.inf, epsilon=self.epsilon)
-        in_range(0.0, 1.0, delta=self.delta, codec_share=self.codec_share)
+        shares = {"codec_share": self.codec_share, "tree_share": self.tree_share}
+        in_range(0.0, 1.0, delta=self.delta, **shares)
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ class PrivacyPlan:
 
     sigma: noise of the summed gradient in units of clip_norm. rate: chance of a patient to be in
     a step's sample. codec_sigma: noise multiplier of the codec's histograms. capacity: places in
-    the padded sample.
+    the padded sample. tree_sigma: of the two releases of the tree, if there is one.
     """
 
     sigma: float
@@ -90,6 +96,7 @@ class PrivacyPlan:
     delta: float
     epsilon_pld: float
     epsilon_rdp: float
+    tree_sigma: float | None = None
 
     @property
     def expected_batch(self) -> float:
@@ -111,8 +118,13 @@ def plan_privacy(dp: DpConfig, train: TrainConfig, num_patients: int, multiple: 
         raise input_error("train.batch_size", problem, "lower it: in DP it counts patients")
     rate = train.batch_size / num_patients
     codec_sigma = calibrate_sigma(dp.codec_share * dp.epsilon, dp.delta, 1.0, 1)
-    sigma = calibrate_sigma(dp.epsilon, dp.delta, rate, train.num_steps, (codec_sigma,))
-    event = make_event(sigma, rate, train.num_steps, (codec_sigma,))
+    tree_sigma: float | None = None
+    releases: tuple[float, ...] = (codec_sigma,)
+    if dp.tree_share:  # scores of all pairs, then tables of some
+        tree_sigma = calibrate_sigma(dp.tree_share * dp.epsilon, dp.delta, 1.0, 2)
+        releases += (tree_sigma, tree_sigma)
+    sigma = calibrate_sigma(dp.epsilon, dp.delta, rate, train.num_steps, releases)
+    event = make_event(sigma, rate, train.num_steps, releases)
     most, overflow = find_capacity(num_patients, rate)
     spent = compute_epsilon(event, dp.delta)
     return PrivacyPlan(
@@ -126,6 +138,7 @@ def plan_privacy(dp: DpConfig, train: TrainConfig, num_patients: int, multiple: 
         dp.delta + train.num_steps * overflow * (1.0 + math.exp(min(spent, 700.0))),
         spent,
         compute_epsilon(event, dp.delta, "rdp"),
+        tree_sigma,
     )
 
 
@@ -248,7 +261,7 @@ def describe_privacy(dp: DpConfig, plan: PrivacyPlan, ledger: list[dict], public
         "epsilon": plan.epsilon_pld,
         "delta": plan.delta,
         "epsilon_rdp": plan.epsilon_rdp,
-        "accountant": "privacy loss distributions, codec and training composed (dp-accounting)",
+        "accountant": "privacy loss distributions, the whole ledger composed (dp-accounting)",
         "adjacency": "add or remove one patient with all rows",
         "sampler": f"Poisson, padded to {plan.capacity}",
         "expected_batch": plan.expected_batch,

@@ -71,8 +71,9 @@ def calibrate_sigma(
     """
     dp, accountants = load_package("dp_accounting"), _accountants()
     if releases and compute_epsilon(make_event(1e6, rate, 1, releases), delta) >= epsilon:
-        problem = "the codec's own releases use up the whole budget"
-        raise input_error("dp.codec_share", problem, "lower it, or raise dp.epsilon")
+        problem = "the releases of codec and tree use up the whole budget"
+        fix = "lower it or dp.tree_share, or raise dp.epsilon"
+        raise input_error("dp.codec_share", problem, fix)
 
     def gap(sigma: float) -> float:
         event = make_event(sigma, rate, num_steps, releases)

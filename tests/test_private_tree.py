@@ -1,0 +1,117 @@
+"""The private tree: what it learns without noise, what one patient can change, what noise hides."""
+
+import numpy as np
+import pytest
+
+from synthdiff.data import private_tree
+from synthdiff.data.private_tree import clear_table, count_pair, fit_tree, join_pairs, score_pair
+from synthdiff.layout import Layout, Records
+
+SIZES = (2, 3, 4, 5)
+LAYOUT = Layout(tuple("abcd"), (), (0, 1, 2, 3), SIZES, (), ())
+CHAIN = [(0, 1), (1, 2), (2, 3)]
+ROWS = 40_000
+
+
+def draw_chain(rng, count=ROWS):
+    """Parts of which each copies the one before in six rows of ten."""
+    codes = np.stack([rng.integers(0, size, count) for size in SIZES], axis=1)
+    for before, part in CHAIN:
+        copied = rng.random(count) < 0.6
+        codes[copied, part] = codes[copied, before]
+    return Records(np.zeros((count, 0), np.float32), codes)
+
+
+def count_shares(records):
+    return [
+        np.bincount(c, minlength=k) * 1.0 for c, k in zip(records.categorical.T, SIZES, strict=True)
+    ]
+
+
+def fit(records, noise, seed=0):
+    rng = np.random.default_rng(seed)
+    return fit_tree(records, LAYOUT, count_shares(records), 1, noise, rng)
+
+
+def edges_of(tree):
+    pairs = zip(tree.parents, tree.order, strict=True)
+    return sorted(tuple(sorted(pair)) for pair in pairs if pair[0] >= 0)
+
+
+def distance(records, other, pair):
+    """Total variation between two tables of a pair."""
+    tables = [count_pair(r.categorical, pair, SIZES) / len(r.categorical) for r in (records, other)]
+    return 0.5 * np.abs(tables[0] - tables[1]).sum()
+
+
+def test_without_noise_the_chain_and_its_tables_come_back():
+    records = draw_chain(np.random.default_rng(0))
+    tree, entries = fit(records, 0.0)
+    assert edges_of(tree) == CHAIN
+    drawn = tree.sample(ROWS, np.random.default_rng(1))
+    assert drawn.continuous.shape == (ROWS, 0)
+    for pair in [*CHAIN, (0, 2), (0, 3)]:  # pairs apart follow from the chain
+        assert distance(records, drawn, pair) < 0.02
+    shuffled = np.random.default_rng(2).permuted(records.categorical, axis=0)
+    assert distance(records, Records(None, shuffled), (0, 1)) > 0.2  # power
+    assert [entry["pairs"] for entry in entries] == [6, 3]
+    np.testing.assert_allclose([e["sensitivity_l2"] for e in entries], np.sqrt([6, 3]))
+
+
+def test_noise_chooses_and_blurs():
+    records = draw_chain(np.random.default_rng(0), 4000)
+    found = [
+        edges_of(fit(records, noise, seed)[0]) == CHAIN for noise in (1.0, 1e5) for seed in range(8)
+    ]
+    assert all(found[:8]) and sum(found[8:]) < 4
+    blurred = fit(records, 1e5)[0].sample(ROWS, np.random.default_rng(1))
+    independent = np.random.default_rng(2).permuted(records.categorical, axis=0)
+    assert (
+        distance(Records(None, independent), blurred, (0, 1)) < 0.05
+    )  # nothing but noise: dropped
+
+
+@pytest.mark.parametrize("max_rows", [1, 3])
+def test_a_patient_moves_scores_and_tables_by_no_more_than_is_claimed(max_rows):
+    """Over many patients, whose rows are equal (the worst) or not, come and gone."""
+    rng = np.random.default_rng(3)
+    codes = draw_chain(rng, 300).categorical
+    pairs = [(a, b) for a in range(4) for b in range(a + 1, 4)]
+    margins = [rng.dirichlet(np.ones(k)) for k in SIZES]
+    expected = [private_tree._expect(margins, pair, 100.0) for pair in pairs]
+
+    def measure(rows):
+        counts = [count_pair(rows, pair, SIZES) / max_rows for pair in pairs]
+        scores = np.array([score_pair(c, e) for c, e in zip(counts, expected, strict=True)])
+        return scores, np.concatenate([c.ravel() for c in counts])
+
+    before, most = measure(codes), np.zeros(2)
+    for trial in range(200):
+        patient = np.stack([rng.integers(0, k, max_rows) for k in SIZES], axis=1)
+        if trial % 2:
+            patient[:] = patient[0]
+        after = measure(np.vstack([codes, patient]))
+        moved = [np.linalg.norm(a - b) for a, b in zip(after, before, strict=True)]
+        most = np.maximum(most, moved)
+    claimed = np.sqrt(len(pairs))
+    assert (most <= claimed + 1e-9).all() and most[1] == pytest.approx(claimed)  # and it is reached
+    assert most[0] > 0.5 * claimed  # power: half the sensitivity would not do
+
+
+def test_the_tree_is_the_one_of_largest_sum():
+    pairs = [(0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3)]
+    scores = np.array([-5.0, -1.0, -2.0, -9.0, -3.0, -8.0])
+    assert join_pairs(pairs, scores, 4) == [(0, 2), (1, 2), (1, 3)]
+
+
+def test_a_cleared_table_has_its_margins_and_drops_noise():
+    rng = np.random.default_rng(0)
+    rows, columns = np.array([300.0, 100.0]), np.array([50.0, 150.0, 200.0])
+    expected = np.outer(rows, columns) / 400.0
+    truth = expected + np.array([[30.0, -60.0, 30.0], [-30.0, 60.0, -30.0]]) / 2
+    for spread, noisy in [(1.0, truth), (500.0, expected)]:
+        table = clear_table(noisy + rng.normal(0.0, spread, (2, 3)), expected, spread)
+        assert (table > 0).all()
+        np.testing.assert_allclose(table.sum(axis=1), rows, rtol=1e-6)
+        np.testing.assert_allclose(table.sum(axis=0), columns, rtol=1e-6)
+        np.testing.assert_allclose(table, noisy, atol=5.0 * min(spread, 2.0))
