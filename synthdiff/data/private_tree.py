@@ -1,8 +1,9 @@
 """A tree of noisy pair tables, from which records can be drawn at no cost to privacy.
 
 As MST (McKenna, Miklau, Sheldon 2021, arXiv 2108.04978) does: score all pairs of parts, join them
-by the best spanning tree, measure its tables. Both are releases of the Gaussian mechanism, the scores
-too, which MST chooses by the exponential mechanism: so one bound and one accountant serve for all.
+by the best spanning tree, measure its tables. Both are releases of the Gaussian mechanism, the
+scores too, which MST chooses by the exponential mechanism: so one bound and one accountant serve
+for all.
 
 Sensitivity. A row weighs 1 / max_rows and a patient has at most max_rows, so a patient moves the
 counts of one pair by at most 1 in L1, hence in L2. The score of a pair is the L1 distance of its
