@@ -32,6 +32,7 @@ from cost_model import (
     predict_step,
     sampling_efficiency,
 )
+from join_few_steps import SCORES, join
 
 from synthdiff._validate import InputError
 from synthdiff.config import Config, TrainConfig
@@ -151,6 +152,18 @@ def test_the_front_holds_what_nothing_beats():
     pairs = [(100.0, 0.9), (50.0, 0.6), (40.0, 0.7), (10.0, 0.6), (5.0, 0.55)]
     rows = [{"records_per_s": speed, "detection_auc": auc} for speed, auc in pairs]
     assert [row["front"] for row in mark_front(rows)] == ["yes", "yes", "", "", "yes"]
+
+
+def test_runs_that_differ_in_seed_alone_are_joined():
+    def record(*values):
+        rows = [{"sampler": "ddim", "nfe": 4} | dict.fromkeys(SCORES, v) for v in values]
+        return {"tables": {"scores": rows}}
+
+    one, eight = Config(), Config(model=ModelConfig(components=8))
+    rows = join([(one, record(1.0)), (eight, record(7.0)), (one, record(3.0))])
+    assert [(row["components"], row["runs"]) for row in rows] == [(1, 2), (8, 1)]
+    assert rows[0]["trend"]["mean"] == 2.0 and rows[0]["trend"]["values"] == [1.0, 3.0]
+    assert rows[0]["trend"]["std"] == pytest.approx(2**0.5) and rows[1]["trend"]["std"] is None
 
 
 def test_samplers_are_name_and_steps():

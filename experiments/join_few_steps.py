@@ -1,0 +1,84 @@
+"""The records of benchmark_few_steps.py of several trained runs as one, over training seeds.
+
+    python experiments/join_few_steps.py --run_dir=runs/few --runs=runs/a0,runs/a1,runs/a2 \\
+        --record=experiments/results/few_steps.json
+
+Runs whose settings differ in the training seed alone become one row per sampler and NFE: mean,
+standard deviation over seeds and the single values. Rows are told apart by the model's components.
+"""
+
+import json
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+from _common import FLAGS, read_manifest, run_script, write_record
+from _tables import format_record
+from absl import flags
+from repeat import summarise
+
+from synthdiff import load
+from synthdiff._validate import input_error
+from synthdiff.config import Config
+
+SCORES = ("shape", "trend", "fidelity_loss", "detection_auc", "records_per_s")
+SHARED = ("commit", "device", "dataset", "num_rows", "floor of shape", "floor of trend")
+
+
+def read_run(folder: Path) -> tuple[Config, dict]:
+    """A run's config without its seed, and its record of few steps."""
+    path = folder / "few_steps.json"
+    if not path.exists():
+        fix = f"run benchmark_few_steps.py --run_dir={folder} first"
+        raise input_error(str(path), "no such record", fix)
+    config = load(folder).config
+    return replace(config, train=replace(config.train, seed=0)), json.loads(path.read_text())
+
+
+def join(runs: list[tuple[Config, dict]]) -> list[dict]:
+    """A row per config, sampler and NFE, with the scores over runs."""
+    groups: dict[tuple, list[dict]] = {}
+    for config, record in runs:
+        for row in record["tables"]["scores"]:
+            groups.setdefault((config, row["sampler"], row["nfe"]), []).append(row)
+    return [
+        {"components": config.model.components, "sampler": sampler, "nfe": nfe, "runs": len(rows)}
+        | summarise([{name: row[name] for name in SCORES} for row in rows])
+        for (config, sampler, nfe), rows in groups.items()
+    ]
+
+
+def define_flags() -> None:
+    flags.DEFINE_list("runs", None, "run folders, each with a few_steps.json", required=True)
+    flags.DEFINE_string("record", None, "record file; default few_steps.json in --run_dir")
+
+
+def main(run_dir: Path) -> None:
+    folders = [Path(name) for name in FLAGS.runs]
+    runs = [read_run(folder) for folder in folders]
+    first = runs[0][1]
+    for folder, (_, record) in zip(folders, runs, strict=True):
+        for name in SHARED:
+            if record[name] != first[name]:
+                problem = f"{name} is {record[name]}, not {first[name]} as in {folders[0]}"
+                raise input_error(str(folder), problem, "join runs measured alike")
+    words = [read_manifest(folder)["command"] for folder in folders]
+    commands = [shlex.join(w for w in line if not w.startswith("--run_dir")) for line in words]
+    facts = {"command": first["command"], "trained by": "; ".join(commands)} | {
+        k: first[k] for k in SHARED
+    }
+    facts["wall_seconds"] = sum(record["wall_seconds"] for _, record in runs)
+    rows = sorted(join(runs), key=lambda row: (row["components"], row["sampler"], row["nfe"]))
+    shown = [{k: v["mean"] if isinstance(v, dict) else v for k, v in row.items()} for row in rows]
+    text = format_record(
+        "Quality against evaluations, means over runs", facts | {"tables": {"scores": shown}}
+    )
+    write_record(
+        run_dir / "few_steps.json",
+        facts | {"versions": first["versions"], "tables": {"scores": rows}},
+        text,
+    )
+
+
+if __name__ == "__main__":
+    run_script(main, define_flags)
