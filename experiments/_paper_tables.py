@@ -52,13 +52,10 @@ def plot_search(record: dict, grid: Grid, path: Path) -> None:
 
 def plot_few_steps(record: dict, grid: Grid, path: Path) -> None:
     """Means over runs against NFE and against speed, a line per number of guesses."""
-    from _tables import Panel, plot_panels  # as above
+    from _tables import Panel, plot_panels, take_means  # as above
 
     names = ("nfe", "detection_auc"), ("nfe", "fidelity_loss"), ("records_per_s", "detection_auc")
-    rows = [
-        {k: v["mean"] if isinstance(v, dict) else v for k, v in row.items()}
-        for row in record["tables"]["scores"]
-    ]
+    rows = take_means(record["tables"]["scores"])
     plot_panels(path, {"scores": rows}, [Panel("scores", x, y, "components") for x, y in names])
 
 

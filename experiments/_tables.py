@@ -35,6 +35,11 @@ def format_table(rows: list[dict]) -> list[str]:
     return lines + [f"| {' | '.join(map(format_cell, row.values()))} |" for row in rows]
 
 
+def take_means(rows: list[dict]) -> list[dict]:
+    """The rows with the mean in the place of every summary over runs."""
+    return [{k: v["mean"] if isinstance(v, dict) else v for k, v in row.items()} for row in rows]
+
+
 def format_record(title: str, record: dict) -> str:
     """What is needed to repeat the record, then every table."""
     lines = [f"# {title}", "", f"    {record['command']}", ""]

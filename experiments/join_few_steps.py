@@ -13,11 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from _common import FLAGS, read_manifest, run_script, write_record
-from _tables import format_record
+from _tables import format_record, take_means
 from absl import flags
 from repeat import summarise
 
-from synthdiff import load
 from synthdiff._validate import input_error
 from synthdiff.config import Config
 
@@ -31,7 +30,7 @@ def read_run(folder: Path) -> tuple[Config, dict]:
     if not path.exists():
         fix = f"run benchmark_few_steps.py --run_dir={folder} first"
         raise input_error(str(path), "no such record", fix)
-    config = load(folder).config
+    config = Config.from_json(read_manifest(folder)["config"])
     return replace(config, train=replace(config.train, seed=0)), json.loads(path.read_text())
 
 
@@ -69,9 +68,9 @@ def main(run_dir: Path) -> None:
     }
     facts["wall_seconds"] = sum(record["wall_seconds"] for _, record in runs)
     rows = sorted(join(runs), key=lambda row: (row["components"], row["sampler"], row["nfe"]))
-    shown = [{k: v["mean"] if isinstance(v, dict) else v for k, v in row.items()} for row in rows]
     text = format_record(
-        "Quality against evaluations, means over runs", facts | {"tables": {"scores": shown}}
+        "Quality against evaluations, means over runs",
+        facts | {"tables": {"scores": take_means(rows)}},
     )
     write_record(
         run_dir / "few_steps.json",
