@@ -4,9 +4,10 @@
         --record=experiments/results/dp_utility.json
 
 Epsilon 0 trains without differential privacy. Takes every flag of train.py, whose settings are
-the same for all epsilons.
+the same for all epsilons. Scores are kept in the run folder: a run that was stopped goes on.
 """
 
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -24,12 +25,15 @@ from _common import (
 from absl import flags
 from repeat import summarise
 
+from synthdiff._files import make_folder
+from synthdiff._validate import input_error
 from synthdiff.config import Config
+from synthdiff.data.table import write_json
 from synthdiff.eval.audit import audit
 from synthdiff.eval.evaluate import evaluate
 from synthdiff.models.config import count_params
 from synthdiff.synthesizer import fit
-from synthdiff.train.manifest import describe_run
+from synthdiff.train.manifest import describe_run, hash_frame
 
 
 def define_flags() -> None:
@@ -57,10 +61,10 @@ def measure(parts: dict, schema, config: Config, seed: int) -> dict[str, float]:
     for name, attack in attacks["attacks"].items():
         scores[f"attack {name} AUC"] = attack["auc"]["value"]
     if model.privacy:
-        training = model.privacy["ledger"][-1]
-        scores |= {"epsilon, PLD": model.privacy["epsilon"], "sigma": training["noise_multiplier"]}
+        scores["epsilon, PLD"] = model.privacy["epsilon"]
     scores["parameters"] = count_params(model.params)
-    return scores | {"seconds train": round(trained - started, 1)}
+    seconds = {"seconds train": trained - started, "seconds in all": time.perf_counter() - started}
+    return scores | {name: round(spent, 1) for name, spent in seconds.items()}
 
 
 def format_markdown(record: dict) -> str:
@@ -80,21 +84,38 @@ def format_markdown(record: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
-def compare(root: Path) -> None:
-    started, spec = time.monotonic(), describe_data()
+def measure_all(path: Path, base: Config, spec: dict) -> dict:
+    """The scores of every epsilon and seed; what the file at `path` has is not measured again."""
     df, schema = read_data(spec)
     parts = split_table(df, schema, spec["split_seed"])
-    base, runs, seeds = train.build_config(), {}, [int(seed) for seed in FLAGS.seeds]
-    facts = describe_run(config=base.to_json(), data_hash=None, seeds={"train": seeds})
+    about = {"config": base.to_json(), "data_hash": hash_frame(df)}
+    runs = json.loads(path.read_text()) if path.exists() else about | {"scores": {}}
+    if any(runs[name] != json.loads(json.dumps(value)) for name, value in about.items()):
+        raise input_error(str(path), "is of another table or settings", "name another --run_dir")
     for epsilon in FLAGS.epsilons:
         config = replace(base, dp=replace(base.dp, epsilon=float(epsilon)))
-        runs[epsilon] = []
-        for seed in seeds:
-            runs[epsilon].append(measure(parts, schema, config, seed))
-            record = {"dataset": spec["data"], "seeds": seeds, **describe_origin(facts)}
-            record |= {"config": facts["config"], "wall_seconds": round(time.monotonic() - started)}
-            record |= {"scores": {name: summarise(found) for name, found in runs.items()}}
-            write_record(root / "record.json", record, format_markdown(record))  # so far
+        for seed in FLAGS.seeds:
+            found = runs["scores"].setdefault(epsilon, {})
+            if seed not in found:
+                found[seed] = measure(parts, schema, config, int(seed))
+                print(f"epsilon {epsilon}, seed {seed}: {found[seed]}", flush=True)
+                write_json(path, runs)
+    return {
+        epsilon: [runs["scores"][epsilon][seed] for seed in FLAGS.seeds]
+        for epsilon in FLAGS.epsilons
+    }
+
+
+def compare(root: Path) -> None:
+    spec, base = describe_data(), train.build_config()
+    found = measure_all(make_folder(root) / "runs.json", base, spec)
+    seeds = [int(seed) for seed in FLAGS.seeds]
+    facts = describe_run(config=base.to_json(), data_hash=None, seeds={"train": seeds})
+    spent = sum(scores["seconds in all"] for each in found.values() for scores in each)
+    record = {"dataset": spec["data"], "seeds": seeds, **describe_origin(facts)}
+    record |= {"config": facts["config"], "wall_seconds": round(spent)}
+    record["scores"] = {epsilon: summarise(each) for epsilon, each in found.items()}
+    write_record(root / "record.json", record, format_markdown(record))
 
 
 if __name__ == "__main__":

@@ -34,8 +34,9 @@ from synthdiff.train.state import create_state
 from synthdiff.train.step import make_train_step
 
 CODEC, ROWS, JITTER, SAMPLES, TREE, DRAWN = range(6)  # uses of the secret in NumPy
-DRAWN_ROWS = 1 << 17  # records drawn from the tree, to warm the network up
+DRAWN_ROWS = 1 << 17  # records drawn from the tree, to train the network on
 DRAWN_BATCH = 512
+WARM_UP = "warm_up"  # folder of its states
 
 
 @dataclass(frozen=True)
@@ -94,39 +95,49 @@ class PrivateRun:
         account = describe_privacy(dp, plan, ledger, public)
         return cls(codec, shares, table, patients, plan, dp, secret, account, tree)
 
-    def encode(self) -> tuple[Records, np.ndarray]:
-        """The encoded rows, and the roster of rows by patient."""
-        records = self.codec.encode(self.table, _make_rng(self.secret, JITTER))
-        return Records(*records), make_roster(self.patients, self.dp.max_rows_per_patient)
+    def prepare(
+        self, loss_fn: Callable, tx: optax.GradientTransformation, train: TrainConfig
+    ) -> tuple[Callable, tuple, Callable]:
+        """The step, its data and the rows of each step, for the training loop.
 
-    def warm_up(self, params: dict, loss_fn: Callable, train: TrainConfig, progress: bool) -> dict:
-        """The params after ordinary steps on records drawn from the tree, at no cost to privacy."""
-        if not self.tree:
+        With gradients: the encoded rows and their roster by patient, and Poisson samples of
+        patients. Else records drawn from the tree, and shuffled batches of them.
+        """
+        plan = self.plan.gradients
+        if not plan:
+            rows_of = partial(batch_indices, None, DRAWN_ROWS, train.batch_size, train.seed)
+            return make_train_step(loss_fn, tx, train), self._draw(), rows_of
+        records = Records(*self.codec.encode(self.table, _make_rng(self.secret, JITTER)))
+        data = (records, make_roster(self.patients, self.dp.max_rows_per_patient))
+        seed = (self.secret, SAMPLES)
+        rows_of = partial(poisson_batches, plan.num_patients, plan.rate, plan.capacity, seed)
+        return make_private_step(loss_fn, tx, train, self.dp, plan, self.secret), data, rows_of
+
+    def warm_up(
+        self, params: dict, loss_fn: Callable, train: TrainConfig, folder: Path | None, **loop: bool
+    ) -> dict:
+        """The params that gradients begin with: after ordinary steps on drawn records, if any."""
+        if not (self.tree and self.plan.gradients):
             return params
         train = replace(train, num_steps=self.dp.tree_steps, batch_size=DRAWN_BATCH, accumulate=1)
         tx = make_optimizer(train)
-        drawn = self.tree.sample(DRAWN_ROWS, _make_rng(self.secret, DRAWN))
-        run, data = make_parallel_train(make_train_step(loss_fn, tx, train)), to_devices(drawn)
+        run, data = (
+            make_parallel_train(make_train_step(loss_fn, tx, train)),
+            to_devices(self._draw()),
+        )
         return fit(
             to_devices(create_state(params, tx)),
             lambda state, rows: run(state, data, rows),
             partial(batch_indices, None, DRAWN_ROWS, train.batch_size, train.seed),
             train,
             self.codec.layout.part_names,
-            progress=progress,
+            folder=folder / WARM_UP if folder else None,
+            **loop,
         ).ema_params
 
-    def make_step(
-        self, loss_fn: Callable, tx: optax.GradientTransformation, train: TrainConfig
-    ) -> Callable:
-        return make_private_step(loss_fn, tx, train, self.dp, self.plan, self.secret)
-
-    def sample_patients(self, first_step: int, num_steps: int) -> np.ndarray:
-        """Poisson samples of patients: int32 [num_steps, capacity]."""
-        plan, seed = self.plan, (self.secret, SAMPLES)
-        return poisson_batches(
-            plan.num_patients, plan.rate, plan.capacity, seed, first_step, num_steps
-        )
+    def _draw(self) -> Records:
+        assert self.tree  # a plan without gradients has one
+        return self.tree.sample(DRAWN_ROWS, _make_rng(self.secret, DRAWN))
 
 
 def _make_rng(secret: int, purpose: int) -> np.random.Generator:

@@ -232,12 +232,7 @@ def train(
     rate = config.train.condition_rate
     loss_fn = make_loss_fn(apply_fn, layout, config.schedule, condition_rate=rate)
     if private:
-        step, data, shares, rows_of = (
-            private.make_step(loss_fn, tx, config.train),
-            private.encode(),
-            private.shares,
-            private.sample_patients,
-        )
+        (step, data, rows_of), shares = private.prepare(loss_fn, tx, config.train), private.shares
     else:
         step = make_train_step(loss_fn, tx, config.train)
         data = Records(*codec.encode(df, np.random.default_rng([seed, 0])))
@@ -247,7 +242,7 @@ def train(
     run, data = make_parallel_train(step), to_devices(data)
     params = start_at_shares(jax.jit(init_fn)(purpose_key(seed, "init")), layout, shares)
     if private:
-        params = private.warm_up(params, loss_fn, config.train, progress)
+        params = private.warm_up(params, loss_fn, config.train, folder, progress=progress)
     state = to_devices(create_state(params, tx))
     return fit_loop(
         state,

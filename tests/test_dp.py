@@ -20,7 +20,7 @@ from synthdiff.train import privacy_engine
 from synthdiff.train.canaries import run_canaries, score_canaries
 from synthdiff.train.dp import (
     DpConfig,
-    PrivacyPlan,
+    GradientPlan,
     add_noise,
     find_capacity,
     make_private_step,
@@ -80,7 +80,7 @@ def test_all_patients_in_every_step_is_the_plain_gaussian():
 @needs_extra
 def test_a_release_costs_as_a_gaussian_does():
     """Two Gaussians compose to one of sigma 1 / sqrt(1/2^2 + 1/3^2); sampled steps come on top."""
-    both = compute_epsilon(make_event(2.0, 1.0, 1, (3.0,)), DELTA)
+    both = compute_epsilon(make_event(2.0, 1.0, 1, 3.0), DELTA)
     joint = 1.0 / math.sqrt(1 / 4 + 1 / 9)
     assert both == pytest.approx(compute_epsilon(make_event(joint, 1.0, 1), DELTA), rel=1e-6)
 
@@ -88,27 +88,48 @@ def test_a_release_costs_as_a_gaussian_does():
 @needs_extra
 def test_calibration_spends_the_budget_and_no_more():
     assert calibrate_sigma(1.0, DELTA, 1.0, 1) == pytest.approx(3.7306316, abs=2e-3)
-    sigma = calibrate_sigma(3.0, DELTA, 0.1, 200, (8.0,))
-    assert 2.99 < compute_epsilon(make_event(sigma, 0.1, 200, (8.0,)), DELTA) <= 3.0
-    with pytest.raises(InputError, match=r"codec_share.*Fix"):
-        calibrate_sigma(1.0, DELTA, 0.1, 10, (3.0,))
+    sigma = calibrate_sigma(3.0, DELTA, 0.1, 200, 8.0)
+    assert 2.99 < compute_epsilon(make_event(sigma, 0.1, 200, 8.0), DELTA) <= 3.0
 
 
 @needs_extra
 def test_plan_keeps_its_promise():
-    dp, train = DpConfig(epsilon=2.0), TrainConfig(num_steps=20, batch_size=100)
+    dp, train = DpConfig(2.0, codec_share=0.5, tree_share=0.3), TrainConfig(20, batch_size=100)
     plan = plan_privacy(dp, train, 1000, multiple=8)
-    event = make_event(plan.sigma, 0.1, 20, (plan.codec_sigma, plan.tree_sigma, plan.tree_sigma))
-    assert plan.epsilon_pld == compute_epsilon(event, DELTA) <= 2.0 < plan.epsilon_rdp
-    free = make_event(plan.sigma, 0.1, 20, (plan.codec_sigma,))  # power: a tree that is not counted
-    assert compute_epsilon(free, DELTA) < 1.5
-    alone = plan_privacy(DpConfig(epsilon=2.0, tree_share=0.0), train, 1000, multiple=8)
-    assert alone.tree_sigma is None and alone.sigma < plan.sigma
-    assert plan.expected_batch == 100 and plan.capacity % 8 == 0 and 150 < plan.capacity < 300
+    event = compose(plan.codec_sigma, plan.tree_sigma, plan.tree_sigma, plan=plan.gradients)
+    assert 1.99 < compute_epsilon(event, DELTA) < 2.001 and 1.99 < plan.epsilon_pld <= 2.0
+    assert plan.epsilon_rdp > 2.0
+    free = compose(plan.codec_sigma, plan=plan.gradients)  # power: a tree that is not counted
+    assert compute_epsilon(free, DELTA) < 1.8
+    alone = plan_privacy(replace(dp, tree_share=0.0), train, 1000, multiple=8)
+    assert alone.tree_sigma is None and alone.gradients.sigma < plan.gradients.sigma
+    gradients = plan.gradients
+    assert gradients.expected_batch == 100 and gradients.capacity % 8 == 0
+    assert 150 < gradients.capacity < 300
     assert DELTA <= plan.delta < 1.001 * DELTA
     for wrong, batch in [(DpConfig(epsilon=1.0, delta=1e-2), 100), (dp, 2000)]:
         with pytest.raises(InputError, match="Fix"):
             plan_privacy(wrong, TrainConfig(batch_size=batch), 1000, 1)
+
+
+@needs_extra
+@pytest.mark.parametrize("epsilon", [0.1, 1.0, 10.0])
+def test_a_plan_without_gradients_spends_all_on_codec_and_tree(epsilon):
+    """Whatever batches and steps are: they see no patient."""
+    dp = DpConfig(epsilon=epsilon, codec_share=0.6, tree_share=0.4)
+    plan = plan_privacy(dp, TrainConfig(batch_size=5000), 1000, multiple=8)
+    assert plan.gradients is None and plan.delta == DELTA
+    event = compose(plan.codec_sigma, plan.tree_sigma, plan.tree_sigma)
+    assert 0.98 * epsilon < plan.epsilon_pld <= epsilon
+    assert compute_epsilon(event, DELTA) == pytest.approx(plan.epsilon_pld, rel=1e-3)
+    assert (plan.tree_sigma / plan.codec_sigma) ** 2 == pytest.approx(0.6 / 0.2)
+
+
+def compose(*sigmas, plan=None):
+    """Gaussian releases one by one, and the sampled steps of a plan."""
+    dp = pytest.importorskip("dp_accounting")
+    steps = [make_event(plan.sigma, plan.rate, plan.num_steps)] if plan else []
+    return dp.ComposedDpEvent([*map(dp.GaussianDpEvent, sigmas), *steps])
 
 
 def test_capacity_is_a_tail_of_the_binomial():
@@ -120,7 +141,15 @@ def test_capacity_is_a_tail_of_the_binomial():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epsilon": -1.0}, {"delta": 0.0}, {"clip_norm": 0.0}, {"codec_share": 2.0}]
+    "wrong",
+    [
+        {"epsilon": -1.0},
+        {"delta": 0.0},
+        {"clip_norm": 0.0},
+        {"codec_share": 2.0},
+        {"codec_share": 0.8, "tree_share": 0.3},
+        {"codec_share": 1.0, "tree_share": 0.0},
+    ],
 )
 def test_bad_config_is_refused(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
@@ -174,19 +203,7 @@ def noisy_loss(params, batch, keys, u):
 
 
 def make_plan(**changes):
-    usual = PrivacyPlan(
-        sigma=0.0,
-        codec_sigma=1.0,
-        clip_norm=CLIP,
-        rate=RATE,
-        num_steps=4,
-        num_patients=PATIENTS,
-        capacity=16,
-        delta=DELTA,
-        epsilon_pld=1.0,
-        epsilon_rdp=1.1,
-    )
-    return replace(usual, **changes)
+    return replace(GradientPlan(0.0, CLIP, RATE, 4, PATIENTS, 16), **changes)
 
 
 def move(patients, scale=1.0, sigma=0.0, accumulate=1, without=(), steps=1, bad=None):
@@ -343,7 +360,7 @@ def audit():
 
 @needs_extra
 def test_canaries_do_not_contradict_the_true_claim():
-    assert 0.99 < compute_epsilon(make_event(SIGMA, 0.2, STEPS, (11.239,)), DELTA) <= CLAIM
+    assert 0.99 < compute_epsilon(make_event(SIGMA, 0.2, STEPS, 11.239), DELTA) <= CLAIM
     assert not any(result["contradicted"] for result in audit().values())
 
 

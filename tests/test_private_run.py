@@ -54,18 +54,25 @@ def test_account_names_claim_mechanism_and_ledger(run):
 
 
 @needs_extra
-def test_a_tree_is_in_the_ledger_warms_the_network_up_and_is_the_same_after_a_kill(tmp_path):
+@pytest.mark.parametrize("codec_share", [0.5, 0.7])  # with gradients and without
+def test_a_tree_is_in_the_ledger_trains_the_network_and_is_the_same_after_a_kill(
+    tmp_path, codec_share
+):
     codes = [c.name for c in SCHEMA.columns if c.kind == "code_set"]
     table = TABLE.drop(columns=codes)
     schema = replace(SCHEMA, columns=tuple(c for c in SCHEMA.columns if c.name not in codes))
-    model = synthdiff.fit(table, schema, config=CONFIG, folder=tmp_path, progress=False)
-    codec, scores, tables, training = model.privacy["ledger"]
+    config = replace(CONFIG, dp=replace(CONFIG.dp, codec_share=codec_share))
+    model = synthdiff.fit(table, schema, config=config, folder=tmp_path, progress=False)
+    codec, scores, tables, *training = model.privacy["ledger"]
     assert scores["pairs"] > tables["pairs"] == model.codec.layout.num_categorical - 1
-    assert scores["noise_multiplier"] == tables["noise_multiplier"] > codec["noise_multiplier"] / 2
-    assert 2.9 < model.privacy["epsilon"] <= 3.0 and training["steps"] == 8
+    assert scores["noise_multiplier"] == tables["noise_multiplier"] > codec["noise_multiplier"]
+    assert 2.9 < model.privacy["epsilon"] <= 3.0
+    assert [entry["steps"] for entry in training] == [8] * (codec_share < 0.7)
+    assert ("sampler" in model.privacy) == (codec_share < 0.7)
+    assert (tmp_path / "warm_up").exists() == (codec_share < 0.7)
     shutil.rmtree(tmp_path / "checkpoints")  # as if killed before the first was written
     (tmp_path / "metrics.jsonl").unlink()
-    again = synthdiff.fit(table, schema, config=CONFIG, folder=tmp_path, progress=False)
+    again = synthdiff.fit(table, schema, config=config, folder=tmp_path, progress=False)
     leaves = [np.concatenate([np.ravel(x) for x in flatten(m.params)]) for m in (again, model)]
     np.testing.assert_array_equal(*leaves)
 
@@ -114,7 +121,7 @@ import sys
 import jax, jax.numpy as jnp, numpy as np, optax
 from synthdiff.data.batches import make_roster
 from synthdiff.layout import Records
-from synthdiff.train.dp import DpConfig, PrivacyPlan, make_private_step
+from synthdiff.train.dp import DpConfig, GradientPlan, make_private_step
 from synthdiff.train.optim import TrainConfig
 from synthdiff.train.parallel import make_parallel_train
 from synthdiff.train.state import create_state
@@ -128,7 +135,7 @@ def loss_fn(params, batch, keys, u):
     noise = jax.vmap(lambda key: jax.random.normal(key, (3,)))(keys)
     return (jnp.tanh(batch.continuous @ params["w"]) - noise * u[:, None]) ** 2
 
-plan = PrivacyPlan(1.5, 1.0, 0.5, 0.3, 3, 30, 16, 1e-5, 1.0, 1.1)
+plan = GradientPlan(1.5, 0.5, 0.3, 3, 30, 16)
 dp = DpConfig(noise_multiplicity=2, max_rows_per_patient=2)
 step = make_private_step(loss_fn, optax.sgd(1.0), TrainConfig(), dp, plan, 2**100 + 7)
 patients = np.full((3, 16), -1, np.int32)

@@ -23,9 +23,9 @@ from synthdiff.train.dp import DpConfig
 df, schema = load("rand_hie")
 config = Config(
     model=ModelConfig(name="mlp", hidden=32, depth=1, width=4),
-    train=TrainConfig(num_steps=20, batch_size=64, steps_per_call=20),  # batch: households
+    train=TrainConfig(num_steps=20, batch_size=64, steps_per_call=20),
     sampler=SamplerConfig(num_steps=16),
-    dp=DpConfig(epsilon=3.0, delta=1e-5, noise_multiplicity=1),
+    dp=DpConfig(epsilon=3.0, delta=1e-5),
 )
 guessed = infer_schema(df, entity="household")
 try:
@@ -33,7 +33,7 @@ try:
 except InputError as error:
     print(f"refused: {str(error)[:160]}...")
 
-# 2. Fit. The codec's histograms and the noised, clipped gradients share the budget.
+# 2. Fit. Histograms for the codec and pair tables share the budget; the network learns from them.
 folder = Path(tempfile.mkdtemp())
 model = synthdiff.fit(df, schema, config=config, folder=folder / "run", progress=False)
 

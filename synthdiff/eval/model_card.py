@@ -26,6 +26,7 @@ FILES = {
     "audit.json": ("attacks, gates, and the records nearest to real ones", "row numbers and "
                    "distances", _RELEASED),
     "checkpoints": ("states of the training, to go on from", _LEARNT, _OWNER),
+    "warm_up": ("states of the training on drawn records, to go on from", _LEARNT, _OWNER),
     "codec.json": ("how columns are encoded", "values and averages of enough patients", _OWNER),
     "config.json": ("settings of model, training and sampler", "nothing", "yes"),
     "dp_secret": ("seed of the private noise", "it undoes the guarantee", "never"),

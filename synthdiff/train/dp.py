@@ -45,13 +45,15 @@ OVERFLOW = 1e-20  # chance per step that a sample exceeds the capacity
 
 @dataclass(frozen=True)
 class DpConfig:
-    """Differential privacy; off while epsilon is 0. train.batch_size then counts patients.
+    """Differential privacy; off while epsilon is 0. With gradients batch_size counts patients.
 
-    epsilon, delta: the whole budget, codec included. clip_norm: of one patient's gradient.
-    noise_multiplicity: times and noises per row and step. max_rows_per_patient: more are dropped
-    at random. codec_share: share of epsilon for the codec's histograms. tree_share: for a tree of
-    pair tables, from which tree_steps ordinary steps on drawn records warm the network up; 0 for
-    none, and none where a column is a code set.
+    epsilon, delta: the whole budget, codec included. max_rows_per_patient: more are dropped at
+    random. codec_share: of the budget, for the codec's histograms. tree_share: for a tree of pair
+    tables, half of it to choose the pairs; none where a column is a code set. Shares are of
+    1 / sigma^2, which adds up over Gaussian releases (of rho in zero-concentrated DP). The rest is
+    for gradients, after tree_steps steps on records drawn from the tree, if there is one; where
+    nothing is left, the network is trained on such records alone, which costs nothing.
+    clip_norm: of one patient's gradient. noise_multiplicity: times and noises per row and step.
     """
 
     epsilon: float = 0.0
@@ -59,8 +61,8 @@ class DpConfig:
     clip_norm: float = 1.0
     noise_multiplicity: int = 4
     max_rows_per_patient: int = 4
-    codec_share: float = 0.5
-    tree_share: float = 0.75
+    codec_share: float = 0.7
+    tree_share: float = 0.3
     tree_steps: int = 1000
 
     def __post_init__(self) -> None:
@@ -75,28 +77,31 @@ class DpConfig:
         in_range(0.0, math.inf, epsilon=self.epsilon)
         shares = {"codec_share": self.codec_share, "tree_share": self.tree_share}
         in_range(0.0, 1.0, delta=self.delta, **shares)
+        if self.gradient_share < 0.0 or (not self.tree_share and not self.gradient_share):
+            problem = f"{self.codec_share:g} and dp.tree_share {self.tree_share:g}"
+            fix = "choose both so that their sum is at most 1, or below 1 without a tree"
+            raise input_error("dp.codec_share", problem, fix)
+
+    @property
+    def gradient_share(self) -> float:
+        """What codec and tree leave of the budget."""
+        return round(1.0 - self.codec_share - self.tree_share, 9)
 
 
 @dataclass(frozen=True)
-class PrivacyPlan:
-    """What a private run does, fixed before it sees the data (beyond the number of patients).
+class GradientPlan:
+    """How patients are sampled and their gradients noised, for a number of steps.
 
     sigma: noise of the summed gradient in units of clip_norm. rate: chance of a patient to be in
-    a step's sample. codec_sigma: noise multiplier of the codec's histograms. capacity: places in
-    the padded sample. tree_sigma: of the two releases of the tree, if there is one.
+    a step's sample. capacity: places in the padded sample.
     """
 
     sigma: float
-    codec_sigma: float
     clip_norm: float
     rate: float
     num_steps: int
     num_patients: int
     capacity: int
-    delta: float
-    epsilon_pld: float
-    epsilon_rdp: float
-    tree_sigma: float | None = None
 
     @property
     def expected_batch(self) -> float:
@@ -104,42 +109,69 @@ class PrivacyPlan:
         return self.rate * self.num_patients
 
 
+@dataclass(frozen=True)
+class PrivacyPlan:
+    """What a private run does, fixed before it sees the data (beyond the number of patients).
+
+    codec_sigma, tree_sigma: noise multipliers of the codec's histograms and of each of the tree's
+    two releases, if there is a tree. gradients: None where training sees no patient.
+    """
+
+    codec_sigma: float
+    tree_sigma: float | None
+    gradients: GradientPlan | None
+    num_patients: int
+    delta: float
+    epsilon_pld: float
+    epsilon_rdp: float
+
+
 def plan_privacy(dp: DpConfig, train: TrainConfig, num_patients: int, multiple: int) -> PrivacyPlan:
     """Finds the noise that spends exactly the budget. multiple: what capacity must divide by.
 
+    Gaussian releases of sigma_i cost together as one of 1 / sqrt(sum of 1 / sigma_i^2), adaptive
+    ones too (Dong, Roth, Su 2022, arXiv 1905.02383, corollary 3.3).
     Raises InputError where delta is not below one in num_patients, the batch is larger than the
     table, or the extra `dp` is not installed.
     """
     if dp.delta * num_patients >= 1.0:
         problem = f"{dp.delta:g} is not below 1 / {num_patients} patients"
         raise input_error("dp.delta", problem, "choose a smaller delta")
-    if train.batch_size > num_patients:
-        problem = f"{train.batch_size} patients per step of {num_patients}"
-        raise input_error("train.batch_size", problem, "lower it: in DP it counts patients")
-    rate = train.batch_size / num_patients
-    codec_sigma = calibrate_sigma(dp.codec_share * dp.epsilon, dp.delta, 1.0, 1)
-    tree_sigma: float | None = None
-    releases: tuple[float, ...] = (codec_sigma,)
-    if dp.tree_share:  # scores of all pairs, then tables of some
-        tree_sigma = calibrate_sigma(dp.tree_share * dp.epsilon, dp.delta, 1.0, 2)
-        releases += (tree_sigma, tree_sigma)
-    sigma = calibrate_sigma(dp.epsilon, dp.delta, rate, train.num_steps, releases)
-    event = make_event(sigma, rate, train.num_steps, releases)
-    most, overflow = find_capacity(num_patients, rate)
+    whole = calibrate_sigma(dp.epsilon, dp.delta, 1.0, 1)
+    event = make_event(0.0, 0.0, 0, whole)
+    gradients, overflow = None, 0.0
+    if dp.gradient_share:
+        released = whole / math.sqrt(1.0 - dp.gradient_share)
+        gradients, overflow = _plan_gradients(dp, train, num_patients, multiple, released)
+        event = make_event(gradients.sigma, gradients.rate, gradients.num_steps, released)
     spent = compute_epsilon(event, dp.delta)
     return PrivacyPlan(
-        sigma,
-        codec_sigma,
-        dp.clip_norm,
-        rate,
-        train.num_steps,
+        whole / math.sqrt(dp.codec_share),
+        whole / math.sqrt(dp.tree_share / 2.0) if dp.tree_share else None,
+        gradients,
         num_patients,
-        -(-most // multiple) * multiple,
         dp.delta + train.num_steps * overflow * (1.0 + math.exp(min(spent, 700.0))),
         spent,
         compute_epsilon(event, dp.delta, "rdp"),
-        tree_sigma,
     )
+
+
+def _plan_gradients(
+    dp: DpConfig, train: TrainConfig, num_patients: int, multiple: int, released: float
+) -> tuple[GradientPlan, float]:
+    """What the gradients may do with the rest of the budget, and the chance per step that a sample
+    exceeds its places."""
+    if train.batch_size > num_patients:
+        problem = f"{train.batch_size} patients per step of {num_patients}"
+        raise input_error(
+            "train.batch_size", problem, "lower it: with gradients it counts patients"
+        )
+    rate = train.batch_size / num_patients
+    sigma = calibrate_sigma(dp.epsilon, dp.delta, rate, train.num_steps, released)
+    most, overflow = find_capacity(num_patients, rate)
+    capacity = -(-most // multiple) * multiple
+    plan = GradientPlan(sigma, dp.clip_norm, rate, train.num_steps, num_patients, capacity)
+    return plan, overflow
 
 
 def find_capacity(num_patients: int, rate: float) -> tuple[int, float]:
@@ -216,7 +248,7 @@ def make_private_step(
     tx: optax.GradientTransformation,
     config: TrainConfig,
     dp: DpConfig,
-    plan: PrivacyPlan,
+    plan: GradientPlan,
     secret: int,
 ) -> Callable:
     """Builds `step(state, (data, roster), patients [b], position [b])` for use under AXIS.
@@ -250,23 +282,31 @@ def make_private_step(
 
 def describe_privacy(dp: DpConfig, plan: PrivacyPlan, ledger: list[dict], public: dict) -> dict:
     """The manifest's account: claim, mechanism and the whole ledger."""
-    training = {
-        "step": "training: Poisson-sampled Gaussian mechanism on clipped gradients of patients",
-        "mechanism": "Poisson-subsampled Gaussian",
-        "noise_multiplier": plan.sigma,
-        "sampling_rate": plan.rate,
-        "steps": plan.num_steps,
-    }
-    return {
+    account = {
         "epsilon": plan.epsilon_pld,
         "delta": plan.delta,
         "epsilon_rdp": plan.epsilon_rdp,
         "accountant": "privacy loss distributions, the whole ledger composed (dp-accounting)",
         "adjacency": "add or remove one patient with all rows",
-        "sampler": f"Poisson, padded to {plan.capacity}",
-        "expected_batch": plan.expected_batch,
+        "training": "on records drawn from the tree: no patient is looked at",
+    }
+    if gradients := plan.gradients:
+        training = {
+            "step": "training: Poisson-sampled Gaussian mechanism on clipped gradients of patients",
+            "mechanism": "Poisson-subsampled Gaussian",
+            "noise_multiplier": gradients.sigma,
+            "sampling_rate": gradients.rate,
+            "steps": gradients.num_steps,
+        }
+        ledger = [*ledger, training]
+        account |= {
+            "training": "on clipped and noised gradients of patients",
+            "sampler": f"Poisson, padded to {gradients.capacity}",
+            "expected_batch": gradients.expected_batch,
+        }
+    return account | {
         "config": asdict(dp),
-        "ledger": [*ledger, training],
+        "ledger": ledger,
         "public": {"patients": plan.num_patients, **public},
         "not covered": "choices made by looking at the data before: settings, columns, schema",
     }

@@ -6,6 +6,7 @@ sums; dp-accounting counts. Its auditor is not used (see synthdiff/eval/epsilon.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
@@ -47,12 +48,12 @@ def make_clipped_sum(
     )
 
 
-def make_event(sigma: float, rate: float, num_steps: int, releases: tuple[float, ...] = ()) -> Any:
-    """Poisson-sampled Gaussian steps at noise multiplier sigma, after Gaussian releases."""
+def make_event(sigma: float, rate: float, num_steps: int, released: float = math.inf) -> Any:
+    """Poisson-sampled Gaussian steps at noise multiplier sigma, after one Gaussian release."""
     dp = load_package("dp_accounting")
     step = dp.PoissonSampledDpEvent(rate, dp.GaussianDpEvent(sigma))
-    once = [dp.GaussianDpEvent(multiplier) for multiplier in releases]
-    return dp.ComposedDpEvent([*once, dp.SelfComposedDpEvent(step, num_steps)])
+    once = [dp.GaussianDpEvent(released)] if released < math.inf else []
+    return dp.ComposedDpEvent([*once, *[dp.SelfComposedDpEvent(step, num_steps)] * (num_steps > 0)])
 
 
 def compute_epsilon(event: Any, delta: float, method: str = "pld") -> float:
@@ -63,20 +64,16 @@ def compute_epsilon(event: Any, delta: float, method: str = "pld") -> float:
 
 @cache  # a pure function of numbers, and seconds long
 def calibrate_sigma(
-    epsilon: float, delta: float, rate: float, num_steps: int, releases: tuple[float, ...] = ()
+    epsilon: float, delta: float, rate: float, num_steps: int, released: float = math.inf
 ) -> float:
     """The smallest noise multiplier (to TOLERANCE) whose PLD epsilon is at most `epsilon`.
 
-    Raises InputError where the releases alone cost more.
+    released: noise multiplier of what was released before, which must leave some of the budget.
     """
     dp, accountants = load_package("dp_accounting"), _accountants()
-    if releases and compute_epsilon(make_event(1e6, rate, 1, releases), delta) >= epsilon:
-        problem = "the releases of codec and tree use up the whole budget"
-        fix = "lower it or dp.tree_share, or raise dp.epsilon"
-        raise input_error("dp.codec_share", problem, fix)
 
     def gap(sigma: float) -> float:
-        event = make_event(sigma, rate, num_steps, releases)
+        event = make_event(sigma, rate, num_steps, released)
         return compute_epsilon(event, delta) - epsilon
 
     high = max(0.5, 1.5 * rate * num_steps**0.5 / epsilon)  # near the answer: small sigma is slow
@@ -90,7 +87,7 @@ def calibrate_sigma(
     return float(
         dp.calibrate_dp_mechanism(
             accountants["pld"],
-            lambda sigma: make_event(sigma, rate, num_steps, releases),
+            lambda sigma: make_event(sigma, rate, num_steps, released),
             epsilon,
             delta,
             dp.ExplicitBracketInterval(low, high),
