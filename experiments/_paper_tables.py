@@ -72,6 +72,26 @@ def make_quality_table(dataset: str, record: str) -> Table:
     )  # fmt: skip
 
 
+def make_privacy_table(dataset: str, record: str) -> Table:
+    """A record of dp_utility.py."""
+    return Table(
+        f"{dataset}: what differential privacy costs, by epsilon (0: none)",
+        record,
+        "/scores",
+        (
+            Line("fidelity rate, %", 2, PERCENT, ("/fidelity rate",)),
+            Line("fidelity rate of other real rows, %", 2, None, ("/fidelity rate, floor",)),
+            Line("detection AUC (0.5 is best)", 3, AUC, ("/detection AUC",)),
+            Line("AUROC, trained on real", 3, None, ("/utility trtr auroc",)),
+            Line("AUROC, trained on synthetic", 3, AUC, ("/utility tstr auroc",)),
+            Line(
+                "attack by likelihood influence, AUC", 3, AUC, ("/attack likelihood_influence AUC",)
+            ),
+        ),
+        note="Mean ± standard deviation over training seeds.",
+    )
+
+
 TABLES = {
     "rand_hie": Table(
         "RAND HIE, three training seeds",
@@ -113,6 +133,10 @@ TABLES = {
     "default": make_quality_table("Default", "default.json"),
     "beijing": make_quality_table("Beijing", "beijing.json"),
     "diabetes130_rows": make_quality_table("Diabetes 130, rows", "diabetes130_rows.json"),
+    "diabetes130_patients": make_quality_table(
+        "Diabetes 130, patients", "diabetes130_patients.json"
+    ),
+    "dp_rand_hie": make_privacy_table("RAND HIE", "dp_utility_rand_hie.json"),
     "null_splits": Table(
         "Audits of RAND HIE in which nothing was learnt",
         "null_splits.json",

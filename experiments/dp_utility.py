@@ -79,7 +79,7 @@ def format_markdown(record: dict) -> str:
     for score in next(iter(record["scores"].values())):
         cells = [record["scores"][name].get(score) for name in names]
         texts = ["" if c is None else f"{c['mean']:.4g}" for c in cells]
-        spreads = [f" ± {c['std']:.2g}" if c and c["std"] is not None else "" for c in cells]
+        spreads = [f" ± {c['std']:.2g}" if c and (c["std"] or 0.0) > 1e-9 else "" for c in cells]
         lines.append(f"| {score} | {' | '.join(map(str.__add__, texts, spreads))} |")
     return "\n".join(lines) + "\n"
 

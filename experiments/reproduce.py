@@ -3,11 +3,12 @@
     python experiments/reproduce.py --list
     python experiments/reproduce.py --table=rand_hie --out=paper     # CSV, LaTeX, Markdown, figure
     python experiments/reproduce.py --table=rand_hie --retrain       # exit code 1 if it differs
-    python experiments/reproduce.py --check                          # README against the records
+    python experiments/reproduce.py --check                          # both READMEs against them
 
 --retrain runs the command that the record names, in <run_dir>/<table>, which goes on where it was
-stopped if that script does. --check compares what stands in the README between
-<!-- table: NAME --> and <!-- end -->; --write puts it there. Tables: experiments/_paper_tables.py.
+stopped if that script does. --check compares what stands in README.md and in results/README.md
+between <!-- table: NAME --> and <!-- end -->; --write puts it there. Tables:
+experiments/_paper_tables.py.
 """
 
 import json
@@ -26,6 +27,7 @@ from synthdiff._files import make_folder, write_atomically
 from synthdiff._validate import input_error, one_of
 
 HERE = Path(__file__).resolve().parent
+PAGES = (HERE.parent / "README.md", HERE / "results" / "README.md")
 
 
 def retrain(table: Table, results: Path, folder: Path) -> list[dict]:
@@ -59,18 +61,18 @@ def define_flags() -> None:
     FLAGS.set_default("run_dir", "runs/reproduce")
     flags.DEFINE_list("table", None, f"tables; default all that have a record: {', '.join(TABLES)}")
     flags.DEFINE_string("out", "runs/tables", "folder of the tables and figures")
-    flags.DEFINE_string("readme", str(HERE.parent / "README.md"), "file of --check and --write")
+    flags.DEFINE_list("pages", list(map(str, PAGES)), "files of --check and --write")
     for name, about in {
         "list": "only print the tables, with the commands that measured them",
-        "check": "only compare the README with the records",
-        "write": "only write the tables between the README's markers",
+        "check": "only compare the pages with the records",
+        "write": "only write the tables between the markers of the pages",
         "retrain": "measure anew and compare; takes as long as the command of the record",
     }.items():
         flags.DEFINE_bool(name, False, about)
 
 
 def reproduce(run_dir: Path) -> None:
-    results, readme = HERE / "results", Path(FLAGS.readme)
+    results, pages = HERE / "results", list(map(Path, FLAGS.pages))
     known = [name for name, table in TABLES.items() if (results / table.record).exists()]
     for name in FLAGS.table or ():
         one_of(TABLES, table=name)
@@ -79,12 +81,13 @@ def reproduce(run_dir: Path) -> None:
             command = read_record(table, results)["command"] if name in known else "not measured"
             print(f"{name}: {table.title}\n    {command}")
     elif FLAGS.write:
-        write_atomically(readme, fill_blocks(readme.read_text("utf-8"), TABLES, results).encode())
+        for page in pages:
+            write_atomically(page, fill_blocks(page.read_text("utf-8"), TABLES, results).encode())
     elif FLAGS.check:
-        drift = find_drift(readme, TABLES, results)
-        if drift:
-            raise SystemExit(f"{drift}\nerror: {readme} differs from its records. Fix: --write")
-        print(f"{readme}: tables are as the records give them")
+        for page in pages:
+            if drift := find_drift(page, TABLES, results):
+                raise SystemExit(f"{drift}\nerror: {page} differs from its records. Fix: --write")
+            print(f"{page}: tables are as the records give them")
     elif FLAGS.retrain:
         if not FLAGS.table:
             raise input_error("--retrain", "names no table", "add --table=NAME")

@@ -92,8 +92,10 @@ def test_records_of_the_other_formats_have_the_cells(tmp_path):
     assert str(row["csv"]) == "skipped"
 
 
-def test_readme_says_what_the_records_say():
-    assert formats.find_drift(ROOT / "README.md", TABLES, RESULTS) == ""
+@pytest.mark.parametrize("page", reproduce.PAGES, ids=lambda page: page.parent.name)
+def test_pages_say_what_the_records_say(page):
+    assert "<!-- table: " in page.read_text("utf-8")
+    assert formats.find_drift(page, TABLES, RESULTS) == ""
 
 
 def test_text_without_markers_passes(tmp_path):
@@ -183,7 +185,7 @@ def test_script_checks_a_readme_and_writes_it(tmp_path):
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
 
     def run(flag):
-        command = [sys.executable, ROOT / "experiments/reproduce.py", flag, f"--readme={path}"]
+        command = [sys.executable, ROOT / "experiments/reproduce.py", flag, f"--pages={path}"]
         return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=100)
 
     done = run("--check")
