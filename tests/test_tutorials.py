@@ -18,7 +18,7 @@ EXPECTED = {  # rows and a column of the table, and what is said on the way
     "another_domain": (1050, "affairs", ["'rate_marriage': 'ordinal'", "fidelity"]),
     "rand_hie": (1267, "mdvis", ["fidelity", "audit: INCONCLUSIVE"]),
     "mimic": (420, "diagnoses", ["'diagnoses': 'code_set'", "fidelity"]),
-    "private": (1000, "mdvis", ["refused: ", "- training: Poisson", "delta 1e-05", "dp_secret"]),
+    "private": (1000, "mdvis", ["refused: ", "- tree: tables", "delta 1e-05", "dp_secret"]),
 }
 
 

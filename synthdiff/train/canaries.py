@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from synthdiff.layout import Records
-from synthdiff.train.dp import DpConfig, PrivacyPlan, make_private_step
+from synthdiff.train.dp import DpConfig, GradientPlan, make_private_step
 from synthdiff.train.optim import TrainConfig
 from synthdiff.train.parallel import make_parallel_train
 from synthdiff.train.state import create_state
@@ -25,7 +25,7 @@ DRAWN = 2  # rows of each canary
 
 def run_canaries(
     dp: DpConfig,
-    plan: PrivacyPlan,
+    plan: GradientPlan,
     samples: np.ndarray,
     included: np.ndarray,
     secret: int,
