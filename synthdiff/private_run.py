@@ -86,10 +86,11 @@ class PrivateRun:
         )
         ledger, tree = [entry], None
         if plan.tree_sigma:
-            records = Records(*codec.encode(table, rng(JITTER)))
-            tree, entries = fit_tree(
-                records, codec.layout, shares, dp.max_rows_per_patient, plan.tree_sigma, rng(TREE)
-            )
+            records, layout = Records(*codec.encode(table, rng(JITTER))), codec.layout
+            names = layout.part_names[layout.num_continuous :]
+            target = names.index(schema.target) if schema.target in names else None
+            most, noise = dp.max_rows_per_patient, plan.tree_sigma
+            tree, entries = fit_tree(records, layout, shares, most, noise, rng(TREE), target)
             ledger += entries
         public = {"unit": schema.entity or "row", "columns": list_public(schema)}
         account = describe_privacy(dp, plan, ledger, public)

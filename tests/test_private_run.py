@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from dataclasses import replace
+from math import comb
 
 import numpy as np
 import pytest
@@ -60,11 +61,14 @@ def test_a_tree_is_in_the_ledger_trains_the_network_and_is_the_same_after_a_kill
 ):
     codes = [c.name for c in SCHEMA.columns if c.kind == "code_set"]
     table = TABLE.drop(columns=codes)
-    schema = replace(SCHEMA, columns=tuple(c for c in SCHEMA.columns if c.name not in codes))
+    columns = tuple(c for c in SCHEMA.columns if c.name not in codes)
+    schema = replace(SCHEMA, columns=columns, target="sex" if codec_share < 0.7 else None)
     config = replace(CONFIG, dp=replace(CONFIG.dp, codec_share=codec_share))
     model = synthdiff.fit(table, schema, config=config, folder=tmp_path, progress=False)
     codec, scores, tables, *training = model.privacy["ledger"]
-    assert scores["pairs"] > tables["pairs"] == model.codec.layout.num_categorical - 1
+    count = model.codec.layout.num_categorical
+    scored, measured = (count - 1, 2 * count - 3) if schema.target else (count, count - 1)
+    assert (scores["pairs"], tables["pairs"]) == (comb(scored, 2), measured)
     assert scores["noise_multiplier"] == tables["noise_multiplier"] > codec["noise_multiplier"]
     assert 2.9 < model.privacy["epsilon"] <= 3.0
     assert [entry["steps"] for entry in training] == [8] * (codec_share < 0.7)

@@ -1,10 +1,19 @@
 """The private tree: what it learns without noise, what one patient can change, what noise hides."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from synthdiff.data import private_tree
-from synthdiff.data.private_tree import clear_table, count_pair, fit_tree, join_pairs, score_pair
+from synthdiff.data.private_tree import (
+    clear_table,
+    count_pair,
+    fit_tree,
+    join_pairs,
+    join_tables,
+    score_pair,
+)
 from synthdiff.layout import Layout, Records
 
 SIZES = (2, 3, 4, 5)
@@ -28,14 +37,14 @@ def count_shares(records):
     ]
 
 
-def fit(records, noise, seed=0):
+def fit(records, noise, seed=0, target=None):
     rng = np.random.default_rng(seed)
-    return fit_tree(records, LAYOUT, count_shares(records), 1, noise, rng)
+    return fit_tree(records, LAYOUT, count_shares(records), 1, noise, rng, target)
 
 
 def edges_of(tree):
     pairs = zip(tree.parents, tree.order, strict=True)
-    return sorted(tuple(sorted(pair)) for pair in pairs if pair[0] >= 0)
+    return sorted(tuple(sorted((a, b))) for parents, b in pairs for a in parents)
 
 
 def distance(records, other, pair):
@@ -114,3 +123,48 @@ def test_a_cleared_table_has_its_margins_and_drops_noise():
         np.testing.assert_allclose(table.sum(axis=1), rows, rtol=1e-6)
         np.testing.assert_allclose(table.sum(axis=0), columns, rtol=1e-6)
         np.testing.assert_allclose(table, noisy, atol=5.0 * min(spread, 2.0))
+
+
+def draw_causes(rng, target, count=ROWS):
+    """Parts of which each leans towards the target and the part before, with no interaction."""
+    codes = np.zeros((count, 4), np.int64)
+    codes[:, target] = rng.integers(0, SIZES[target], count)
+    others = [part for part in range(4) if part != target]
+    for i, part in enumerate(others):
+        lean = 1.5 * (np.arange(SIZES[part]) == codes[:, [target]] % SIZES[part])
+        if i:
+            lean = lean + 1.5 * (np.arange(SIZES[part]) == codes[:, [others[i - 1]]] % SIZES[part])
+        codes[:, part] = (lean + rng.gumbel(size=lean.shape)).argmax(axis=1)
+    return Records(np.zeros((count, 0), np.float32), codes), others
+
+
+@pytest.mark.parametrize("target", [0, 2])
+def test_a_target_keeps_its_tables_with_every_part(target):
+    records, others = draw_causes(np.random.default_rng(4), target)
+    pairs = [tuple(sorted((target, part))) for part in others]
+    errors = {}
+    for given in (target, None):
+        tree, entries = fit(records, 0.0, target=given)
+        drawn = tree.sample(ROWS, np.random.default_rng(1))
+        errors[given] = max(distance(records, drawn, pair) for pair in pairs)
+    assert errors[target] < 0.02 < 0.05 < errors[None]  # a plain tree loses some
+    tree, entries = fit(records, 0.0, target=target)
+    assert tree.order[0] == target and all(target in parents for parents in tree.parents[1:])
+    assert [entry["pairs"] for entry in entries] == [3, 5]  # of the others; theirs and the target's
+    chain = [tuple(sorted(pair)) for pair in pairwise(others)]
+    assert edges_of(tree) == sorted(chain + pairs)
+    drawn = tree.sample(ROWS, np.random.default_rng(2))
+    assert max(distance(records, drawn, pair) for pair in chain) < 0.02
+
+
+def test_a_table_of_three_has_its_pairs_and_no_more():
+    rng = np.random.default_rng(5)
+    a, b, c = (rng.normal(size=shape) for shape in [(3, 4, 1), (3, 1, 5), (1, 4, 5)])
+    pairwise = 1e4 * np.exp(a + b + c)  # no interaction of all three: comes back
+    clash = pairwise * np.exp(rng.normal(size=(3, 4, 5)))  # has one: only its margins do
+    for truth, same in [(pairwise, True), (clash, False)]:
+        margins = [truth.sum(axis=axis) for axis in (2, 1, 0)]
+        joint = join_tables(*margins)
+        for axis, margin in zip((2, 1, 0), margins, strict=True):
+            np.testing.assert_allclose(joint.sum(axis=axis), margin, rtol=1e-4)
+        assert np.allclose(joint, truth, rtol=1e-3) == same

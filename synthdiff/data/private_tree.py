@@ -3,7 +3,9 @@
 As MST (McKenna, Miklau, Sheldon 2021, arXiv 2108.04978) does: score all pairs of parts, join them
 by the best spanning tree, measure its tables. Both are releases of the Gaussian mechanism, the
 scores too, which MST chooses by the exponential mechanism: so one bound and one accountant serve
-for all.
+for all. Where a column is to be predicted from the others, its tables with all of them are
+measured as well, and each part is drawn given it and the part before in the tree, as in a
+tree-augmented Bayes classifier: a spanning tree alone keeps one or two of them.
 
 Sensitivity. A row weighs 1 / max_rows and a patient has at most max_rows, so a patient moves the
 counts of one pair by at most 1 in L1, hence in L2. The score of a pair is the L1 distance of its
@@ -45,7 +47,9 @@ def score_pair(counts: np.ndarray, expected: np.ndarray) -> float:
 def join_pairs(
     pairs: list[tuple[int, int]], scores: np.ndarray, size: int
 ) -> list[tuple[int, int]]:
-    """The edges of the spanning tree with the largest sum of scores."""
+    """The edges of the spanning tree with the largest sum of scores; none without pairs."""
+    if not pairs:
+        return []
     costs = np.zeros((size, size))
     costs[tuple(np.transpose(pairs))] = scores.max() + 1.0 - scores  # positive: zero is no edge
     first, second = minimum_spanning_tree(costs).nonzero()
@@ -77,18 +81,24 @@ def clear_table(noisy: np.ndarray, expected: np.ndarray, spread: float) -> np.nd
 
 @dataclass(frozen=True)
 class PairTree:
-    """Parts in order, parents first; parents: of each in order, or -1; chances [parent's, own]."""
+    """Parts in the order of drawing; parents: of each in order, drawn before.
+
+    chances: of each part in order [categories of the parents together, own], the last parent's
+    running fastest.
+    """
 
     layout: Layout
     order: tuple[int, ...]
-    parents: tuple[int, ...]
+    parents: tuple[tuple[int, ...], ...]
     chances: tuple[np.ndarray, ...]
 
     def sample(self, num_rows: int, rng: np.random.Generator) -> Records:
         """Records drawn from the tree; scores within bins are standard normal."""
         codes = np.zeros((num_rows, self.layout.num_categorical), np.int64)
-        for part, parent, chances in zip(self.order, self.parents, self.chances, strict=True):
-            given = codes[:, parent] if parent >= 0 else np.zeros(num_rows, np.int64)
+        for part, parents, chances in zip(self.order, self.parents, self.chances, strict=True):
+            given = np.zeros(num_rows, np.int64)
+            for parent in parents:
+                given = given * self.layout.cardinalities[parent] + codes[:, parent]
             levels = np.cumsum(chances, axis=1) / chances.sum(axis=1, keepdims=True)
             places = (levels[:, :-1] + np.arange(len(levels))[:, None]).ravel()
             drawn = np.searchsorted(places, given + rng.random(num_rows), "right")
@@ -105,17 +115,19 @@ def fit_tree(
     max_rows: int,
     noise_multiplier: float,
     rng: np.random.Generator,
+    target: int | None = None,
 ) -> tuple[PairTree, list[dict]]:
     """The tree and the ledger's lines of its two releases, of scores and of tables, each with this
     noise multiplier.
 
     records: at most max_rows rows per patient. shares: released counts, in patients, of each part's
-    categories.
+    categories. target: the part that every other one is drawn given.
     """
     sizes, codes = layout.cardinalities, np.asarray(records.categorical)
     total = max(float(share.sum()) for share in shares)
     margins = [share / share.sum() for share in shares]
-    pairs = list(combinations(range(len(sizes)), 2))
+    others = [part for part in range(len(sizes)) if part != target]
+    pairs = list(combinations(others, 2))
     scores = np.array(
         [
             score_pair(count_pair(codes, pair, sizes) / max_rows, _expect(margins, pair, total))
@@ -124,6 +136,8 @@ def fit_tree(
     )
     spread = noise_multiplier * np.sqrt(len(pairs))
     edges = join_pairs(pairs, scores + rng.normal(0.0, spread, len(pairs)), len(sizes))
+    if target is not None:
+        edges += [(min(part, target), max(part, target)) for part in others]
     spread = noise_multiplier * np.sqrt(len(edges))
     tables = {}
     for edge in edges:
@@ -134,7 +148,7 @@ def fit_tree(
         _describe("tree: distance of all pairs from independence", noise_multiplier, len(pairs)),
         _describe("tree: tables of the chosen pairs", noise_multiplier, len(edges)),
     ]
-    return _arrange(layout, margins, tables), entries
+    return _arrange(layout, margins, tables, target), entries
 
 
 def _expect(margins: list[np.ndarray], pair: tuple[int, int], total: float) -> np.ndarray:
@@ -154,20 +168,43 @@ def _describe(step: str, noise_multiplier: float, count: int) -> dict:
     }
 
 
-def _arrange(layout: Layout, margins: list[np.ndarray], tables: dict) -> PairTree:
-    """The tables as chances of each part given its parent."""
+def _arrange(
+    layout: Layout, margins: list[np.ndarray], tables: dict, target: int | None
+) -> PairTree:
+    """The tables as chances of each part given the target, if there is one, and its parent."""
     size = layout.num_categorical
-    joined = np.zeros((size, size))
+    joined, first = np.zeros((size, size)), int(target == 0)
     for a, b in tables:
-        joined[a, b] = 1.0
-    order, before = breadth_first_order(joined, 0, directed=False)
-    parents = [-1 if b < 0 else int(b) for b in before[order]]
-    chances = []
-    for part, parent in zip(order, parents, strict=True):
-        if parent < 0:
-            chances.append(margins[part][None])
-        elif (parent, part) in tables:
-            chances.append(tables[parent, part])
-        else:
-            chances.append(tables[part, parent].T)
-    return PairTree(layout, tuple(map(int, order)), tuple(parents), tuple(chances))
+        joined[a, b] = target not in (a, b)
+
+    def table(a: int, b: int) -> np.ndarray:
+        return tables[a, b] if (a, b) in tables else tables[b, a].T
+
+    found, before = breadth_first_order(joined, first, directed=False)
+    order, parents, chances = [first], [()], [margins[first][None]]
+    if target is not None:
+        order, parents = [target, first], [(), (target,)]
+        chances = [margins[target][None], table(target, first)]
+    for part, parent in zip(map(int, found[1:]), map(int, before[found[1:]]), strict=True):
+        order.append(part)
+        given, own = (parent,), table(parent, part)
+        if target is not None:
+            given = (target, parent)
+            own = join_tables(table(target, parent), table(target, part), own)
+        parents.append(given)
+        chances.append(own.reshape(-1, layout.cardinalities[part]))
+    return PairTree(layout, tuple(order), tuple(parents), tuple(chances))
+
+
+def join_tables(ab: np.ndarray, ac: np.ndarray, bc: np.ndarray) -> np.ndarray:
+    """The table [a, b, c] with these tables of its pairs and nothing of its own to all three.
+
+    Of all tables with these margins the one of largest entropy, by iterative proportional fitting
+    (Deming, Stephan 1940). Margins: positive, of the same total.
+    """
+    joint = ab[:, :, None] * (bc / bc.sum(axis=1, keepdims=True))
+    for _ in range(ROUNDS):
+        joint *= (ac / joint.sum(axis=1))[:, None, :]
+        joint *= bc / joint.sum(axis=0)
+        joint *= (ab / joint.sum(axis=2))[:, :, None]
+    return joint
