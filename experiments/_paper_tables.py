@@ -120,6 +120,7 @@ TABLES = {
         (
             Line("fidelity rate, %", 2, 0.1, ("/*/fidelity rate",)),
             Line("detection AUC", 3, AUC, ("/*/detection AUC",)),
+            Line("AUROC lost to real rows, points", 1, 2.0, ("/*/auroc gap, points",)),
             Line("attack on the table, AUC", 3, AUC, ("/*/attack likelihood_influence AUC",)),
             Line("attack on the model, AUC", 3, AUC, ("/*/attack on the model, loss AUC",)),
             Line("loss gap, nats", 2, 0.2, ("/*/loss gap",)),
@@ -137,6 +138,7 @@ TABLES = {
         "Diabetes 130, patients", "diabetes130_patients.json"
     ),
     "dp_rand_hie": make_privacy_table("RAND HIE", "dp_utility_rand_hie.json"),
+    "dp_diabetes130": make_privacy_table("Diabetes 130", "dp_utility_diabetes130.json"),
     "null_splits": Table(
         "Audits of RAND HIE in which nothing was learnt",
         "null_splits.json",
