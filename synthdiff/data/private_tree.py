@@ -181,17 +181,17 @@ def _arrange(
         return tables[a, b] if (a, b) in tables else tables[b, a].T
 
     found, before = breadth_first_order(joined, first, directed=False)
-    order, parents, chances = [first], [()], [margins[first][None]]
+    order, chances = [first], [margins[first][None]]
+    parents: list[tuple[int, ...]] = [()]
     if target is not None:
         order, parents = [target, first], [(), (target,)]
         chances = [margins[target][None], table(target, first)]
     for part, parent in zip(map(int, found[1:]), map(int, before[found[1:]]), strict=True):
-        order.append(part)
-        given, own = (parent,), table(parent, part)
+        own = table(parent, part)
         if target is not None:
-            given = (target, parent)
             own = join_tables(table(target, parent), table(target, part), own)
-        parents.append(given)
+        order.append(part)
+        parents.append((parent,) if target is None else (target, parent))
         chances.append(own.reshape(-1, layout.cardinalities[part]))
     return PairTree(layout, tuple(order), tuple(parents), tuple(chances))
 
