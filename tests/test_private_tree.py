@@ -157,6 +157,16 @@ def test_a_target_keeps_its_tables_with_every_part(target):
     assert max(distance(records, drawn, pair) for pair in chain) < 0.02
 
 
+def test_two_parts_need_no_tree_but_the_target():
+    codes = draw_chain(np.random.default_rng(0)).categorical[:, :2]
+    records = Records(np.zeros((ROWS, 0), np.float32), codes)
+    layout = Layout(tuple("ab"), (), (0, 1), SIZES[:2], (), ())
+    shares = [np.bincount(c) * 1.0 for c in codes.T]
+    tree, entries = fit_tree(records, layout, shares, 1, 0.0, np.random.default_rng(0), 1)
+    assert tree.order == (1, 0) and [entry["pairs"] for entry in entries] == [0, 1]
+    assert distance(records, tree.sample(ROWS, np.random.default_rng(1)), (0, 1)) < 0.02
+
+
 def test_a_table_of_three_has_its_pairs_and_no_more():
     rng = np.random.default_rng(5)
     a, b, c = (rng.normal(size=shape) for shape in [(3, 4, 1), (3, 1, 5), (1, 4, 5)])
