@@ -18,7 +18,7 @@ rows. The tables are chosen after the scores, which adaptive composition covers 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -72,10 +72,17 @@ def clear_table(noisy: np.ndarray, expected: np.ndarray, spread: float) -> np.nd
         kept = np.maximum((y**2 - ratio - 1.0) ** 2 - 4.0 * ratio, 0.0)
         values = np.where(y > 1.0 + np.sqrt(ratio), np.sqrt(kept) / y, 0.0) * scale
     table = np.maximum(expected + (left * values) @ right, LEAST * expected)
-    rows, columns = expected.sum(axis=1), expected.sum(axis=0)
+    return fit_margins(table, {1: expected.sum(axis=1), 0: expected.sum(axis=0)})
+
+
+def fit_margins(table: np.ndarray, margins: Mapping[int, np.ndarray]) -> np.ndarray:
+    """The positive table scaled until its sums over each axis are these, which share one total.
+
+    Iterative proportional fitting (Deming, Stephan 1940).
+    """
     for _ in range(ROUNDS):
-        table *= (rows / table.sum(axis=1))[:, None]
-        table *= columns / table.sum(axis=0)
+        for axis, margin in margins.items():
+            table = table * np.expand_dims(margin / table.sum(axis=axis), axis)
     return table
 
 
@@ -199,12 +206,7 @@ def _arrange(
 def join_tables(ab: np.ndarray, ac: np.ndarray, bc: np.ndarray) -> np.ndarray:
     """The table [a, b, c] with these tables of its pairs and nothing of its own to all three.
 
-    Of all tables with these margins the one of largest entropy, by iterative proportional fitting
-    (Deming, Stephan 1940). Margins: positive, of the same total.
+    Of all tables with these margins the one of largest entropy. Margins: positive, of one total.
     """
     joint = ab[:, :, None] * (bc / bc.sum(axis=1, keepdims=True))
-    for _ in range(ROUNDS):
-        joint *= (ac / joint.sum(axis=1))[:, None, :]
-        joint *= bc / joint.sum(axis=0)
-        joint *= (ab / joint.sum(axis=2))[:, :, None]
-    return joint
+    return fit_margins(joint, {1: ac, 0: bc, 2: ab})
