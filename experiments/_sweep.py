@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import train
 from _common import FLAGS
-from absl.flags import IllegalFlagValueError
+from absl.flags import Error
 from absl.testing import flagsaver
 
 from synthdiff._validate import input_error
@@ -30,14 +30,12 @@ NUM_NOISES = 4
 def read_arm(text: str, seed: int) -> Config:
     """The config of 'name: --flag=value ...', the other flags as they are, with a training seed."""
     with flagsaver.flagsaver():
-        for word in shlex.split(text.partition(":")[2]):
-            flag, equals, value = word.removeprefix("--").partition("=")
-            if not equals or flag not in FLAGS:
-                raise input_error(f"--arm={text}", f"{word!r} is no flag", "write --model.name=mlp")
-            try:
-                FLAGS[flag].parse(value)
-            except IllegalFlagValueError as error:
-                raise input_error(f"--arm={text}", str(error), "give another value") from error
+        try:
+            rest = FLAGS(["", *shlex.split(text.partition(":")[2])])[1:]
+        except Error as error:
+            raise input_error(f"--arm={text}", str(error), "give another flag or value") from error
+        if rest:
+            raise input_error(f"--arm={text}", f"{rest[0]!r} is no flag", "write --model.name=mlp")
         FLAGS["train.seed"].value = seed
         return train.build_config()
 

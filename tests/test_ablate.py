@@ -47,6 +47,14 @@ def test_every_combination_is_an_arm_after_the_named_ones():
     assert ablate.list_arms() == ["default:"]
 
 
+def test_an_arm_is_written_as_on_the_command_line():
+    assert ablate.read_arm("warped: --schedule.learnable", 0).schedule.learnable
+    assert not ablate.read_arm("not: --noschedule.learnable", 0).schedule.learnable
+    assert not ablate.read_arm("default:", 0).schedule.learnable
+    with pytest.raises(InputError, match="is no flag"):
+        ablate.read_arm("bare: model.width=8", 0)
+
+
 def test_random_arms_are_of_the_grid_and_stay_as_more_are_drawn():
     FLAGS.arm, every = [], set(ablate.list_arms()) - {"default:"}
     drawn = []
@@ -60,9 +68,9 @@ def test_random_arms_are_of_the_grid_and_stay_as_more_are_drawn():
 @pytest.mark.parametrize(
     ("grid", "message"),
     [
-        ("depth=1", "is no flag"),
-        ("model.width", "give another value"),
-        ("model.width=8,wide", "give another value"),
+        ("depth=1", "flag .depth.. Fix: give another flag"),
+        ("model.width", "give another flag or value"),
+        ("model.width=8,wide", "give another flag or value"),
         ("train.num_steps=10,0", "num_steps"),
     ],
 )
