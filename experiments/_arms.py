@@ -21,17 +21,16 @@ REPEATS = 400
 
 
 def draw_tables(
-    model: Synthesizer, real: pd.DataFrame, schema: Schema, balance: str, rows: int, seeds: list
+    model: Synthesizer, real: pd.DataFrame, schema: Schema, balance: str, rows: int, seed: int
 ) -> dict[str, pd.DataFrame]:
     """The tables that models are trained on, by "arm, seed"; the real one first."""
+    plain = model.sample(rows, seed=seed)
+    balanced = draw_balanced(model, balance, rows, len(real), seed)
     tables = {"real": real}
-    for seed in seeds:
-        plain = model.sample(rows, seed=seed)
-        balanced = draw_balanced(model, balance, rows, len(real), seed)
-        for arm, table in (("as is", plain), ("balanced", balanced)):
-            table = conform(table, schema)
-            tables[f"{arm}, {seed}"] = table
-            tables[f"real + {arm}, {seed}"] = pd.concat([real, table], ignore_index=True)
+    for arm, table in (("as is", plain), ("balanced", balanced)):
+        table = conform(table, schema)
+        tables[f"{arm}, {seed}"] = table
+        tables[f"real + {arm}, {seed}"] = pd.concat([real, table], ignore_index=True)
     return tables
 
 
@@ -39,6 +38,8 @@ def find_groups(
     parts: dict[str, pd.DataFrame], schema: Schema, name: str, rows: np.ndarray
 ) -> tuple[np.ndarray, list[str], np.ndarray]:
     """Level number and patient of the test `rows`, and the levels with enough test patients."""
+    if not schema[name].is_categorical:
+        raise input_error(f"column {name!r}", "has no levels to balance", "name a category")
     parts = {part: parts[part] for part in ("train", "test")}
     keys, order = level_keys({part: df[name] for part, df in parts.items()}, schema[name])
     ids = {part: patient_numbers(df, schema) for part, df in parts.items()}

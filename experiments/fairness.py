@@ -1,11 +1,11 @@
 """Does balancing a column make models fairer that are trained on the synthetic table?
 
-    python experiments/fairness.py --run_dir=runs/quickstart --balance=black \\
+    python experiments/fairness.py --run_dir=runs/fairness --balance=black \\
         --record=experiments/results/fairness_rand_hie.json
 
-Reads a run, or trains one where there is none. Samples it as it is and balanced, once per seed;
-models of each table, alone and added to the real rows, are tested on real rows. Takes every flag
-of train.py. Writes the record as JSON, and a Markdown table beside it.
+Per seed it trains a model, in a folder of its own where training resumes, and samples it as it is
+and balanced; models of each table, alone and added to the real rows, are tested on real rows.
+Takes every flag of train.py. Writes the record as JSON, and a Markdown table beside it.
 """
 
 import time
@@ -16,6 +16,7 @@ import train
 from _arms import compare_arms, draw_tables, find_groups, measure_tables
 from _common import (
     FLAGS,
+    describe_data,
     describe_origin,
     read_data,
     read_manifest,
@@ -30,15 +31,15 @@ from synthdiff._validate import InputError
 from synthdiff.data.balance import parse_balance
 from synthdiff.eval.utility import predict_target
 
-NOTES = ("command", "train_seed", "train_steps", "sampling_seeds", "rows", "test_patients",
-         "target", "commit", "device", "wall_seconds")  # fmt: skip
+NOTES = ("command", "seeds", "train_steps", "rows", "test_patients", "target", "commit", "device",
+         "wall_seconds")  # fmt: skip
 
 
 def define_flags() -> None:
     train.define_flags()
     flags.DEFINE_string("balance", None, "column, or column:level=share,..., as in sample.py")
     flags.DEFINE_integer("num_rows", None, "rows per table; default: as many as were trained on")
-    flags.DEFINE_list("seeds", ["0", "1", "2"], "seeds of the synthetic tables")
+    flags.DEFINE_list("seeds", ["0", "1", "2"], "training seeds, and of the tables")
     flags.DEFINE_string("record", None, "record file; default fairness.json in the run folder")
     flags.mark_flag_as_required("balance")
 
@@ -47,7 +48,7 @@ def format_markdown(record: dict) -> str:
     """The record as Markdown: each score of real, as-is and balanced tables."""
     lines = [f"# Fairness: {record['dataset']}, {record['balance']} balanced", ""]
     lines += [f"- {key}: {record[key]}" for key in NOTES]
-    lines += ["", "Models of each table tested on real rows: mean ± std over sampling seeds.",
+    lines += ["", "Models of each table tested on real rows: mean ± std over training seeds.",
               "Change: balanced minus as is, 95% interval over test patients.", ""]  # fmt: skip
     for added, change in (("", "change"), ("real + ", "change, added")):
         arms = ["real", f"{added}as is", f"{added}balanced"]
@@ -63,18 +64,21 @@ def format_markdown(record: dict) -> str:
     return "\n".join(lines)
 
 
-def compare(run_dir: Path) -> None:
-    """Trains where there is no run, then draws, fits, measures and writes the record."""
-    started = time.monotonic()
-    if not (run_dir / "manifest.json").exists():
-        train.train(run_dir)
-    manifest = read_manifest(run_dir)
-    df, schema = read_data(manifest["data"])
-    parts = split_table(df, schema, manifest["data"]["split_seed"])
+def compare(root: Path) -> None:
+    """Trains a model per seed, then draws, fits, measures and writes the record."""
+    started, tables = time.monotonic(), {}
     name = parse_balance(FLAGS.balance)[0]
-    seeds = [int(seed) for seed in FLAGS.seeds]
-    rows, model = FLAGS.num_rows or len(parts["train"]), load(run_dir)
-    tables = draw_tables(model, parts["train"], schema, FLAGS.balance, rows, seeds)
+    df, schema = read_data(describe_data())
+    parts = split_table(df, schema, FLAGS.split_seed)
+    rows = FLAGS.num_rows or len(parts["train"])
+    find_groups(parts, schema, name, np.arange(len(parts["test"])))  # or refused before training
+    for seed in FLAGS.seeds:
+        run_dir = root / f"seed{seed}"
+        FLAGS["train.seed"].value = int(seed)
+        train.train(run_dir)
+        drawn = draw_tables(load(run_dir), parts["train"], schema, FLAGS.balance, rows, int(seed))
+        tables |= drawn
+    manifest = read_manifest(run_dir)
     predictions = predict_target(tables, parts["test"], schema, 0)
     if isinstance(predictions, dict):
         raise InputError(f"No model of the target: {predictions['skipped']}.")
@@ -84,16 +88,15 @@ def compare(run_dir: Path) -> None:
         "dataset": manifest["dataset"],
         "balance": FLAGS.balance,
         "target": predictions.target,
-        "sampling_seeds": seeds,
+        "seeds": [int(seed) for seed in FLAGS.seeds],
         "rows": {part: len(parts[part]) for part in ("train", "test")} | {"synthetic": rows},
         "test_patients": {g: len(np.unique(patients[codes == i])) for i, g in enumerate(groups)},
         **describe_origin(manifest),
-        "train_seed": manifest["seeds"],
         "train_steps": manifest["config"]["train"]["num_steps"],
         "wall_seconds": round(time.monotonic() - started),
         "scores": scores,
     }
-    write_record(run_dir / "fairness.json", record, format_markdown(record))
+    write_record(root / "fairness.json", record, format_markdown(record))
 
 
 if __name__ == "__main__":

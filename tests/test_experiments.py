@@ -162,17 +162,21 @@ def test_shards_are_one_table_and_are_not_mixed(finished, tmp_path, monkeypatch)
 
 
 def test_fairness_record_compares_balanced_with_as_is(finished):
-    folder, _ = finished
-    done = run("fairness.py", f"--run_dir={folder / 'run'}", "--balance=sex", "--seeds=0,1")
+    folder, flags = finished
+    flags = [*flags[:-1], f"--run_dir={folder / 'fair'}", *TINY, "--seeds=0,1"]
+    done = run("fairness.py", *flags, "--balance=age:30=1")
+    assert done.returncode == 1 and "age" in done.stderr and not (folder / "fair/seed0").exists()
+    shutil.copytree(folder / "run", folder / "fair/seed0")  # trained by the same flags
+    done = run("fairness.py", *flags, "--balance=sex")
     assert done.returncode == 0, done.stderr[-3000:]
-    record = json.loads((folder / "run" / "fairness.json").read_text())
+    record = json.loads((folder / "fair" / "fairness.json").read_text())
     assert "fewer than 20 test patients" in record["scores"]["equalised_odds_gap"]["skipped"]
     row = record["scores"]["accuracy_gap"]
     assert len(row["balanced"]["values"]) == len(row["real + as is"]["values"]) == 2
     expected = row["balanced"]["mean"] - row["as is"]["mean"]
     assert row["change"]["value"] == pytest.approx(expected)
     assert row["change"]["lower"] <= row["change"]["upper"]
-    assert "equalised_odds_gap" in (folder / "run" / "fairness.md").read_text()
+    assert "equalised_odds_gap" in (folder / "fair" / "fairness.md").read_text()
 
 
 def test_visits_train_as_patients_and_come_back_as_rows(finished):
