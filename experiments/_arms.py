@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 from _balanced import draw_balanced
-from repeat import summarise
+from _scores import summarise
 
 from synthdiff._validate import input_error
 from synthdiff.data.conform import conform

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from repeat import summarise
+from _scores import summarise
 
 EXPOSURE = {
     "attack likelihood_influence AUC": "attack on the table, AUC",

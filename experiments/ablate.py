@@ -27,9 +27,9 @@ from _common import (
     run_script,
     split_table,
 )
+from _scores import summarise
 from _sweep import read_arm, score_model
 from absl import flags
-from repeat import summarise
 
 from synthdiff.data.table import write_json
 from synthdiff.train.manifest import describe_run, hash_frame

@@ -22,8 +22,8 @@ from _common import (
     split_table,
     write_record,
 )
+from _scores import summarise
 from absl import flags
-from repeat import summarise
 
 from synthdiff._files import make_folder
 from synthdiff._validate import input_error

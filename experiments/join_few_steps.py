@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from _common import FLAGS, read_manifest, run_script, write_record
+from _scores import summarise
 from _tables import format_record, take_means
 from absl import flags
-from repeat import summarise
 
 from synthdiff._validate import input_error
 from synthdiff.config import Config

@@ -10,43 +10,12 @@ import json
 import time
 from pathlib import Path
 
-import numpy as np
 import pipeline
 from _common import FLAGS, describe_origin, read_manifest, read_run, run_script, write_record
+from _scores import read_scores, summarise
 from absl import flags
 
 from synthdiff.eval.several_models import attack_models
-
-
-def read_scores(run_dir: Path) -> dict[str, float]:
-    """The headline numbers of one finished run, floors beside them."""
-    evaluation = json.loads((run_dir / "evaluation.json").read_text())
-    audit = json.loads((run_dir / "audit.json").read_text())
-    fidelity, floor = evaluation["fidelity"], evaluation["fidelity"]["floor"]
-    scores = {"fidelity rate": fidelity["rate"], "fidelity rate, floor": floor["rate"]}
-    for part in ("shape", "trend"):
-        if not isinstance(fidelity[part], dict):
-            scores |= {part: fidelity[part], f"{part}, floor": floor[part]}
-    if "auc" in evaluation["detection"]:
-        scores["detection AUC"] = evaluation["detection"]["auc"]["value"]
-        scores["detection AUC, floor"] = evaluation["detection"]["floor"]["value"]
-    for source, values in evaluation["utility"].get("mean", {}).items():
-        scores |= {f"utility {source} {name}": value for name, value in values.items()}
-    for name, attack in audit["attacks"].items():
-        scores[f"attack {name} AUC"] = attack["auc"]["value"]
-        scores[f"attack {name} TPR at 1% FPR"] = attack["tpr_at_1pct_fpr"]["value"]
-    timings = json.loads((run_dir / "timings.json").read_text())
-    return scores | {f"seconds {stage}": spent for stage, spent in timings.items()}
-
-
-def summarise(runs: list[dict[str, float]]) -> dict[str, dict]:
-    """Mean, standard deviation over seeds and the single values of each score."""
-    summary = {}
-    for name in runs[0]:
-        values = [run[name] for run in runs]
-        spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
-        summary[name] = {"mean": float(np.mean(values)), "std": spread, "values": values}
-    return summary
 
 
 def format_markdown(record: dict) -> str:

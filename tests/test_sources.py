@@ -240,6 +240,7 @@ COUNTS = {
     "brfss": (253_680, None, 22, 0),
     "mimic": (129, 100, 11, 0),
     "mimic_visits": (129, 100, 12, 0),
+    "simulated_codes": (20_000, 20_000, 5, 0),
     "synthea": (1_000, 1_000, 10, 1_280),
     "adult": (48_842, None, 15, 6_465),
     "default": (30_000, None, 24, 0),
@@ -251,7 +252,7 @@ COUNTS = {
 
 @pytest.fixture(scope="module", params=DATASETS)
 def table(request):
-    if not REAL and not request.param.startswith("rand_hie"):
+    if not REAL and not request.param.startswith(("rand_hie", "simulated")):
         pytest.skip("SYNTHDIFF_DATA names no folder with the files")
     return request.param, *load(request.param)
 

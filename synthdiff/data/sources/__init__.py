@@ -18,6 +18,7 @@ from synthdiff.data.sources.diabetes130 import (
 )
 from synthdiff.data.sources.mimic import load_mimic
 from synthdiff.data.sources.rand_hie import load_rand_hie
+from synthdiff.data.sources.simulate import simulate_cohort
 from synthdiff.data.sources.synthea import load_synthea
 from synthdiff.data.sources.uci import TABLES, load_uci
 
@@ -32,6 +33,7 @@ DATASETS: dict[str, Loader] = {
     "brfss": load_brfss,
     "mimic": load_mimic,
     "mimic_visits": partial(load_mimic, unit="visits"),
+    "simulated_codes": lambda data_dir=None: simulate_cohort(20_000, num_codes=2000, seed=0)[:2],
     "synthea": load_synthea,
     **{name: partial(load_uci, name) for name in TABLES},
 }
@@ -45,7 +47,8 @@ def load(
     Args:
       name: one of `DATASETS`.
       data_dir: folder that holds the files, plain or .gz, in it or in one folder per data set;
-        default $SYNTHDIFF_DATA. `rand_hie` needs none; open UCI files are downloaded if absent.
+        default $SYNTHDIFF_DATA. `rand_hie` and `simulated_codes` need none; open UCI files are
+        downloaded if absent.
       options: of that loader, for example `unit="patient"` for mimic.
 
     Raises:

@@ -1,0 +1,55 @@
+"""The headline numbers of a finished run, and their spread over runs."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+
+def read_scores(run_dir: Path) -> dict[str, float]:
+    """The headline numbers of one finished run, floors beside them."""
+    evaluation = json.loads((run_dir / "evaluation.json").read_text())
+    audit = json.loads((run_dir / "audit.json").read_text())
+    fidelity, floor = evaluation["fidelity"], evaluation["fidelity"]["floor"]
+    scores = {"fidelity rate": fidelity["rate"], "fidelity rate, floor": floor["rate"]}
+    for part in ("shape", "trend"):
+        if not isinstance(fidelity[part], dict):
+            scores |= {part: fidelity[part], f"{part}, floor": floor[part]}
+    if "auc" in evaluation["detection"]:
+        scores["detection AUC"] = evaluation["detection"]["auc"]["value"]
+        scores["detection AUC, floor"] = evaluation["detection"]["floor"]["value"]
+    for source, values in evaluation["utility"].get("mean", {}).items():
+        scores |= {f"utility {source} {name}": value for name, value in values.items()}
+    for column, found in evaluation["codes"].items():
+        if "prevalence" in found:
+            scores |= {f"{column} {name}": value for name, value in read_codes(found).items()}
+    for name, attack in audit["attacks"].items():
+        scores[f"attack {name} AUC"] = attack["auc"]["value"]
+        scores[f"attack {name} TPR at 1% FPR"] = attack["tpr_at_1pct_fpr"]["value"]
+    timings = json.loads((run_dir / "timings.json").read_text())
+    return scores | {f"seconds {stage}": spent for stage, spent in timings.items()}
+
+
+def read_codes(found: dict) -> dict[str, float]:
+    """Of one code set: R2 of prevalences and pairs beside their floors, and AUC of code models."""
+    scores = {}
+    for name in ("prevalence", "cooccurrence"):
+        for part, label in (("synthetic", ""), ("floor", ", floor"), ("independent", ", apart")):
+            if "r2" in found[name].get(part, {}):
+                scores[f"{name} R2{label}"] = found[name][part]["r2"]
+    scores["set size distance"] = found["set_size_distance"]["synthetic"]
+    scores["set size distance, floor"] = found["set_size_distance"]["floor"]
+    for part in ("trtr", "tstr"):
+        if f"{part}_auc" in found["models"]:
+            scores[f"models {part} AUC"] = found["models"][f"{part}_auc"]
+    return scores
+
+
+def summarise(runs: list[dict[str, float]]) -> dict[str, dict]:
+    """Mean, standard deviation over seeds and the single values of each score."""
+    summary = {}
+    for name in runs[0]:
+        values = [run[name] for run in runs]
+        spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+        summary[name] = {"mean": float(np.mean(values)), "std": spread, "values": values}
+    return summary
