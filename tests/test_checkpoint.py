@@ -11,7 +11,9 @@ import pytest
 
 from synthdiff.train.checkpoint import Checkpoints, hash_tree
 from synthdiff.train.metrics import append_metrics, drop_after, read_metrics
+from synthdiff.train.optim import OPTIMIZERS, TrainConfig, make_optimizer
 from synthdiff.train.state import create_state
+from synthdiff.train.step import advance
 
 
 def state_at(step):
@@ -79,6 +81,20 @@ def test_round_trip_is_bit_equal(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert_equal(restore(tmp_path), state_at(7))
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_state_of_every_optimizer_comes_back(tmp_path, optimizer):
+    params = {"layer": {"kernel": jnp.ones((3, 4)), "bias": jnp.ones(4)}}
+    config = TrainConfig(optimizer=optimizer)
+    tx = make_optimizer(config)
+    state = advance(create_state(params, tx), params, tx, config)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(state)
+    checkpoints.close()
+    checkpoints = Checkpoints(tmp_path)
+    assert_equal(checkpoints.restore_latest(create_state(params, tx)), state)
+    checkpoints.close()
 
 
 def test_no_checkpoint_is_none(tmp_path):

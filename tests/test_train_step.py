@@ -8,7 +8,7 @@ import pytest
 
 from synthdiff._validate import InputError
 from synthdiff.layout import Records
-from synthdiff.train.optim import TrainConfig, make_optimizer
+from synthdiff.train.optim import BLOCK, OPTIMIZERS, RMS, TrainConfig, make_optimizer
 from synthdiff.train.parallel import make_parallel_map, make_parallel_train
 from synthdiff.train.state import create_state, update_ema
 from synthdiff.train.step import draw_randomness, make_train_step
@@ -86,14 +86,55 @@ def test_moving_average_has_its_closed_form():
     assert float(late["w"]) == pytest.approx(decay)
 
 
-def test_only_matrices_decay():
-    config = TrainConfig(num_steps=10, warmup_steps=0, weight_decay=0.1, learning_rate=0.01)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_only_matrices_decay(optimizer):
+    config = TrainConfig(10, warmup_steps=0, learning_rate=0.01, optimizer=optimizer)
     tx = make_optimizer(config)
-    params = {"matrix": jnp.ones((2, 2)), "bias4": jnp.ones((2, 4)), "scalar": jnp.float32(1.0)}
+    params = {"kernel": jnp.ones((2, 2)), "bias4": jnp.ones((2, 4)), "scalar": jnp.float32(1.0)}
     zero = jax.tree.map(jnp.zeros_like, params)
     updates, _ = tx.update(zero, tx.init(params), params)
-    np.testing.assert_allclose(updates["matrix"], -0.01 * 0.1, rtol=1e-5)
+    np.testing.assert_allclose(updates["kernel"], -0.01 * 0.1, rtol=1e-5)
     assert not np.any(updates["bias4"]) and not np.any(updates["scalar"])
+
+
+def first_update(grads, optimizer="muon"):
+    """Per unit of learning rate, without decay; the gradients stay below the norm that is cut."""
+    config = TrainConfig(10, warmup_steps=0, weight_decay=0.0, optimizer=optimizer)
+    tx = make_optimizer(config)
+    params = jax.tree.map(jnp.ones_like, grads)
+    updates, _ = tx.update(grads, tx.init(params), params)
+    return jax.tree.map(lambda x: np.asarray(x) / config.learning_rate, updates)
+
+
+def draw_grads(seed, *shape):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape) * 1e-4, jnp.float32)
+
+
+@pytest.mark.parametrize("shape", [(8, 20), (3, 40, 8), (6, 2 * BLOCK), (3, 6, 2 * BLOCK)])
+def test_muon_makes_every_block_orthogonal(shape):
+    """Downhill, with about equal singular values of which the root mean square is as AdamW's."""
+    grads = draw_grads(0, *shape)
+    columns = min(BLOCK, shape[-1])
+    found, given = (
+        np.moveaxis(np.reshape(x, (-1, shape[-2], shape[-1] // columns, columns)), 2, 1)
+        for x in (first_update({"kernel": grads})["kernel"], grads)
+    )
+    left, _, right = np.linalg.svd(given, full_matrices=False)
+    scale = RMS * np.sqrt(max(shape[-2], columns))
+    along = np.einsum("...ir,...ij,...rj->...r", left, -found, right) / scale
+    assert 0.65 < along.min() < along.max() < 1.25
+    other = first_update({"kernel": grads}, "adamw")["kernel"]
+    assert np.ptp(np.linalg.svd(other.reshape(-1, shape[-1]), compute_uv=False)) > 0.5
+
+
+def test_muon_keeps_blocks_and_parameters_apart():
+    grads = {"kernel": draw_grads(0, 6, 2 * BLOCK), "table": draw_grads(1, 4, 5)}
+    changed = {"kernel": grads["kernel"].at[:, BLOCK:].multiply(-1.0), "table": grads["table"]}
+    one, other = first_update(grads), first_update(changed)
+    np.testing.assert_array_equal(one["kernel"][:, :BLOCK], other["kernel"][:, :BLOCK])
+    np.testing.assert_allclose(one["kernel"][:, BLOCK:], -other["kernel"][:, BLOCK:], rtol=1e-4)
+    np.testing.assert_array_equal(np.sign(one["table"]), -np.sign(grads["table"]))
+    assert np.ptp(np.abs(one["table"])) < 0.02  # of one size, as Adam's first
 
 
 @pytest.mark.parametrize("num_steps", [1, 2, 9, 600])

@@ -1,4 +1,4 @@
-"""The optimiser: clipped AdamW under a warm-up and cosine schedule."""
+"""The optimiser: clipped AdamW or Muon under a warm-up and cosine schedule."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import optax
+from optax.contrib import MuonDimensionNumbers, muon
 
-from synthdiff._validate import in_range, positive
+from synthdiff._validate import in_range, one_of, positive
+
+OPTIMIZERS = ("adamw", "muon")
+BLOCK = 128  # columns that Muon makes orthogonal at once: its cost grows with the square
+RMS = 0.2  # of an update per unit of learning rate, about AdamW's (Liu et al., arXiv 2502.16982)
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,8 @@ class TrainConfig:
     batch_size: records per step over all devices. accumulate: microbatches per device and step.
     steps_per_call: steps per dispatch. ema_decay: memory of the moving average of the weights.
     condition_rate: share of records that show some columns clean, for imputation.
+    optimizer: "adamw", or "muon", which learns as much in a third of the steps or less; a step of
+    256 records takes about twice as long, one of thousands hardly longer.
     """
 
     num_steps: int = 2500
@@ -35,9 +43,11 @@ class TrainConfig:
     steps_per_call: int = 100
     checkpoint_every: int = 500
     condition_rate: float = 0.1
+    optimizer: str = "adamw"
     seed: int = 0
 
     def __post_init__(self) -> None:
+        one_of(OPTIMIZERS, optimizer=self.optimizer)
         positive(
             num_steps=self.num_steps,
             max_epochs=self.max_epochs,
@@ -57,22 +67,64 @@ class TrainConfig:
 
 
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    """AdamW with weight decay on all but biases and scales, gradients clipped to a global norm."""
+    """Gradients clipped to a global norm, then AdamW or Muon; weights of matrices decay.
+
+    Muon (Jordan et al. 2024) makes the momentum of dense kernels orthogonal and leaves the other
+    parameters, tables of categories among them, to AdamW.
+    """
     warmup = min(config.warmup_steps, config.num_steps // 10)
     learning_rate = optax.warmup_cosine_decay_schedule(
         0.0, config.learning_rate, warmup, config.num_steps, 0.02 * config.learning_rate
     )
-    return optax.chain(
-        optax.clip_by_global_norm(config.clip_norm),
-        optax.adamw(
-            learning_rate,
-            b2=0.99,
-            weight_decay=config.weight_decay,
-            mask=partial(jax.tree_util.tree_map_with_path, _is_decayed),
-        ),
-    )
+    if config.optimizer == "muon":
+        rule = _in_blocks(
+            muon(
+                learning_rate,
+                weight_decay=config.weight_decay,
+                adam_b2=0.99,
+                consistent_rms=RMS,
+                muon_weight_dimension_numbers=_find_kernels,
+            )
+        )
+    else:
+        decayed = partial(jax.tree_util.tree_map_with_path, _is_decayed)
+        rule = optax.adamw(learning_rate, b2=0.99, weight_decay=config.weight_decay, mask=decayed)
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), rule)
 
 
 def _is_decayed(path: tuple, leaf: jax.Array) -> bool:
     """Biases are none of it, however many axes they have: they hold the marginals."""
     return leaf.ndim > 1 and not path[-1].key.startswith("bias")
+
+
+def _is_kernel(path: tuple) -> bool:
+    return path[-1].key == "kernel"
+
+
+def _find_kernels(params: dict) -> dict:
+    """Muon's axes of every kernel [..., in, out], None of other parameters."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: MuonDimensionNumbers(-2, -1) if _is_kernel(path) else None, params
+    )
+
+
+def _in_blocks(tx: optax.GradientTransformation) -> optax.GradientTransformation:
+    """The rule on kernels cut into [blocks, ..., in, BLOCK] where their outputs divide evenly."""
+
+    def cut(path: tuple, leaf: jax.Array) -> jax.Array:
+        if not _is_kernel(path) or leaf.shape[-1] % BLOCK:
+            return leaf
+        return jnp.moveaxis(leaf.reshape(*leaf.shape[:-1], -1, BLOCK), -2, 0)
+
+    def join(blocks: jax.Array, leaf: jax.Array) -> jax.Array:
+        if blocks.ndim == leaf.ndim:
+            return blocks
+        return jnp.moveaxis(blocks, 0, -2).reshape(leaf.shape)
+
+    cut_all = partial(jax.tree_util.tree_map_with_path, cut)
+
+    def update(updates: dict, state: optax.OptState, params: dict | None = None) -> tuple:
+        found, state = tx.update(cut_all(updates), state, cut_all(params))
+        return jax.tree.map(join, found, updates), state
+
+    return optax.GradientTransformation(lambda params: tx.init(cut_all(params)), update)
