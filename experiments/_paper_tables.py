@@ -92,6 +92,26 @@ def make_privacy_table(dataset: str, record: str) -> Table:
     )
 
 
+def make_ablation_table(dataset: str, record: str) -> Table:
+    """A record of ablate.py."""
+    return Table(
+        f"{dataset}: what each choice is worth",
+        record,
+        "/runs",
+        (
+            Line("loss on others, nats", 2, 0.2, ("/*/held-out loss",)),
+            Line("loss on the training rows", 2, 0.2, ("/*/training loss",)),
+            Line("detection AUC", 3, AUC, ("/*/detection AUC",)),
+            Line("fidelity rate, %", 2, PERCENT, ("/*/fidelity rate",)),
+            Line("parameters", 0, None, ("/*/parameters",)),
+            Line("seconds to train", 0, None, ("/*/seconds to train",)),
+        ),
+        tall=True,
+        note="Mean ± standard deviation over training seeds. The loss of a learnt schedule is "
+        "another one and not to be compared.",
+    )
+
+
 TABLES = {
     "rand_hie": Table(
         "RAND HIE, three training seeds",
@@ -129,6 +149,7 @@ TABLES = {
         note="Mean ± standard deviation over seeds of split, training and table.",
         plot=plot_knobs,
     ),
+    "ablation_rand_hie": make_ablation_table("RAND HIE", "ablation_rand_hie.json"),
     "adult": make_quality_table("Adult", "adult.json"),
     "magic": make_quality_table("Magic", "magic.json"),
     "default": make_quality_table("Default", "default.json"),

@@ -7,8 +7,10 @@ With every part under log-SNR lambda, the variational bound of the record is
 The categorical half is used as it stands (nats per part). The Gaussian half is reweighted from
 e^lambda to (1 + e^lambda) sech(lambda / 2) / 2 pi: the v-prediction error under a cosine schedule,
 which spends effort where records are decided rather than on the last digits. Weights include
--d lambda / dt, so the objective is the same for every schedule: a schedule only decides where
-training looks most often, and learning its shape cannot cheat the loss.
+-d lambda / dt, so the objective is the same for every schedule that all parts share, which only
+decides where training looks most often. A learnt schedule also decides which parts are seen while
+others are not, and the reweighted half is no bound: it may gain by showing its parts late. Such
+losses compare with no others, and the rows were easier to tell from real ones.
 """
 
 from __future__ import annotations
