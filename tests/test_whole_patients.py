@@ -11,6 +11,7 @@ from synthdiff.eval.audit import audit
 from synthdiff.eval.controls import ALPHA
 from synthdiff.eval.policy import evaluate_policy
 from synthdiff.eval.report.privacy import write_privacy
+from synthdiff.eval.report.tiles import draw_tiles
 
 PATIENTS, VISITS = 150, 6
 SCHEMA = Schema(
@@ -81,6 +82,17 @@ def test_copied_trajectories_are_found_where_no_row_tells(copied):
     status = {gate["name"]: gate["status"] for gate in copied["gates"]}
     for name in ("membership test", "exact copies"):
         assert status[name] == "PASS" and status[f"{name}, whole patients"] == "FAIL"
+
+
+def test_the_summary_names_the_strongest_attack_of_both(copied, clean):
+    blocks = copied["attacks"], copied["whole_patients"]["attacks"]
+    rows, whole = ({n: a["auc"]["value"] for n, a in block.items()} for block in blocks)
+    assert max(whole.values()) > max(rows.values())
+    page = draw_tiles(None, copied)
+    strongest = max(whole, key=whole.get).replace("_", " ")
+    assert f"Strongest of {len(rows) + len(whole)} attacks: {strongest} on whole patients" in page
+    rows_only = draw_tiles(None, {k: v for k, v in clean.items() if k != "whole_patients"})
+    assert f"Strongest of {len(rows)} attacks: " in rows_only
 
 
 def test_trajectories_that_are_nearly_copied_are_found_too():

@@ -160,7 +160,9 @@ def _privacy_tile(audit: Mapping) -> Html:
     verdict = str(audit.get("verdict", "No verdict"))
     meaning = MEANINGS.get(verdict, "").format(unit=audit.get("unit", "row"))
     tone = VERDICTS.get(verdict, "warn")
-    attacks = [(n, a) for n, a in by_auc(audit.get("attacks") or {}) if not why_absent(a)]
+    whole = (audit.get("whole_patients") or {}).get("attacks") or {}
+    every = (audit.get("attacks") or {}) | {f"{n} on whole patients": a for n, a in whole.items()}
+    attacks = [(n, a) for n, a in by_auc(every) if not why_absent(a)]
     if not attacks or point(attacks[0][1].get("auc")) is None:
         return _tile("Privacy", verdict, "no attack gave a result", "", "", meaning, tone)
     name, strongest = attacks[0]
