@@ -4,7 +4,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _scores import summarise
+from _scores import format_spread, summarise
 
 EXPOSURE = {
     "attack likelihood_influence AUC": "attack on the table, AUC",
@@ -31,8 +31,8 @@ def format_markdown(record: dict) -> str:
     lines += [f"- mean ± standard deviation over {seeds} seeds of split, training and table", ""]
     lines += ["| score | " + " | ".join(points) + " |", "| --- |" + " ---: |" * len(points)]
     for name in names:
-        cells = [f"{s[name]['mean']:.4g} ± {s[name]['std'] or 0:.2g}" for s in points.values()]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        cells = " | ".join(format_spread(scores[name]) for scores in points.values())
+        lines.append(f"| {name} | {cells} |")
     return "\n".join(lines) + "\n"
 
 

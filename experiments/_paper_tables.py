@@ -30,6 +30,13 @@ def plot_knobs(record: dict, grid: Grid, path: Path) -> None:
     plot_frontier(record, path)
 
 
+def plot_dots(record: dict, grid: Grid, path: Path) -> None:
+    """Every seed of every arm of an ablation."""
+    from ablate import plot_arms  # as above
+
+    plot_arms(record, path)
+
+
 def plot_panels_of(script: str) -> Callable[[dict, Grid, Path], None]:
     """The figure of a speed benchmark."""
 
@@ -109,6 +116,7 @@ def make_ablation_table(dataset: str, record: str) -> Table:
         tall=True,
         note="Mean ± standard deviation over training seeds. The loss of a learnt schedule is "
         "another one and not to be compared.",
+        plot=plot_dots,
     )
 
 

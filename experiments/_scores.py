@@ -53,3 +53,10 @@ def summarise(runs: list[dict[str, float]]) -> dict[str, dict]:
         spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
         summary[name] = {"mean": float(np.mean(values)), "std": spread, "values": values}
     return summary
+
+
+def format_spread(score: dict) -> str:
+    """A score of `summarise` as mean ± standard deviation; one value if all runs have the same."""
+    if not score["std"]:
+        return f"{score['mean']:.7g}" if score["std"] == 0 else f"{score['mean']:.4g}"
+    return f"{score['mean']:.4g} ± {score['std']:.2g}"

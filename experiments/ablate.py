@@ -27,7 +27,7 @@ from _common import (
     run_script,
     split_table,
 )
-from _scores import summarise
+from _scores import format_spread, summarise
 from _sweep import read_arm, score_model
 from absl import flags
 
@@ -72,9 +72,15 @@ def write_record(path: Path, record: dict) -> None:
     lines += ["- mean ± standard deviation over seeds; in brackets how many", ""]
     lines += ["| arm | " + " | ".join(names) + " |", "| --- |" + " ---: |" * len(names)]
     for arm, scores in arms.items():
-        cells = [f"{s['mean']:.4g} ± {s['std'] or 0:.2g}" for s in scores.values()]
-        lines.append(f"| {arm} [{len(record['runs'][arm])}] | " + " | ".join(cells) + " |")
+        cells = " | ".join(map(format_spread, scores.values()))
+        lines.append(f"| {arm} [{len(record['runs'][arm])}] | {cells} |")
     path.with_suffix(".md").write_text("\n".join(lines) + "\n")
+    plot_arms(record, path.with_suffix(".png"))
+
+
+def plot_arms(record: dict, path: Path) -> None:
+    """A panel per score of SHOWN, a line per arm, a dot per seed."""
+    arms = {arm: summarise(list(runs.values())) for arm, runs in record["runs"].items()}
     figure, axes = plt.subplots(1, len(SHOWN), figsize=(4 * len(SHOWN), 1 + 0.4 * len(arms)))
     for axis, name in zip(axes, SHOWN, strict=True):
         for arm, scores in reversed(arms.items()):
@@ -83,7 +89,8 @@ def write_record(path: Path, record: dict) -> None:
         axis.set_title(name)
         axis.tick_params("y", labelleft=axis is axes[0])
     figure.tight_layout()
-    figure.savefig(path.with_suffix(".png"), dpi=120)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
 
 
 def ablate(run_dir: Path) -> None:

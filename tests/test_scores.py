@@ -12,7 +12,7 @@ from synthdiff.eval.codes import evaluate_codes
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
-from _scores import read_scores, summarise
+from _scores import format_spread, read_scores, summarise
 
 AUC = {"auc": {"value": 0.6}, "tpr_at_1pct_fpr": {"value": 0.02}}
 
@@ -56,3 +56,10 @@ def test_spread_is_that_of_a_sample_and_none_of_one_run():
     assert found["values"] == [0.5, 0.6, 0.7]
     alone = summarise(runs[:1])["auc"]
     assert alone["std"] is None and np.isclose(alone["mean"], 0.5)
+
+
+def test_a_spread_is_shown_where_there_is_one():
+    scores = summarise([{"auc": 0.51234, "size": 2442978}, {"auc": 0.53234, "size": 2442978}])
+    assert format_spread(scores["auc"]) == "0.5223 ± 0.014"
+    assert format_spread(scores["size"]) == "2442978"
+    assert format_spread(summarise([{"auc": 0.51234}])["auc"]) == "0.5123"
