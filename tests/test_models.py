@@ -12,6 +12,7 @@ from synthdiff.diffusion.losses import make_loss_fn
 from synthdiff.diffusion.schedules import Schedule
 from synthdiff.layout import Layout, Records
 from synthdiff.models.config import (
+    MAX_SCALE,
     ModelConfig,
     count_params,
     make_network,
@@ -190,6 +191,29 @@ def test_an_untrained_network_draws_from_the_shares(name):
     for chance, share in zip(drawn, shares, strict=True):
         whole = np.tile(share / share.sum(), (BATCH, 1))
         np.testing.assert_allclose(chance[:, : len(share)], whole, rtol=1e-4)
+
+
+def test_embeddings_start_standardised_over_the_records():
+    """Average zero and mean square one by the shares; where one is rare, no more than 8 times."""
+    layout, rng = LAYOUTS["odd"], np.random.default_rng(0)
+    init_fn, _ = make_network(small("unet"), layout)
+    before = jax.jit(init_fn)(jax.random.key(0))
+    shares = [rng.integers(1, 99, k).astype(float) for k in layout.cardinalities]
+    shares[0][0] = 1e7  # all but one record in a hundred thousand have it
+    after = start_at_shares(before, layout, shares)["network"]["coder"]
+    for bucket in layout.buckets:
+        tables = np.asarray(after[f"table{bucket.width}"], float)
+        assert not tables[:, bucket.width].any()  # masked
+        for part in range(bucket.start, bucket.stop):
+            chance = shares[part] / shares[part].sum()
+            table = tables[part - bucket.start, : len(chance)]
+            np.testing.assert_allclose(chance @ table, 0.0, atol=1e-4)
+            square = (chance @ table**2).mean()
+            assert square == pytest.approx(1.0, rel=1e-3) if part else square < 0.1
+    first = next(b for b in layout.buckets if b.start == 0)
+    old, new = (p[f"table{first.width}"][0] for p in (before["network"]["coder"], after))
+    apart = (np.linalg.norm(table[1] - table[0]) for table in (new, old))
+    assert next(apart) == pytest.approx(MAX_SCALE * next(apart), rel=1e-3)
 
 
 def test_bad_config_is_refused():

@@ -17,6 +17,7 @@ from synthdiff.layout import Layout, Records
 from synthdiff.models.mlp import Mlp
 from synthdiff.models.unet import UNet
 
+MAX_SCALE = 8.0  # of embeddings: of a category that fewer than one record in 64 has
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
@@ -105,17 +106,37 @@ def make_network(
 
 def start_at_shares(params: dict, layout: Layout, shares: Sequence[np.ndarray]) -> dict:
     """The params with each category's bias at the logarithm of its share, so that an untrained
-    network already draws every categorical part from its marginal.
+    network already draws every categorical part from its marginal, and with `_standardise`d tables.
 
     shares: per categorical part, positive numbers [cardinality]; only their ratios count.
     """
     coder = dict(params["network"]["coder"])
     for bucket in layout.buckets:
+        weights = np.zeros((bucket.stop - bucket.start, bucket.width + 1), np.float32)
         bias = np.zeros((bucket.stop - bucket.start, bucket.width), np.float32)
-        for row, part in zip(bias, shares[bucket.start : bucket.stop], strict=True):
+        for row, weight, part in zip(
+            bias, weights, shares[bucket.start : bucket.stop], strict=True
+        ):
             row[: len(part)] = np.log(part) - np.mean(np.log(part))
+            weight[: len(part)] = part / np.sum(part)
+        table = coder[f"table{bucket.width}"]
+        coder[f"table{bucket.width}"] = _standardise(table, jnp.asarray(weights))
         coder[f"bias{bucket.width}"] = jnp.asarray(bias)
     return params | {"network": params["network"] | {"coder": coder}}
+
+
+def _standardise(table: jax.Array, weights: jax.Array) -> jax.Array:
+    """Embeddings [parts, width + 1, d] of average zero and mean square one over the records, the
+    last of them, of a masked part, at zero.
+
+    A code that few records have is then far from the average where it occurs and near it where it
+    does not: the few codes of a record would else drown in which of thousands are masked.
+    """
+    weights = weights[..., None]
+    table = table - jnp.sum(weights * table, axis=1, keepdims=True)
+    square = jnp.mean(jnp.sum(weights * table**2, axis=1, keepdims=True), axis=2, keepdims=True)
+    table = table * jnp.minimum(jax.lax.rsqrt(square + 1e-12), MAX_SCALE)
+    return table.at[:, -1].set(0.0)
 
 
 def count_params(params: dict) -> int:
