@@ -57,6 +57,7 @@ def summarise(runs: list[dict[str, float]]) -> dict[str, dict]:
 
 def format_spread(score: dict) -> str:
     """A score of `summarise` as mean ± standard deviation; one value if all runs have the same."""
-    if not score["std"]:
-        return f"{score['mean']:.7g}" if score["std"] == 0 else f"{score['mean']:.4g}"
-    return f"{score['mean']:.4g} ± {score['std']:.2g}"
+    mean, std = score["mean"], score["std"] or 0.0
+    if std > 1e-9 * abs(mean):
+        return f"{mean:.4g} ± {std:.2g}"
+    return f"{mean:.0f}" if mean == round(mean) else f"{mean:.4g}"

@@ -22,7 +22,7 @@ from _common import (
     split_table,
     write_record,
 )
-from _scores import summarise
+from _scores import format_spread, summarise
 from absl import flags
 
 from synthdiff._files import make_folder
@@ -78,9 +78,8 @@ def format_markdown(record: dict) -> str:
     lines += ["", f"| score | {' | '.join(heads)} |", "| --- |" + " ---: |" * len(names)]
     for score in next(iter(record["scores"].values())):
         cells = [record["scores"][name].get(score) for name in names]
-        texts = ["" if c is None else f"{c['mean']:.4g}" for c in cells]
-        spreads = [f" ± {c['std']:.2g}" if c and (c["std"] or 0.0) > 1e-9 else "" for c in cells]
-        lines.append(f"| {score} | {' | '.join(map(str.__add__, texts, spreads))} |")
+        texts = ["" if cell is None else format_spread(cell) for cell in cells]
+        lines.append(f"| {score} | {' | '.join(texts)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,0 +1,71 @@
+"""The table by epsilon: each model measured once, over stops too, and never two settings mixed."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from absl import flags
+
+from synthdiff._validate import InputError
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
+
+import dp_utility
+
+FLAGS = flags.FLAGS
+
+
+@pytest.fixture(scope="module", autouse=True)
+def defined():
+    before = set(FLAGS)
+    dp_utility.define_flags()
+    FLAGS.mark_as_parsed()
+    yield
+    FLAGS.unparse_flags()
+    for name in set(FLAGS) - before:
+        delattr(FLAGS, name)
+
+
+@pytest.fixture
+def calls(tmp_path, monkeypatch):
+    """What was measured, (epsilon, seed), in the place of trainings; the third call is killed."""
+    table = pd.DataFrame({"id": np.arange(200), "age": np.arange(200) % 60})
+    table.to_csv(tmp_path / "table.csv", index=False)
+    FLAGS.data, FLAGS.entity = str(tmp_path / "table.csv"), "id"
+    FLAGS.epsilons, FLAGS.seeds = ["1", "0"], ["0", "1"]
+    found = []
+
+    def measure(parts, schema, config, seed):
+        if len(found) == 2 and None not in found:
+            found.append(None)
+            raise KeyboardInterrupt
+        found.append((config.dp.epsilon, seed))
+        return {"auc": 0.5 + 0.1 * seed + config.dp.epsilon, "size": 7.0, "seconds in all": 2.0}
+
+    monkeypatch.setattr(dp_utility, "measure", measure)
+    return found
+
+
+def test_a_stopped_table_goes_on(tmp_path, calls):
+    with pytest.raises(KeyboardInterrupt):
+        dp_utility.compare(tmp_path / "run")
+    dp_utility.compare(tmp_path / "run")
+    assert calls == [(1.0, 0), (1.0, 1), None, (0.0, 0), (0.0, 1)]
+    record = json.loads((tmp_path / "run" / "record.json").read_text())
+    assert record["scores"]["1"]["auc"]["values"] == pytest.approx([1.5, 1.6])
+    assert record["seeds"] == [0, 1] and record["wall_seconds"] == 8
+    page = (tmp_path / "run" / "record.md").read_text()
+    assert "| score | epsilon 1 | not private |" in page
+    assert "| auc | 1.55 ± 0.071 | 0.55 ± 0.071 |" in page and "| size | 7 | 7 |" in page
+
+
+def test_scores_of_other_settings_are_not_mixed_in(tmp_path, calls):
+    with pytest.raises(KeyboardInterrupt):
+        dp_utility.compare(tmp_path / "run")
+    FLAGS["model.width"].value = 8
+    with pytest.raises(InputError, match=r"another table or settings.*--run_dir"):
+        dp_utility.compare(tmp_path / "run")
+    FLAGS["model.width"].unparse()
