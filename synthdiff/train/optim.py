@@ -27,8 +27,8 @@ class TrainConfig:
     batch_size: records per step over all devices. accumulate: microbatches per device and step.
     steps_per_call: steps per dispatch. ema_decay: memory of the moving average of the weights.
     condition_rate: share of records that show some columns clean, for imputation.
-    optimizer: "adamw", or "muon", which learns as much in a third of the steps or less; a step of
-    256 records takes about twice as long, one of thousands hardly longer.
+    optimizer: "adamw", or "muon", which learnt more in half the steps on a table of 24,000 rows; a
+    step of 256 records takes 2.3 times as long, one of 512 between 1.6 and 2 times.
     """
 
     num_steps: int = 2500
