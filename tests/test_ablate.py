@@ -17,18 +17,8 @@ import _common
 import ablate
 
 GRID = ["model.width=8,16", "sampler.name=ddim,heun,churn"]
-FLAGS = flags.FLAGS
-
-
-@pytest.fixture(scope="module", autouse=True)
-def defined():
-    before = set(FLAGS)
-    ablate.define_flags()
-    FLAGS.mark_as_parsed()
-    yield
-    FLAGS.unparse_flags()
-    for name in set(FLAGS) - before:
-        delattr(FLAGS, name)
+FLAGS, SCRIPT = flags.FLAGS, ablate
+pytestmark = pytest.mark.usefixtures("script_flags")
 
 
 @pytest.fixture(autouse=True)

@@ -15,18 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
 import dp_utility
 
-FLAGS = flags.FLAGS
-
-
-@pytest.fixture(scope="module", autouse=True)
-def defined():
-    before = set(FLAGS)
-    dp_utility.define_flags()
-    FLAGS.mark_as_parsed()
-    yield
-    FLAGS.unparse_flags()
-    for name in set(FLAGS) - before:
-        delattr(FLAGS, name)
+FLAGS, SCRIPT = flags.FLAGS, dp_utility
+pytestmark = pytest.mark.usefixtures("script_flags")
 
 
 @pytest.fixture
