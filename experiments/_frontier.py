@@ -21,17 +21,19 @@ def split_point(point: str) -> tuple[str, str]:
     return knob, value
 
 
-def format_markdown(record: dict) -> str:
+def format_markdown(title: str, record: dict) -> str:
     """One row per point, every score as mean and standard deviation over seeds."""
     points = {point: summarise(list(runs.values())) for point, runs in record["runs"].items()}
-    names = list(next(iter(points.values())))
-    lines = [f"# Frontier on {record['dataset']}", "", f"    {record['command']}", ""]
+    names = list(dict.fromkeys(name for scores in points.values() for name in scores))
+    lines = [f"# {title} on {record['dataset']}", "", f"    {record['command']}", ""]
     lines += [f"- {key}: {record[key]}" for key in ("commit", "device")]
     seeds = len(next(iter(record["runs"].values())))
     lines += [f"- mean ± standard deviation over {seeds} seeds of split, training and table", ""]
     lines += ["| score | " + " | ".join(points) + " |", "| --- |" + " ---: |" * len(points)]
     for name in names:
-        cells = " | ".join(format_spread(scores[name]) for scores in points.values())
+        cells = " | ".join(
+            format_spread(scores[name]) if name in scores else "–" for scores in points.values()
+        )
         lines.append(f"| {name} | {cells} |")
     return "\n".join(lines) + "\n"
 

@@ -20,6 +20,7 @@ from synthdiff.eval.fidelity import evaluate_fidelity
 from synthdiff.eval.game import patient_ids, set_up_game
 from synthdiff.eval.membership import patient_scores, score_attack
 from synthdiff.eval.statistics import auc_interval
+from synthdiff.eval.utility import predict_target, score_utility
 from synthdiff.models.config import count_params
 from synthdiff.synthesizer import Synthesizer, fit, measure_loss
 
@@ -40,27 +41,41 @@ def read_arm(text: str, seed: int) -> Config:
         return train.build_config()
 
 
-def score_model(
-    config: Config, parts: dict[str, pd.DataFrame], schema: Schema, seed: int, num_rows: int
-) -> tuple[Synthesizer, pd.DataFrame, dict[str, float]]:
-    """Trains on parts["train"], draws `num_rows`, and scores both on the patients of "test"."""
+def fit_timed(
+    config: Config, table: pd.DataFrame, schema: Schema, start: Synthesizer | None = None
+) -> tuple[Synthesizer, dict[str, float]]:
+    """The trained model, and the seconds that it took as a score."""
     started = time.perf_counter()
-    model = fit(parts["train"], schema, config=config, progress=False)
-    seconds = time.perf_counter() - started
+    model = fit(table, schema, config=config, start=start, progress=False)
+    return model, {"seconds to train": time.perf_counter() - started}
+
+
+def score_model(
+    model: Synthesizer, parts: dict[str, pd.DataFrame], schema: Schema, seed: int, num_rows: int
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Draws `num_rows`, and scores model and table on the patients of parts["test"]."""
     table = model.sample(num_rows, seed=seed)
     fidelity = evaluate_fidelity(parts["train"], parts["test"], table, schema)
-    return (
-        model,
-        table,
-        {
-            "held-out loss": float(measure_loss(model, parts["test"]).mean()),
-            "training loss": float(measure_loss(model, parts["train"]).mean()),
-            "detection AUC": detection_auc(parts["test"], table, schema, seed)["value"],
-            "fidelity rate": fidelity["rate"],
-            "parameters": count_params(model.params),
-            "seconds to train": seconds,
-        },
-    )
+    return table, {
+        "held-out loss": float(measure_loss(model, parts["test"]).mean()),
+        "training loss": float(measure_loss(model, parts["train"]).mean()),
+        "detection AUC": detection_auc(parts["test"], table, schema, seed)["value"],
+        "fidelity rate": fidelity["rate"],
+        "parameters": count_params(model.params),
+    }
+
+
+def score_fully(
+    model: Synthesizer, parts: dict[str, pd.DataFrame], schema: Schema, seed: int, num_rows: int
+) -> dict[str, float]:
+    """`score_model`, of what use the table is, and what both expose."""
+    table, scores = score_model(model, parts, schema, seed, num_rows)
+    sources = {"train": parts["train"], "synthetic": table}
+    use = score_utility(predict_target(sources, parts["test"], schema, seed)).get("mean", {})
+    gaps = {f"{name} gap, points": value for name, value in use.get("gap_points", {}).items()}
+    for source in ("trtr", "tstr"):
+        gaps |= {f"utility {source} {name}": v for name, v in use.get(source, {}).items()}
+    return scores | gaps | score_exposure(model, table, parts, schema, seed)
 
 
 def split_patients(

@@ -28,7 +28,7 @@ from _common import (
     split_table,
 )
 from _scores import format_spread, summarise
-from _sweep import read_arm, score_model
+from _sweep import fit_timed, read_arm, score_model
 from absl import flags
 
 from synthdiff.data.table import write_json
@@ -105,8 +105,9 @@ def ablate(run_dir: Path) -> None:
         for text in arms:
             runs = record["runs"].setdefault(text.partition(":")[0], {})
             if seed not in runs:
-                config = read_arm(text, int(seed))
-                *_, runs[seed] = score_model(config, parts, schema, int(seed), FLAGS.num_rows)
+                model, spent = fit_timed(read_arm(text, int(seed)), parts["train"], schema)
+                _, scores = score_model(model, parts, schema, int(seed), FLAGS.num_rows)
+                runs[seed] = scores | spent
                 print(f"{text} seed {seed}: {runs[seed]}", flush=True)
                 record["runs"] = {arm: done for arm, done in record["runs"].items() if done}
                 write_record(path, record)

@@ -24,6 +24,7 @@ from _common import (
     split_table,
     write_record,
 )
+from _start import define_start_flag
 from absl import flags
 
 from synthdiff import load
@@ -37,6 +38,7 @@ NOTES = ("command", "seeds", "train_steps", "rows", "test_patients", "target", "
 
 def define_flags() -> None:
     train.define_flags()
+    define_start_flag()
     flags.DEFINE_string("balance", None, "column, or column:level=share,..., as in sample.py")
     flags.DEFINE_integer("num_rows", None, "rows per table; default: as many as were trained on")
     flags.DEFINE_list("seeds", ["0", "1", "2"], "training seeds, and of the tables")

@@ -15,13 +15,12 @@ from pathlib import Path
 
 from _common import FLAGS, describe_data, describe_origin, locate_record, read_data, run_script
 from _frontier import format_markdown, plot_frontier
-from _sweep import read_arm, score_exposure, score_model, split_patients
+from _sweep import fit_timed, read_arm, score_fully, split_patients
 from absl import flags
 from train import define_flags as define_train_flags
 
 from synthdiff._validate import input_error
 from synthdiff.data.table import write_json
-from synthdiff.eval.utility import predict_target, score_utility
 from synthdiff.train.manifest import describe_run, hash_frame
 
 
@@ -50,11 +49,8 @@ def score_point(df, schema, knob: str, value: str, seed: int) -> dict[str, float
     patients = int(value) if knob == "patients" else None
     arm = f"{knob}: --{knob}={value}" if knob and not patients else "default:"
     parts = split_patients(df, schema, seed, patients)
-    model, table, scores = score_model(read_arm(arm, seed), parts, schema, seed, FLAGS.num_rows)
-    sources = {"train": parts["train"], "synthetic": table}
-    utility = score_utility(predict_target(sources, parts["test"], schema, seed))
-    gaps = {f"{k} gap, points": v for k, v in utility.get("mean", {}).get("gap_points", {}).items()}
-    return scores | gaps | score_exposure(model, table, parts, schema, seed)
+    model, spent = fit_timed(read_arm(arm, seed), parts["train"], schema)
+    return score_fully(model, parts, schema, seed, FLAGS.num_rows) | spent
 
 
 def sweep(run_dir: Path) -> None:
@@ -71,7 +67,7 @@ def sweep(run_dir: Path) -> None:
                 runs[seed] = score_point(df, schema, knob, value, int(seed))
                 print(f"{point} seed {seed}: {runs[seed]}", flush=True)
                 write_json(path, record)
-    path.with_suffix(".md").write_text(format_markdown(record))
+    path.with_suffix(".md").write_text(format_markdown("Frontier", record))
     plot_frontier(record, path.with_suffix(".png"))
 
 

@@ -13,6 +13,7 @@ import evaluate
 import sample
 import train
 from _common import FLAGS, locked, read_manifest, read_stage, read_trajectory, run_script
+from _start import define_start_flag
 
 from synthdiff import load
 from synthdiff._files import seal, write_atomically
@@ -73,6 +74,7 @@ def run_pipeline(run_dir: Path) -> None:
 
 def define_flags() -> None:
     train.define_flags()
+    define_start_flag()
     sample.define_flags()
     evaluate.define_flags()
     audit.define_flags()

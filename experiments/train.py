@@ -4,6 +4,7 @@
 
 A second call with the same flags resumes from the newest checkpoint, bit-equal to a run that was
 never stopped. Data sets: --data; your own table: --data=my.csv --entity=patient --target=died.
+--start=runs/other begins with the codec and weights of a run on a like table, larger or public.
 On SIGTERM it saves its state and ends with exit status 75: the same command goes on from there.
 Several processes: see _cluster.py.
 """
@@ -21,6 +22,7 @@ from _common import (
     run_script,
     split_table,
 )
+from _start import define_start_flag, read_start
 from _visits import widen_run
 from absl import flags
 
@@ -62,12 +64,13 @@ def train(run_dir: Path) -> None:
     """Writes schema, manifest, checkpoints, metrics and the model into the run folder."""
     config = build_config()
     spec = describe_data()
+    start, about_start = read_start(spec)
     df, schema = read_data(spec)
     table = split_table(df, schema, spec["split_seed"])["train"]
     limits = {"max_visits": spec["max_visits"], "min_patients": config.min_patients}
     private = bool(config.dp.epsilon)
     records = widen_run(run_dir, table, schema, **limits, private=private, write=is_first())
-    model = fit(*records, config=config, folder=run_dir)
+    model = fit(*records, config=config, folder=run_dir, start=start)
     if not is_first():
         return
     schema.save(run_dir / "schema.json")
@@ -83,6 +86,7 @@ def train(run_dir: Path) -> None:
         "parameters": count_params(model.params),
         "patients": {"train": table[schema.entity].nunique() if schema.entity else len(table)},
         "differential_privacy": model.privacy,
+        "start": about_start,
     }
     notes = {"codec_notes": model.codec.notes()}
     write_json(run_dir / "manifest.json", manifest | facts | notes, private=True)
@@ -91,4 +95,4 @@ def train(run_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_script(on_cluster(train), define_flags, define_cluster_flags)
+    run_script(on_cluster(train), define_flags, define_start_flag, define_cluster_flags)

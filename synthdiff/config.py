@@ -18,6 +18,7 @@ class Config:
     """The settings of network, noise, training, sampling and privacy.
 
     min_patients: a category, spike or quantile that fewer patients share is not learnt as such.
+    start: sha256 of the weights that training began with; "" for random ones.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -26,6 +27,7 @@ class Config:
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     min_patients: int = 5
     dp: DpConfig = field(default_factory=DpConfig)
+    start: str = ""
 
     def make_functions(self, layout: Layout) -> tuple[Callable, Callable]:
         """`init_fn` and `apply_fn` of the network for records of this layout."""
@@ -44,4 +46,5 @@ class Config:
             SamplerConfig(**data["sampler"]),
             data["min_patients"],
             DpConfig(**data.get("dp", {})),
+            data.get("start", ""),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from synthdiff.config import Config
 from synthdiff.data.batches import batch_indices
 from synthdiff.data.codec import Codec, count_shares
 from synthdiff.data.conform import coerce, conform
+from synthdiff.data.coverage import require_covered
 from synthdiff.data.doctor import require_healthy
 from synthdiff.data.dtypes import to_dtype, to_values
 from synthdiff.data.infer import infer_schema
@@ -40,6 +41,7 @@ from synthdiff.layout import Records
 from synthdiff.models.config import start_at_shares
 from synthdiff.private_run import PrivateRun
 from synthdiff.sampling import BLOCK, draw_table
+from synthdiff.train.checkpoint import hash_tree
 from synthdiff.train.loop import fit as fit_loop
 from synthdiff.train.optim import make_optimizer
 from synthdiff.train.parallel import make_parallel_map, make_parallel_train, to_devices
@@ -171,12 +173,15 @@ def fit(
     config: Config | None = None,
     folder: str | Path | None = None,
     seed: int | None = None,
+    start: Synthesizer | None = None,
     progress: bool = True,
 ) -> Synthesizer:
     """Trains a model on a table (training rows only: split by patient before).
 
     schema: inferred where absent. folder: where checkpoints, metrics and the model are kept; a
-    second call with the same folder resumes. Raises InputError that lists what the table lacks.
+    second call with the same folder resumes. start: a model of a like table, such as a larger or
+    public one, with whose codec and weights training begins; its patients stay exposed as far as
+    they were. Raises InputError that lists what the table lacks, or what `start` cannot express.
     Processes that jax.distributed joined train one model together: all call this with the same
     arguments, and the first alone reads and writes the folder.
     """
@@ -191,24 +196,35 @@ def fit(
         if folder:
             place = Path(folder)
             ours = ask_first(lambda: str(held.enter_context(hold_folder(make_folder(place)))))
-        return _fit(df, schema, config, Path(ours) if ours else None, progress)
+        return _fit(df, schema, config, Path(ours) if ours else None, progress, start)
 
 
 def _fit(
-    df: pd.DataFrame, schema: Schema, config: Config, folder: Path | None, progress: bool
+    df: pd.DataFrame,
+    schema: Schema,
+    config: Config,
+    folder: Path | None,
+    progress: bool,
+    start: Synthesizer | None,
 ) -> Synthesizer:
     """`fit` of a conformed table, in a folder that is ours."""
     patients = df[schema.entity].to_numpy() if schema.entity else None
     private: PrivateRun | None = None
-    if config.dp.epsilon:
+    if start:
+        _require_alike(start.config, config)
+        require_covered(start.codec, df, schema)
+        codec = start.codec
+        config = replace(config, start=hash_tree(start.params))
+    elif config.dp.epsilon:
         private = PrivateRun.begin(df, schema, config.dp, config.train, config.min_patients, folder)
         codec = private.codec
     else:
         codec = Codec.fit(df, schema, entity_ids=patients, min_patients=config.min_patients)
+    if not private:
         config = replace(config, train=config.train.limit_steps(len(df)))
     if folder:
         ask_first(lambda: _claim(folder, config, codec))
-    state = train(codec, df, patients, config, folder, progress, private)
+    state = train(codec, df, patients, config, folder, progress, private, start)
     params = jax.tree.map(np.asarray, state.ema_params)
     model = Synthesizer(codec, config, params, private.account if private else None)
     if folder:
@@ -224,6 +240,7 @@ def train(
     folder: Path | None,
     progress: bool,
     private: PrivateRun | None = None,
+    start: Synthesizer | None = None,
 ) -> TrainState:
     """Encodes the table, puts it on the devices and runs the training loop."""
     seed, layout = config.train.seed, codec.layout
@@ -240,7 +257,10 @@ def train(
         rows_of = partial(batch_indices, patients, len(df), config.train.batch_size, seed)
     require_same("the training table or its settings", (np.array(repr(config)), data))
     run, data = make_parallel_train(step), to_devices(data)
-    params = start_at_shares(jax.jit(init_fn)(purpose_key(seed, "init")), layout, shares)
+    if start:
+        params = start.params
+    else:
+        params = start_at_shares(jax.jit(init_fn)(purpose_key(seed, "init")), layout, shares)
     if private:
         params = private.warm_up(params, loss_fn, config.train, folder, progress=progress)
     state = to_devices(create_state(params, tx))
@@ -282,6 +302,24 @@ def measure_loss(
     records = model.codec.encode(df, np.random.default_rng([seed, 0]))
     shared = (model.params, purpose_key(seed, "measure"))
     return make_parallel_map(measure)(shared, records, 0, len(df), BLOCK)
+
+
+def _require_alike(first: Config, config: Config) -> None:
+    """Raises InputError where the weights of the first model are no start for this one."""
+    if config.dp.epsilon:
+        fix = "leave one of them out"
+        raise input_error("start, dp.epsilon", "a private run cannot begin at another model", fix)
+    wanted, given = _shape_network(first), _shape_network(config)
+    for name, value in wanted.items():
+        if given[name] != value:
+            problem = f"{given[name]!r}, and the first model has {value!r}"
+            raise input_error(name, problem, f"use {value!r} here too")
+
+
+def _shape_network(config: Config) -> dict[str, object]:
+    """The settings by name that decide which weights there are."""
+    model = {f"model.{name}": value for name, value in asdict(config.model).items()}
+    return model | {"schedule.learnable": config.schedule.learnable}
 
 
 def _claim(folder: Path, config: Config, codec: Codec) -> None:

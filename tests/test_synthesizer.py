@@ -209,7 +209,8 @@ def test_no_patient_id_is_written(tmp_path):
     schema = infer_schema(names, entity="patient", code_sets={"codes": ";"})
     few = replace(CONFIG, train=replace(CONFIG.train, num_steps=10))
     pair = replace(schema, columns=(schema["patient"], schema["sex"]))
-    fit(names[list(pair.names)], pair, config=few, folder=tmp_path)
+    model = fit(names[list(pair.names)], pair, config=few, folder=tmp_path)
+    assert set(model.sample(20)["sex"]) <= {"F", "M"}
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) > 5 and not any(b"PERSON-" in path.read_bytes() for path in files)
 

@@ -33,6 +33,9 @@ def list_untested(audit: Mapping, manifest: Mapping, schema: Schema) -> list[str
     ]
     if not audit.get("whitebox"):
         untested.insert(0, "attackers who hold the model's weights; only the table is released")
+    if begun := manifest.get("start"):
+        whose = f"the {begun['patients']} patients of {begun['dataset']}"
+        untested.insert(0, f"{whose}, from whom the model had learnt before these rows")
     if not manifest.get("differential_privacy"):
         untested.append("an upper bound on the risk: the generator has no differential privacy")
     if not (audit.get("disclosure") or {}).get("inference"):

@@ -81,7 +81,7 @@ def _take_padded(array: np.ndarray, start: int, shape: tuple[int, int]) -> np.nd
 
 
 def _merge(array: np.ndarray) -> np.ndarray:
-    return array.reshape(-1, *array.shape[2:])
+    return array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])
 
 
 def _find_own(devices: Sequence[jax.Device]) -> list[int]:

@@ -1,0 +1,28 @@
+"""--start: another run whose codec and weights training begins with."""
+
+from pathlib import Path
+
+from _common import FLAGS, read_manifest
+from absl import flags
+
+from synthdiff._validate import input_error
+from synthdiff.synthesizer import Synthesizer, load
+
+
+def define_start_flag() -> None:
+    flags.DEFINE_string("start", None, "run folder of a model of a like table, to begin with")
+
+
+def read_start(spec: dict) -> tuple[Synthesizer | None, dict | None]:
+    """The model of --start and what the manifest says of it; of the same table, one split."""
+    if not FLAGS.start:
+        return None, None
+    folder = Path(FLAGS.start)
+    model, manifest = load(folder), read_manifest(folder)
+    theirs = manifest["data"]
+    if theirs["data"] == spec["data"] and theirs["split_seed"] != spec["split_seed"]:
+        problem = "was trained on another split of this table, so on patients held out here"
+        fix = f"use --split_seed={theirs['split_seed']}"
+        raise input_error(f"--start={folder}", problem, fix)
+    about = {"dataset": manifest["dataset"], "patients": manifest["patients"]["train"]}
+    return model, about | {"differential_privacy": bool(model.privacy)}

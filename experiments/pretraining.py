@@ -1,0 +1,78 @@
+"""What it is worth to begin with other patients: quality over the size of a cohort.
+
+    python experiments/pretraining.py --run_dir=runs/cardiology --data=diabetes130 \\
+        --cohort=medical_specialty=Cardiology --patients=100,300,1000,1900
+
+The cohort is every patient with a row of that value. A first model learns from all others, with the
+flags of train.py, and stays in <run_dir>/first; the column itself is left out. Then, per seed and
+number of patients, "alone" trains on them from random weights and "pretrained" begins at the first
+model, with the flags of --alone and --pretrained added; "first model" has seen none of them. A seed
+draws split (40 % train, 40 % test, 20 % known to the attacker), training and table; exposure is
+measured on the patients of train and test, not on those of the first model. A run goes on.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+import train
+from _cohort import ARMS, part_cohort, plot_sizes
+from _common import FLAGS, describe_data, describe_origin, locate_record, read_data, run_script
+from _frontier import format_markdown
+from _sweep import fit_timed, read_arm, score_fully, split_patients
+from absl import flags
+
+from synthdiff.data.table import write_json
+from synthdiff.synthesizer import Synthesizer, fit
+from synthdiff.train.manifest import describe_run, hash_frame
+
+
+def define_flags() -> None:
+    train.define_flags()
+    flags.DEFINE_string("cohort", None, "column=value of the rows that make a patient one of it")
+    flags.DEFINE_list("patients", ["100", "300", "1000"], "sizes of the cohort to train on")
+    flags.DEFINE_string("alone", "", "more flags of train.py where training begins at random")
+    flags.DEFINE_string("pretrained", "", "and where it begins at the first model")
+    flags.DEFINE_list("seeds", ["0", "1", "2"], "seeds of split, training and table")
+    flags.DEFINE_integer("num_rows", 8192, "synthetic rows that are scored and attacked")
+    flags.DEFINE_string("record", None, "record file; default record.json in the run folder")
+    flags.mark_flag_as_required("cohort")
+
+
+def list_runs(parts_of: Callable[[int], dict], first: Synthesizer, seed: int) -> Iterator[tuple]:
+    """(name, parts, how to get the model and what it took) of every arm of one seed."""
+    sizes = [int(size) for size in FLAGS.patients]
+    yield "first model", parts_of(max(sizes)), lambda parts, schema: (first, {})
+    for size, (arm, start) in product(sizes, {"alone": None, "pretrained": first}.items()):
+        config = read_arm(f"{arm}: {FLAGS[arm].value}", seed)
+        yield f"{arm}, {size}", parts_of(size), partial(fit_timed, config, start=start)
+
+
+def compare(run_dir: Path) -> None:
+    """Trains the first model, then scores every size, arm and seed that the record lacks."""
+    df, schema = read_data(describe_data())
+    cohort, others, schema = part_cohort(df, schema, FLAGS.cohort)
+    for arm in ARMS:
+        read_arm(f"{arm}: {FLAGS[arm].value}", 0)
+    path = locate_record(run_dir / "record.json")
+    record = json.loads(path.read_text()) if path.exists() else {"runs": {}}
+    record |= {"dataset": FLAGS.data, "cohort": FLAGS.cohort}
+    record |= describe_origin(describe_run(config={}, data_hash=hash_frame(df), seeds={}))
+    first = fit(others, schema, config=train.build_config(), folder=run_dir / "first")
+    for seed in map(int, FLAGS.seeds):
+        parts_of = partial(split_patients, cohort, schema, seed)
+        for name, parts, make in list_runs(parts_of, first, seed):
+            runs = record["runs"].setdefault(name, {})
+            if str(seed) not in runs:
+                model, spent = make(parts["train"], schema)
+                runs[str(seed)] = score_fully(model, parts, schema, seed, FLAGS.num_rows) | spent
+                print(f"{name}, seed {seed}: {runs[str(seed)]}", flush=True)
+                write_json(path, record)
+    path.with_suffix(".md").write_text(format_markdown("Beginning with other patients", record))
+    plot_sizes(record, path.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    run_script(compare, define_flags)

@@ -1,0 +1,51 @@
+"""train.py --start: another run's model is where training begins, and the run says so."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from absl import flags
+from test_warm_start import FEW, MANY
+
+from synthdiff._validate import InputError
+from synthdiff.data.schema import Schema
+from synthdiff.eval.card import list_untested
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
+
+import pipeline
+import train
+
+FLAGS, SCRIPT = flags.FLAGS, pipeline
+pytestmark = pytest.mark.usefixtures("script_flags")
+
+
+@pytest.fixture
+def tables(tmp_path):
+    """The flags of a tiny training on one table; another lies beside it."""
+    for name, table in (("many", MANY), ("few", FEW)):
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    given = {"data": str(tmp_path / "many.csv"), "entity": "patient", "model.name": "mlp",
+             "model.width": 8, "model.hidden": 32, "train.num_steps": 3, "split_seed": 0,
+             "start": None}  # fmt: skip
+    for name, value in given.items():
+        FLAGS[name].value = value
+    return tmp_path
+
+
+def test_a_run_begins_at_another_of_other_patients_and_says_whom_its_audit_leaves_out(tables):
+    train.train(tables / "first")
+    FLAGS.data, FLAGS.start = str(tables / "few.csv"), str(tables / "first")
+    train.train(tables / "second")
+    manifest = json.loads((tables / "second" / "manifest.json").read_text())
+    assert manifest["start"] == {
+        "dataset": str(tables / "many.csv"), "patients": 360, "differential_privacy": False
+    }  # fmt: skip
+    weights = json.loads((tables / "second" / "config.json").read_text())["start"]
+    assert len(weights) == 64 and manifest["config"]["start"] == weights
+    schema = Schema.load(tables / "second" / "schema.json")
+    assert any("the 360 patients of" in item for item in list_untested({}, manifest, schema))
+    FLAGS.data, FLAGS.split_seed = str(tables / "many.csv"), 1
+    with pytest.raises(InputError, match=r"patients held out here. Fix: use --split_seed=0"):
+        train.train(tables / "third")

@@ -1,0 +1,114 @@
+"""Training that begins at another model: it starts there, and refuses what cannot go together."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+
+import synthdiff
+from synthdiff._validate import InputError
+from synthdiff.config import Config
+from synthdiff.data.infer import infer_schema
+from synthdiff.diffusion.samplers import SamplerConfig
+from synthdiff.models.config import ModelConfig
+from synthdiff.train.dp import DpConfig
+from synthdiff.train.optim import TrainConfig
+
+CONFIG = Config(
+    ModelConfig("mlp", width=8, hidden=32),
+    train=TrainConfig(num_steps=150, batch_size=64, steps_per_call=50, ema_decay=0.9),
+    sampler=SamplerConfig(num_steps=6),
+)
+SHORT = replace(CONFIG, train=replace(CONFIG.train, num_steps=5))
+
+
+def make_table(rows, seed):
+    """Two columns that go together, which takes training to learn, and one with missing cells."""
+    rng = np.random.default_rng(seed)
+    sick = rng.random(rows) < 0.5
+    return pd.DataFrame(
+        {
+            "patient": np.arange(rows) + 1000 * seed,
+            "ward": np.where(sick, "A", "B"),
+            "drug": np.where(sick, "x", "y"),
+            "age": np.where(rng.random(rows) < 0.1, np.nan, rng.integers(20, 90, rows)),
+        }
+    )
+
+
+MANY, FEW = make_table(600, 1), make_table(40, 2)
+
+
+def fit(table, config=CONFIG, **options):
+    schema = infer_schema(table, entity="patient")
+    return synthdiff.fit(table, schema, config=config, progress=False, **options)
+
+
+@pytest.fixture(scope="module")
+def first():
+    return fit(MANY)
+
+
+def test_training_begins_at_the_codec_and_the_weights_of_the_first_model(first):
+    still = replace(CONFIG, train=replace(CONFIG.train, num_steps=1, learning_rate=1e-12))
+    model = fit(FEW, still, start=first)
+    assert model.codec is first.codec
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), model.params, first.params
+    )
+    assert not first.config.start
+    assert len(model.config.start) == 64
+    assert Config.from_json(model.config.to_json()) == model.config
+
+
+def test_few_patients_learn_in_few_steps_what_the_first_model_knew(first):
+    def agree(**options):
+        table = fit(FEW, SHORT, **options).sample(512, seed=0)
+        return ((table["ward"] == "A") == (table["drug"] == "x")).mean()
+
+    assert agree(start=first) > 0.8
+    assert agree() < 0.7
+
+
+def test_a_run_folder_keeps_to_one_start(first, tmp_path):
+    model = fit(FEW, SHORT, start=first, folder=tmp_path)
+    again = fit(FEW, SHORT, start=first, folder=tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, model.params, again.params)
+    assert synthdiff.load(tmp_path).config.start == model.config.start
+    for other in (None, model):
+        with pytest.raises(InputError, match="another table or settings"):
+            fit(FEW, SHORT, start=other, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.drop(columns="drug"), r"'drug': is 'absent' here and 'categorical'"),
+        (lambda t: t.assign(dose=1.5), r"'dose': is 'continuous' here and 'absent'"),
+        (lambda t: t.assign(drug=np.arange(40)), r"'drug': is 'integer' here and 'categorical'"),
+        (lambda t: t[["patient", "drug", "ward", "age"]], r"in this order: ward, drug, age"),
+        (lambda t: t.assign(drug=t["drug"].replace("x", "z")), r"'drug': \d+ cells hold \['z'\]"),
+        (lambda t: t.assign(ward=t["ward"].where(t.index > 3)), r"'ward': 4 missing cells"),
+        (
+            lambda t: t.assign(age=t["age"] * 12),
+            r"'age': \d+% of its numbers lie outside 20 to 97",
+        ),
+    ],
+)
+def test_a_table_that_the_codec_cannot_express_is_refused(first, change, message):
+    with pytest.raises(InputError, match=message):
+        fit(change(FEW), SHORT, start=first)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (replace(SHORT, model=ModelConfig("mlp", width=16, hidden=32)), "model.width: 16, and"),
+        (replace(SHORT, dp=DpConfig(epsilon=1.0)), "cannot begin at another model"),
+    ],
+)
+def test_settings_that_do_not_go_with_the_first_model_are_refused(first, config, message):
+    with pytest.raises(InputError, match=message):
+        fit(FEW, config, start=first)
