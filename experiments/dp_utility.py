@@ -3,8 +3,9 @@
     python experiments/dp_utility.py --run_dir=runs/dp --epsilons=1,3,10,0 --seeds=0,1,2 \\
         --record=experiments/results/dp_utility.json
 
-Epsilon 0 trains without differential privacy. Takes every flag of train.py, whose settings are
-the same for all epsilons. Scores are kept in the run folder: a run that was stopped goes on.
+Epsilon 0 trains without differential privacy. Takes every flag of train.py, --start among them,
+whose settings are the same for all epsilons. Scores are kept in the run folder: a run that was
+stopped goes on.
 """
 
 import json
@@ -23,6 +24,7 @@ from _common import (
     write_record,
 )
 from _scores import format_spread, summarise
+from _start import define_start_flag, read_start
 from absl import flags
 
 from synthdiff._files import make_folder
@@ -32,21 +34,24 @@ from synthdiff.data.table import write_json
 from synthdiff.eval.audit import audit
 from synthdiff.eval.evaluate import evaluate
 from synthdiff.models.config import count_params
-from synthdiff.synthesizer import fit
+from synthdiff.synthesizer import Synthesizer, fit
 from synthdiff.train.manifest import describe_run, hash_frame
 
 
 def define_flags() -> None:
     train.define_flags()
+    define_start_flag()
     flags.DEFINE_list("epsilons", ["1", "3", "10", "0"], "budgets; 0 is no privacy")
     flags.DEFINE_list("seeds", ["0", "1", "2"], "training seeds")
     flags.DEFINE_string("record", None, "record file; default record.json in the run folder")
 
 
-def measure(parts: dict, schema, config: Config, seed: int) -> dict[str, float]:
+def measure(
+    parts: dict, schema, config: Config, seed: int, start: Synthesizer | None
+) -> dict[str, float]:
     """The headline numbers of one model."""
     started = time.perf_counter()
-    model = fit(parts["train"], schema, config=config, seed=seed)
+    model = fit(parts["train"], schema, config=config, seed=seed, start=start)
     trained = time.perf_counter()
     synthetic = model.sample(len(parts["train"]), seed=seed)
     found = evaluate(parts["train"], parts["test"], synthetic, schema)
@@ -87,16 +92,17 @@ def measure_all(path: Path, base: Config, spec: dict) -> dict:
     """The scores of every epsilon and seed; what the file at `path` has is not measured again."""
     df, schema = read_data(spec)
     parts = split_table(df, schema, spec["split_seed"])
-    about = {"config": base.to_json(), "data_hash": hash_frame(df)}
+    start, about_start = read_start(spec)
+    about = {"config": base.to_json(), "data_hash": hash_frame(df), "start": about_start}
     runs = json.loads(path.read_text()) if path.exists() else about | {"scores": {}}
-    if any(runs[name] != json.loads(json.dumps(value)) for name, value in about.items()):
+    if any(runs.get(name) != json.loads(json.dumps(value)) for name, value in about.items()):
         raise input_error(str(path), "is of another table or settings", "name another --run_dir")
     for epsilon in FLAGS.epsilons:
         config = replace(base, dp=replace(base.dp, epsilon=float(epsilon)))
         for seed in FLAGS.seeds:
             found = runs["scores"].setdefault(epsilon, {})
             if seed not in found:
-                found[seed] = measure(parts, schema, config, int(seed))
+                found[seed] = measure(parts, schema, config, int(seed), start)
                 print(f"epsilon {epsilon}, seed {seed}: {found[seed]}", flush=True)
                 write_json(path, runs)
     return {

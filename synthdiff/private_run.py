@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import optax
 import pandas as pd
 
+from synthdiff._validate import positive
 from synthdiff.data.batches import batch_indices, make_roster, poisson_batches
 from synthdiff.data.codec import Codec
 from synthdiff.data.private import cap_rows, fit_private_codec, list_public, require_public
@@ -66,14 +68,22 @@ class PrivateRun:
         train: TrainConfig,
         min_patients: int,
         folder: Path | None,
+        first: Codec | None = None,
     ) -> PrivateRun:
         """Plans the noise, then spends the codec's share of the budget on a conformed table.
 
-        Raises InputError where the schema leaves anything to be read from the data.
+        first: the codec of a model that training begins at, taken as public, so that all of the
+        budget is left for gradients. Without it, raises InputError where the schema leaves
+        anything to be read from the data.
         """
-        require_public(schema)
-        if len(schema.features) < 2 or any(c.kind == "code_set" for c in schema.features):
-            dp = replace(dp, tree_share=0.0)
+        if first:
+            dp = dp.spend_on_gradients()
+        else:
+            positive(**{"dp.codec_share": dp.codec_share})
+            require_public(schema)
+            if len(schema.features) < 2 or any(c.kind == "code_set" for c in schema.features):
+                dp = replace(dp, tree_share=0.0)
+        unit = schema.entity or "row"
         ids = df[schema.entity].astype(str) if schema.entity else np.arange(len(df))
         patients = pd.factorize(ids, sort=True)[0]
         multiple = jax.device_count() * train.accumulate
@@ -81,6 +91,11 @@ class PrivateRun:
         secret: int = ask_first(lambda: draw_secret(folder / "dp_secret" if folder else None))
         rng = partial(_make_rng, secret)
         table, patients = cap_rows(df, patients, dp.max_rows_per_patient, rng(ROWS))
+        if first:
+            public: dict[str, Any] = {"unit": unit, "codec and first weights": "another model's"}
+            account = describe_privacy(dp, plan, [], public)
+            return cls(first, (), table, patients, plan, dp, secret, account, None)
+        assert plan.codec_sigma  # for its share is positive
         codec, shares, entry = fit_private_codec(
             table, schema, dp.max_rows_per_patient, plan.codec_sigma, min_patients, rng(CODEC)
         )
@@ -92,7 +107,7 @@ class PrivateRun:
             most, noise = dp.max_rows_per_patient, plan.tree_sigma
             tree, entries = fit_tree(records, layout, shares, most, noise, rng(TREE), target)
             ledger += entries
-        public = {"unit": schema.entity or "row", "columns": list_public(schema)}
+        public = {"unit": unit, "columns": list_public(schema)}
         account = describe_privacy(dp, plan, ledger, public)
         return cls(codec, shares, table, patients, plan, dp, secret, account, tree)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -38,7 +38,7 @@ from synthdiff.diffusion.keys import purpose_key, record_keys
 from synthdiff.diffusion.losses import make_loss_fn
 from synthdiff.diffusion.samplers import SamplerConfig
 from synthdiff.layout import Records
-from synthdiff.models.config import start_at_shares
+from synthdiff.models.config import split_outputs, start_at_shares
 from synthdiff.private_run import PrivateRun
 from synthdiff.sampling import BLOCK, draw_table
 from synthdiff.train.checkpoint import hash_tree
@@ -46,7 +46,7 @@ from synthdiff.train.loop import fit as fit_loop
 from synthdiff.train.optim import make_optimizer
 from synthdiff.train.parallel import make_parallel_map, make_parallel_train, to_devices
 from synthdiff.train.processes import ask_first, require_same
-from synthdiff.train.state import TrainState, create_state
+from synthdiff.train.state import create_state
 from synthdiff.train.step import make_train_step
 
 VERSION = 1
@@ -213,19 +213,22 @@ def _fit(
     if start:
         _require_alike(start.config, config)
         require_covered(start.codec, df, schema)
-        codec = start.codec
         config = replace(config, start=hash_tree(start.params))
-    elif config.dp.epsilon:
-        private = PrivateRun.begin(df, schema, config.dp, config.train, config.min_patients, folder)
+    first = start.codec if start else None
+    if config.dp.epsilon:
+        private = PrivateRun.begin(
+            df, schema, config.dp, config.train, config.min_patients, folder, first
+        )
         codec = private.codec
+    elif first:
+        codec = first
     else:
         codec = Codec.fit(df, schema, entity_ids=patients, min_patients=config.min_patients)
     if not private:
         config = replace(config, train=config.train.limit_steps(len(df)))
     if folder:
         ask_first(lambda: _claim(folder, config, codec))
-    state = train(codec, df, patients, config, folder, progress, private, start)
-    params = jax.tree.map(np.asarray, state.ema_params)
+    params = train(codec, df, patients, config, folder, progress, private, start)
     model = Synthesizer(codec, config, params, private.account if private else None)
     if folder:
         ask_first(lambda: model.save(folder))
@@ -241,13 +244,21 @@ def train(
     progress: bool,
     private: PrivateRun | None = None,
     start: Synthesizer | None = None,
-) -> TrainState:
-    """Encodes the table, puts it on the devices and runs the training loop."""
+) -> dict:
+    """Encodes the table, runs the training loop over the devices; the averaged params, on the host.
+
+    A private run that begins at another model moves its outputs alone.
+    """
     seed, layout = config.train.seed, codec.layout
     init_fn, apply_fn = config.make_functions(layout)
     tx = make_optimizer(config.train)
     rate = config.train.condition_rate
     loss_fn = make_loss_fn(apply_fn, layout, config.schedule, condition_rate=rate)
+    params = start.params if start else None
+    merge: Callable[[dict], dict] = dict
+    if start and private:
+        params, merge = split_outputs(jax.tree.map(jnp.asarray, start.params))
+        loss_fn = _move(loss_fn, merge)
     if private:
         (step, data, rows_of), shares = private.prepare(loss_fn, tx, config.train), private.shares
     else:
@@ -257,14 +268,12 @@ def train(
         rows_of = partial(batch_indices, patients, len(df), config.train.batch_size, seed)
     require_same("the training table or its settings", (np.array(repr(config)), data))
     run, data = make_parallel_train(step), to_devices(data)
-    if start:
-        params = start.params
-    else:
+    if params is None:
         params = start_at_shares(jax.jit(init_fn)(purpose_key(seed, "init")), layout, shares)
     if private:
         params = private.warm_up(params, loss_fn, config.train, folder, progress=progress)
     state = to_devices(create_state(params, tx))
-    return fit_loop(
+    state = fit_loop(
         state,
         lambda state, rows: run(state, data, rows),
         rows_of,
@@ -273,6 +282,12 @@ def train(
         folder=folder,
         progress=progress,
     )
+    return jax.tree.map(np.asarray, merge(state.ema_params))
+
+
+def _move(loss_fn: Callable, merge: Callable) -> Callable:
+    """The loss as a function of the params that training moves."""
+    return lambda moved, *rest: loss_fn(merge(moved), *rest)
 
 
 def measure_loss(
@@ -306,9 +321,6 @@ def measure_loss(
 
 def _require_alike(first: Config, config: Config) -> None:
     """Raises InputError where the weights of the first model are no start for this one."""
-    if config.dp.epsilon:
-        fix = "leave one of them out"
-        raise input_error("start, dp.epsilon", "a private run cannot begin at another model", fix)
     wanted, given = _shape_network(first), _shape_network(config)
     for name, value in wanted.items():
         if given[name] != value:

@@ -17,6 +17,7 @@ import sys
 import traceback
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -42,7 +43,7 @@ KEPT = ("config.json", "codec.json", "weights.msgpack", "SHA256SUMS", "PRIVATE.t
 SIZE = 3
 
 
-def train_stand_in(codec, df, patients, config, folder, progress, private=None):
+def train_stand_in(codec, df, patients, config, folder, progress, private=None, start=None):
     """The real loop; each row moves the weights by a number of its own."""
     start = jnp.asarray(np.random.default_rng(1).normal(size=SIZE), jnp.float32)
     state = create_state({"w": start}, optax.sgd(0.1))
@@ -58,7 +59,9 @@ def train_stand_in(codec, df, patients, config, folder, progress, private=None):
     def rows_of(first, count):
         return np.arange(first, first + count)[:, None]
 
-    return loop.fit(state, run_steps, rows_of, config.train, ("x",), folder=folder, progress=False)
+    options = {"folder": folder, "progress": False}
+    state = loop.fit(state, run_steps, rows_of, config.train, ("x",), **options)
+    return jax.tree.map(np.asarray, state.ema_params)
 
 
 def die(path):

@@ -28,7 +28,7 @@ def calls(tmp_path, monkeypatch):
     FLAGS.epsilons, FLAGS.seeds = ["1", "0"], ["0", "1"]
     found = []
 
-    def measure(parts, schema, config, seed):
+    def measure(parts, schema, config, seed, start):
         if len(found) == 2 and None not in found:
             found.append(None)
             raise KeyboardInterrupt

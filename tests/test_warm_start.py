@@ -1,18 +1,21 @@
 """Training that begins at another model: it starts there, and refuses what cannot go together."""
 
+import importlib.util
 from dataclasses import replace
 
 import jax
 import numpy as np
 import pandas as pd
 import pytest
+from flax.traverse_util import flatten_dict
 
 import synthdiff
 from synthdiff._validate import InputError
 from synthdiff.config import Config
 from synthdiff.data.infer import infer_schema
 from synthdiff.diffusion.samplers import SamplerConfig
-from synthdiff.models.config import ModelConfig
+from synthdiff.diffusion.schedules import Schedule
+from synthdiff.models.config import ModelConfig, count_params, split_outputs
 from synthdiff.train.dp import DpConfig
 from synthdiff.train.optim import TrainConfig
 
@@ -106,9 +109,33 @@ def test_a_table_that_the_codec_cannot_express_is_refused(first, change, message
     ("config", "message"),
     [
         (replace(SHORT, model=ModelConfig("mlp", width=16, hidden=32)), "model.width: 16, and"),
-        (replace(SHORT, dp=DpConfig(epsilon=1.0)), "cannot begin at another model"),
+        (replace(SHORT, schedule=Schedule(learnable=True)), "schedule.learnable: True, and"),
     ],
 )
 def test_settings_that_do_not_go_with_the_first_model_are_refused(first, config, message):
     with pytest.raises(InputError, match=message):
         fit(FEW, config, start=first)
+
+
+@pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("jax_privacy", "dp_accounting"))),
+    reason="needs the extra dp: pip install 'synthdiff[dp]'",
+)
+def test_a_private_run_moves_the_outputs_alone_and_spends_all_on_gradients(first, tmp_path):
+    """It needs no public schema, for it reads nothing of the table outside the gradients."""
+    train = replace(CONFIG.train, num_steps=4, batch_size=16, steps_per_call=2)
+    config = replace(CONFIG, train=train, dp=DpConfig(epsilon=3.0, delta=1e-3))
+    with pytest.raises(InputError, match="public"):
+        fit(FEW, config)
+    model = fit(FEW, config, start=first, folder=tmp_path)
+    before, after = (flatten_dict(m.params) for m in (first, model))
+    moved = {path for path in before if np.any(before[path] != after[path])}
+    outputs = flatten_dict(split_outputs(first.params)[0])
+    assert moved and moved == {path for path in outputs if outputs[path].size}
+    assert 0 < sum(leaf.size for leaf in outputs.values()) < 0.5 * count_params(first.params)
+    (entry,) = model.privacy["ledger"]
+    assert (entry["steps"], entry["sampling_rate"]) == (4, 16 / 40)
+    assert 2.9 < model.privacy["epsilon"] <= 3.0
+    assert model.privacy["public"]["codec and first weights"] == "another model's"
+    again = fit(FEW, config, start=first, folder=tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, model.params, again.params)

@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from synthdiff._validate import InputError, input_error, one_of, positive
 from synthdiff.diffusion.schedules import Levels
@@ -18,6 +19,7 @@ from synthdiff.models.mlp import Mlp
 from synthdiff.models.unet import UNet
 
 MAX_SCALE = 8.0  # of embeddings: of a category that fewer than one record in 64 has
+OUTPUTS = ("bias", "scorer", "head")  # names that such params begin with
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
@@ -137,6 +139,21 @@ def _standardise(table: jax.Array, weights: jax.Array) -> jax.Array:
     square = jnp.mean(jnp.sum(weights * table**2, axis=1, keepdims=True), axis=2, keepdims=True)
     table = table * jnp.minimum(jax.lax.rsqrt(square + 1e-12), MAX_SCALE)
     return table.at[:, -1].set(0.0)
+
+
+def split_outputs(params: dict) -> tuple[dict, Callable[[dict], dict]]:
+    """Biases and tables of outputs, and a function that puts such back among the other params.
+
+    They are one in a hundred of the params and can express other marginals: few enough for noisy
+    gradients (biases alone: Bu et al. 2022, arXiv 2210.00036).
+    """
+    flat = flatten_dict(params)
+    chosen = {path: leaf for path, leaf in flat.items() if path[-1].startswith(OUTPUTS)}
+
+    def merge(outputs: dict) -> dict:
+        return unflatten_dict(flat | flatten_dict(outputs))
+
+    return unflatten_dict(chosen), merge
 
 
 def count_params(params: dict) -> int:

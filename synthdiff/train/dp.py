@@ -17,7 +17,7 @@ import re
 import secrets
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import jax
@@ -52,7 +52,8 @@ class DpConfig:
     tables, half of it to choose the pairs; none where a column is a code set. Shares are of
     1 / sigma^2, which adds up over Gaussian releases (of rho in zero-concentrated DP). The rest is
     for gradients, after tree_steps steps on records drawn from the tree, if there is one; where
-    nothing is left, the network is trained on such records alone, which costs nothing.
+    nothing is left, the network is trained on such records alone, which costs nothing. A run that
+    begins at another model spends all on gradients.
     clip_norm: of one patient's gradient. noise_multiplicity: times and noises per row and step.
     """
 
@@ -71,7 +72,6 @@ class DpConfig:
             clip_norm=self.clip_norm,
             noise_multiplicity=self.noise_multiplicity,
             max_rows_per_patient=self.max_rows_per_patient,
-            codec_share=self.codec_share,
             tree_steps=self.tree_steps,
         )
         in_range(0.0, math.inf, epsilon=self.epsilon)
@@ -81,6 +81,10 @@ class DpConfig:
             problem = f"{self.codec_share:g} and dp.tree_share {self.tree_share:g}"
             fix = "choose both so that their sum is at most 1, or below 1 without a tree"
             raise input_error("dp.codec_share", problem, fix)
+
+    def spend_on_gradients(self) -> DpConfig:
+        """The config of a run whose codec is another model's."""
+        return replace(self, codec_share=0.0, tree_share=0.0)
 
     @property
     def gradient_share(self) -> float:
@@ -114,10 +118,10 @@ class PrivacyPlan:
     """What a private run does, fixed before it sees the data (beyond the number of patients).
 
     codec_sigma, tree_sigma: noise multipliers of the codec's histograms and of each of the tree's
-    two releases, if there is a tree. gradients: None where training sees no patient.
+    two releases, if there are any. gradients: None where training sees no patient.
     """
 
-    codec_sigma: float
+    codec_sigma: float | None
     tree_sigma: float | None
     gradients: GradientPlan | None
     num_patients: int
@@ -141,12 +145,13 @@ def plan_privacy(dp: DpConfig, train: TrainConfig, num_patients: int, multiple: 
     event = make_event(0.0, 0.0, 0, whole)
     gradients, overflow = None, 0.0
     if dp.gradient_share:
-        released = whole / math.sqrt(1.0 - dp.gradient_share)
+        spent_before = 1.0 - dp.gradient_share
+        released = whole / math.sqrt(spent_before) if spent_before else math.inf
         gradients, overflow = _plan_gradients(dp, train, num_patients, multiple, released)
         event = make_event(gradients.sigma, gradients.rate, gradients.num_steps, released)
     spent = compute_epsilon(event, dp.delta)
     return PrivacyPlan(
-        whole / math.sqrt(dp.codec_share),
+        whole / math.sqrt(dp.codec_share) if dp.codec_share else None,
         whole / math.sqrt(dp.tree_share / 2.0) if dp.tree_share else None,
         gradients,
         num_patients,
