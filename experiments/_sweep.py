@@ -3,6 +3,7 @@
 import shlex
 import time
 
+import jax
 import numpy as np
 import pandas as pd
 import train
@@ -44,7 +45,12 @@ def read_arm(text: str, seed: int) -> Config:
 def fit_timed(
     config: Config, table: pd.DataFrame, schema: Schema, start: Synthesizer | None = None
 ) -> tuple[Synthesizer, dict[str, float]]:
-    """The trained model, and the seconds that it took as a score."""
+    """The trained model, and the seconds that it took as a score.
+
+    Programs of earlier models are let go: those of a dozen broke XLA's compiler (a segmentation
+    fault, as a process may map only so many pieces of memory).
+    """
+    jax.clear_caches()
     started = time.perf_counter()
     model = fit(table, schema, config=config, start=start, progress=False)
     return model, {"seconds to train": time.perf_counter() - started}

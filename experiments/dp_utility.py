@@ -13,6 +13,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import train
 from _common import (
     FLAGS,
@@ -50,6 +51,7 @@ def measure(
     parts: dict, schema, config: Config, seed: int, start: Synthesizer | None
 ) -> dict[str, float]:
     """The headline numbers of one model."""
+    jax.clear_caches()  # as in _sweep.py
     started = time.perf_counter()
     model = fit(parts["train"], schema, config=config, seed=seed, start=start)
     trained = time.perf_counter()

@@ -112,7 +112,11 @@ class PrivateRun:
         return cls(codec, shares, table, patients, plan, dp, secret, account, tree)
 
     def prepare(
-        self, loss_fn: Callable, tx: optax.GradientTransformation, train: TrainConfig
+        self,
+        loss_fn: Callable,
+        tx: optax.GradientTransformation,
+        train: TrainConfig,
+        split: Callable,
     ) -> tuple[Callable, tuple, Callable]:
         """The step, its data and the rows of each step, for the training loop.
 
@@ -127,7 +131,8 @@ class PrivateRun:
         data = (records, make_roster(self.patients, self.dp.max_rows_per_patient))
         seed = (self.secret, SAMPLES)
         rows_of = partial(poisson_batches, plan.num_patients, plan.rate, plan.capacity, seed)
-        return make_private_step(loss_fn, tx, train, self.dp, plan, self.secret), data, rows_of
+        step = make_private_step(loss_fn, tx, train, self.dp, plan, self.secret, split)
+        return step, data, rows_of
 
     def warm_up(
         self, params: dict, loss_fn: Callable, train: TrainConfig, folder: Path | None, **loop: bool

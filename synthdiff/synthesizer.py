@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -46,7 +46,7 @@ from synthdiff.train.loop import fit as fit_loop
 from synthdiff.train.optim import make_optimizer
 from synthdiff.train.parallel import make_parallel_map, make_parallel_train, to_devices
 from synthdiff.train.processes import ask_first, require_same
-from synthdiff.train.state import create_state
+from synthdiff.train.state import create_state, keep_whole
 from synthdiff.train.step import make_train_step
 
 VERSION = 1
@@ -254,13 +254,10 @@ def train(
     tx = make_optimizer(config.train)
     rate = config.train.condition_rate
     loss_fn = make_loss_fn(apply_fn, layout, config.schedule, condition_rate=rate)
-    params = start.params if start else None
-    merge: Callable[[dict], dict] = dict
-    if start and private:
-        params, merge = split_outputs(jax.tree.map(jnp.asarray, start.params))
-        loss_fn = _move(loss_fn, merge)
+    split = split_outputs if start else keep_whole
     if private:
-        (step, data, rows_of), shares = private.prepare(loss_fn, tx, config.train), private.shares
+        step, data, rows_of = private.prepare(loss_fn, tx, config.train, split)
+        shares = private.shares
     else:
         step = make_train_step(loss_fn, tx, config.train)
         data = Records(*codec.encode(df, np.random.default_rng([seed, 0])))
@@ -268,13 +265,15 @@ def train(
         rows_of = partial(batch_indices, patients, len(df), config.train.batch_size, seed)
     require_same("the training table or its settings", (np.array(repr(config)), data))
     run, data = make_parallel_train(step), to_devices(data)
-    if params is None:
+    if start:
+        params = start.params
+    else:
         params = start_at_shares(jax.jit(init_fn)(purpose_key(seed, "init")), layout, shares)
     if private:
         params = private.warm_up(params, loss_fn, config.train, folder, progress=progress)
-    state = to_devices(create_state(params, tx))
+    moved = split(params)[0] if private else params
     state = fit_loop(
-        state,
+        to_devices(create_state(params, tx, moved)),
         lambda state, rows: run(state, data, rows),
         rows_of,
         config.train,
@@ -282,12 +281,7 @@ def train(
         folder=folder,
         progress=progress,
     )
-    return jax.tree.map(np.asarray, merge(state.ema_params))
-
-
-def _move(loss_fn: Callable, merge: Callable) -> Callable:
-    """The loss as a function of the params that training moves."""
-    return lambda moved, *rest: loss_fn(merge(moved), *rest)
+    return jax.tree.map(np.asarray, state.ema_params)
 
 
 def measure_loss(

@@ -37,7 +37,7 @@ from synthdiff.train.privacy_engine import (
     make_clipped_sum,
     make_event,
 )
-from synthdiff.train.state import TrainState
+from synthdiff.train.state import TrainState, keep_whole
 from synthdiff.train.step import AXIS, advance
 
 OVERFLOW = 1e-20  # chance per step that a sample exceeds the capacity
@@ -255,32 +255,38 @@ def make_private_step(
     dp: DpConfig,
     plan: GradientPlan,
     secret: int,
+    split: Callable[[dict], tuple[dict, Callable]] = keep_whole,
 ) -> Callable:
     """Builds `step(state, (data, roster), patients [b], position [b])` for use under AXIS.
 
-    roster: row positions [num_patients, max_rows], padded with -1, as are the patients. The noise
-    is drawn once, from a key that all devices share, after the sums of all devices are added. The
-    only metric is the norm of the noisy gradient: loss and true norm are not private.
+    roster: row positions [num_patients, max_rows], padded with -1, as are the patients.
+    split(params) -> (those that move, merge): the others stay and get no noise. The noise is drawn
+    once, from a key that all devices share, after the sums of all devices are added. The only
+    metric is the norm of the noisy gradient: loss and true norm are not private.
     """
     patient_loss = make_patient_loss(loss_fn, dp.noise_multiplicity)
     noise_key, draw_key = secret_key(secret, "noise"), secret_key(secret, "train")
 
     def step(state: TrainState, data: tuple, patients: jax.Array, position: jax.Array) -> tuple:
         records, roster = data
+        moved, merge = split(state.params)
 
-        def loss_of(params: dict, rows: jax.Array, key: jax.Array) -> jax.Array:
+        def loss_of(moved: dict, rows: jax.Array, key: jax.Array) -> jax.Array:
             theirs = jax.tree.map(lambda column: take_rows(column, rows), records)
-            return patient_loss(params, theirs, rows >= 0, key)
+            return patient_loss(merge(moved), theirs, rows >= 0, key)
 
         chosen, count = jnp.maximum(patients, 0), len(patients)
         keys = record_keys(jax.random.fold_in(draw_key, state.step), chosen)
         microbatch = count // config.accumulate if config.accumulate > 1 else None
         clipped_sum = make_clipped_sum(loss_of, plan.clip_norm, plan.expected_batch, microbatch)
-        grads = clipped_sum(state.params, roster[chosen], keys, is_padding_example=patients < 0)
+        grads = clipped_sum(moved, roster[chosen], keys, is_padding_example=patients < 0)
         grads = jax.lax.psum(grads, AXIS)
         stddev = plan.sigma * clipped_sum.sensitivity()
         grads = add_noise(grads, jax.random.fold_in(noise_key, state.step), stddev)
-        return advance(state, grads, tx, config), {"grad_norm": optax.global_norm(grads)}
+        part = TrainState(state.step, moved, split(state.ema_params)[0], state.opt_state)
+        part = advance(part, grads, tx, config)
+        whole = TrainState(part.step, merge(part.params), merge(part.ema_params), part.opt_state)
+        return whole, {"grad_norm": optax.global_norm(grads)}
 
     return step
 
