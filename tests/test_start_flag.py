@@ -11,6 +11,7 @@ from test_warm_start import FEW, MANY
 from synthdiff._validate import InputError
 from synthdiff.data.schema import Schema
 from synthdiff.eval.card import list_untested
+from synthdiff.eval.report.provenance import write_limits
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
@@ -45,7 +46,9 @@ def test_a_run_begins_at_another_of_other_patients_and_says_whom_its_audit_leave
     weights = json.loads((tables / "second" / "config.json").read_text())["start"]
     assert len(weights) == 64 and manifest["config"]["start"] == weights
     schema = Schema.load(tables / "second" / "schema.json")
-    assert any("the 360 patients of" in item for item in list_untested({}, manifest, schema))
+    left_out = f"the 360 patients of {tables / 'many.csv'}"
+    assert any(left_out in item for item in list_untested({}, manifest, schema))
+    assert left_out in write_limits(manifest)
     FLAGS.data, FLAGS.split_seed = str(tables / "many.csv"), 1
     with pytest.raises(InputError, match=r"patients held out here. Fix: use --split_seed=0"):
         train.train(tables / "third")

@@ -20,6 +20,15 @@ LIMITS = (
 )
 
 
+def list_earlier(manifest: Mapping) -> list[str]:
+    """The patients of the model that training began at, if it did."""
+    begun = manifest.get("start")
+    if not begun:
+        return []
+    whose = f"the {begun['patients']} patients of {begun['dataset']}"
+    return [f"{whose}, from whom the model had learnt before these rows"]
+
+
 def list_untested(audit: Mapping, manifest: Mapping, schema: Schema) -> list[str]:
     """What no number of the audit speaks for, in words."""
     untested = [
@@ -33,9 +42,7 @@ def list_untested(audit: Mapping, manifest: Mapping, schema: Schema) -> list[str
     ]
     if not audit.get("whitebox"):
         untested.insert(0, "attackers who hold the model's weights; only the table is released")
-    if begun := manifest.get("start"):
-        whose = f"the {begun['patients']} patients of {begun['dataset']}"
-        untested.insert(0, f"{whose}, from whom the model had learnt before these rows")
+    untested[:0] = list_earlier(manifest)
     if not manifest.get("differential_privacy"):
         untested.append("an upper bound on the risk: the generator has no differential privacy")
     if not (audit.get("disclosure") or {}).get("inference"):
