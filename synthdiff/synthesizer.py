@@ -178,17 +178,18 @@ def fit(
 ) -> Synthesizer:
     """Trains a model on a table (training rows only: split by patient before).
 
-    schema: inferred where absent. folder: where checkpoints, metrics and the model are kept; a
-    second call with the same folder resumes. start: a model of a like table, such as a larger or
-    public one, with whose codec and weights training begins; its patients stay exposed as far as
-    they were. Raises InputError that lists what the table lacks, or what `start` cannot express.
-    Processes that jax.distributed joined train one model together: all call this with the same
-    arguments, and the first alone reads and writes the folder.
+    schema: that of `start` where absent, else inferred. folder: where checkpoints, metrics and the
+    model are kept; a second call with the same folder resumes. start: a model of a like table, such
+    as a larger or public one, with whose codec and weights training begins; its patients stay
+    exposed as far as they were, and a private run takes it as public. Raises InputError that lists
+    what the table lacks, or what `start` cannot express. Processes that jax.distributed joined
+    train one model together: all call this with the same arguments, and the first alone reads and
+    writes the folder.
     """
     config = config or Config()
     if seed is not None:
         config = replace(config, train=replace(config.train, seed=seed))
-    schema = schema or infer_schema(df)
+    schema = schema or (start.codec.schema if start else infer_schema(df))
     require_healthy(df, schema)
     df = conform(df, schema)
     with ExitStack() as held:

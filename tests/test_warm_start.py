@@ -56,7 +56,7 @@ def first():
 
 def test_training_begins_at_the_codec_and_the_weights_of_the_first_model(first):
     still = replace(CONFIG, train=replace(CONFIG.train, num_steps=1, learning_rate=1e-12))
-    model = fit(FEW, still, start=first)
+    model = synthdiff.fit(FEW, config=still, start=first, progress=False)  # its schema too
     assert model.codec is first.codec
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), model.params, first.params
@@ -64,6 +64,13 @@ def test_training_begins_at_the_codec_and_the_weights_of_the_first_model(first):
     assert not first.config.start
     assert len(model.config.start) == 64
     assert Config.from_json(model.config.to_json()) == model.config
+
+
+def test_without_a_schema_a_few_rows_are_read_as_those_of_the_first_model(first):
+    """By themselves these wards look like numbers."""
+    numbers = FEW.assign(ward=FEW["ward"].map({"A": 1, "B": 2}))
+    with pytest.raises(InputError, match="'ward'"):
+        synthdiff.fit(numbers, config=SHORT, start=first, progress=False)
 
 
 def test_few_patients_learn_in_few_steps_what_the_first_model_knew(first):

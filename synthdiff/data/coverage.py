@@ -29,7 +29,7 @@ def require_covered(codec: Codec, df: pd.DataFrame, schema: Schema) -> None:
         if learnt.get(name) != given.get(name):
             kinds = [f"{found.get(name, 'absent')!r}" for found in (given, learnt)]
             problem = f"is {kinds[0]} here and {kinds[1]} in the first model"
-            raise input_error(f"column {name!r}", problem, "give both the same columns and kinds")
+            raise input_error(f"column {name!r}", problem, "give both one schema")
     if list(learnt) != list(given):
         fix = f"put them in this order: {', '.join(learnt)}"
         raise input_error("columns", "their order is not that of the first model", fix)
