@@ -37,6 +37,13 @@ def plot_dots(record: dict, grid: Grid, path: Path) -> None:
     plot_arms(record, path)
 
 
+def plot_growth(record: dict, grid: Grid, path: Path) -> None:
+    """Scores against the size of the cohort, a line per arm."""
+    from _cohort import plot_sizes  # as above
+
+    plot_sizes(record, path)
+
+
 def plot_panels_of(script: str) -> Callable[[dict, Grid, Path], None]:
     """The figure of a speed benchmark."""
 
@@ -156,6 +163,22 @@ TABLES = {
         tall=True,
         note="Mean ± standard deviation over seeds of split, training and table.",
         plot=plot_knobs,
+    ),
+    "pretraining": Table(
+        "Diabetes 130, patients of cardiology: beginning with other patients",
+        "pretraining_diabetes130.json",
+        "/runs",
+        (
+            Line("detection AUC", 3, AUC, ("/*/detection AUC",)),
+            Line("fidelity rate, %", 2, PERCENT, ("/*/fidelity rate",)),
+            Line("AUROC, trained on synthetic", 3, AUC, ("/*/utility tstr auroc",)),
+            Line("AUROC, trained on the same real patients", 3, None, ("/*/utility trtr auroc",)),
+            Line("attack on the table, AUC", 3, AUC, ("/*/attack likelihood_influence AUC",)),
+            Line("attack on the model, AUC", 3, AUC, ("/*/attack on the model, loss AUC",)),
+        ),
+        tall=True,
+        note="Mean ± standard deviation over seeds of split, training and table.",
+        plot=plot_growth,
     ),
     "simulated_codes": Table(
         "2,000 simulated codes",
