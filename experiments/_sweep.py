@@ -58,30 +58,35 @@ def fit_timed(
 
 def score_model(
     model: Synthesizer, parts: dict[str, pd.DataFrame], schema: Schema, seed: int, num_rows: int
-) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Draws `num_rows`, and scores model and table on the patients of parts["test"]."""
+) -> tuple[pd.DataFrame, dict[str, np.ndarray], dict[str, float]]:
+    """Draws `num_rows`, and scores model and table on the patients of parts["test"].
+
+    The table, the loss in nats of each row of "test" and "train", and the scores.
+    """
     table = model.sample(num_rows, seed=seed)
     fidelity = evaluate_fidelity(parts["train"], parts["test"], table, schema)
-    return table, {
-        "held-out loss": float(measure_loss(model, parts["test"]).mean()),
-        "training loss": float(measure_loss(model, parts["train"]).mean()),
+    nats = {p: measure_loss(model, parts[p], num_noises=NUM_NOISES) for p in ("test", "train")}
+    scores = {
+        "held-out loss": float(nats["test"].mean()),
+        "training loss": float(nats["train"].mean()),
         "detection AUC": detection_auc(parts["test"], table, schema, seed)["value"],
         "fidelity rate": fidelity["rate"],
         "parameters": count_params(model.params),
     }
+    return table, nats, scores
 
 
 def score_fully(
     model: Synthesizer, parts: dict[str, pd.DataFrame], schema: Schema, seed: int, num_rows: int
 ) -> dict[str, float]:
     """`score_model`, of what use the table is, and what both expose."""
-    table, scores = score_model(model, parts, schema, seed, num_rows)
+    table, nats, scores = score_model(model, parts, schema, seed, num_rows)
     sources = {"train": parts["train"], "synthetic": table}
     use = score_utility(predict_target(sources, parts["test"], schema, seed)).get("mean", {})
     gaps = {f"{name} gap, points": value for name, value in use.get("gap_points", {}).items()}
     for source in ("trtr", "tstr"):
         gaps |= {f"utility {source} {name}": v for name, v in use.get(source, {}).items()}
-    return scores | gaps | score_exposure(model, table, parts, schema, seed)
+    return scores | gaps | score_exposure(table, nats, parts, schema, seed)
 
 
 def split_patients(
@@ -101,7 +106,7 @@ def split_patients(
 
 
 def score_exposure(
-    model: Synthesizer, table: pd.DataFrame, parts: dict, schema: Schema, seed: int
+    table: pd.DataFrame, nats: dict[str, np.ndarray], parts: dict, schema: Schema, seed: int
 ) -> dict[str, float]:
     """AUC of every attack on the table and of the model's loss, patient by patient."""
     game = set_up_game(parts | {"synthetic": table}, schema, np.random.default_rng([seed, 5]))
@@ -109,9 +114,9 @@ def score_exposure(
     for name, attack in ATTACKS.items():
         found = score_attack(attack, game.members, game.nonmembers, game.view)
         scores[f"attack {name} AUC"] = auc_interval(*found.ranked)["value"]
-    nats, by_patient = {}, []
-    for part in ("train", "test"):
-        nats[part] = measure_loss(model, parts[part], num_noises=NUM_NOISES)
-        by_patient.append(patient_scores(-nats[part], patient_ids(parts[part], schema, part)))
+    by_patient = [
+        patient_scores(-nats[part], patient_ids(parts[part], schema, part))
+        for part in ("train", "test")
+    ]
     scores["attack on the model, loss AUC"] = auc_interval(*by_patient)["value"]
     return scores | {"loss gap": float(nats["test"].mean() - nats["train"].mean())}

@@ -106,7 +106,7 @@ def ablate(run_dir: Path) -> None:
             runs = record["runs"].setdefault(text.partition(":")[0], {})
             if seed not in runs:
                 model, spent = fit_timed(read_arm(text, int(seed)), parts["train"], schema)
-                _, scores = score_model(model, parts, schema, int(seed), FLAGS.num_rows)
+                *_, scores = score_model(model, parts, schema, int(seed), FLAGS.num_rows)
                 runs[seed] = scores | spent
                 print(f"{text} seed {seed}: {runs[seed]}", flush=True)
                 record["runs"] = {arm: done for arm, done in record["runs"].items() if done}

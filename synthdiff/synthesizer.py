@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import flax
@@ -37,8 +37,9 @@ from synthdiff.data.table import write_json
 from synthdiff.diffusion.keys import purpose_key, record_keys
 from synthdiff.diffusion.losses import make_loss_fn
 from synthdiff.diffusion.samplers import SamplerConfig
-from synthdiff.layout import Records
-from synthdiff.models.config import split_outputs, start_at_shares
+from synthdiff.diffusion.schedules import Schedule
+from synthdiff.layout import Layout, Records
+from synthdiff.models.config import ModelConfig, make_network, split_outputs, start_at_shares
 from synthdiff.private_run import PrivateRun
 from synthdiff.sampling import BLOCK, draw_table
 from synthdiff.train.checkpoint import hash_tree
@@ -293,11 +294,19 @@ def measure_loss(
     The mean over `num_noises` noises of its own, at times that are spread evenly over a record's
     noises and over records, the same for every model.
     """
-    layout, config = model.codec.layout, model.config
-    df = conform(df, model.codec.schema)
-    loss_fn = make_loss_fn(
-        config.make_functions(layout)[1], layout, config.schedule, condition_rate=0.0
-    )
+    config, codec = model.config, model.codec
+    records = codec.encode(conform(df, codec.schema), np.random.default_rng([seed, 0]))
+    measure = _make_measure(config.model, config.schedule, codec.layout, num_noises)
+    return measure((model.params, purpose_key(seed, "measure")), records, 0, len(df), BLOCK)
+
+
+@lru_cache(maxsize=8)
+def _make_measure(
+    network: ModelConfig, schedule: Schedule, layout: Layout, num_noises: int
+) -> Callable:
+    """The mean loss over all devices; kept, so that a second call does not compile again."""
+    apply_fn = make_network(network, layout, learnable_schedule=schedule.learnable)[1]
+    loss_fn = make_loss_fn(apply_fn, layout, schedule, condition_rate=0.0)
 
     def measure(shared: tuple, records: Records, index: jax.Array) -> jax.Array:
         params, key = shared
@@ -309,9 +318,7 @@ def measure_loss(
 
         return jnp.mean(jax.lax.map(at, jnp.arange(num_noises)), axis=0)
 
-    records = model.codec.encode(df, np.random.default_rng([seed, 0]))
-    shared = (model.params, purpose_key(seed, "measure"))
-    return make_parallel_map(measure)(shared, records, 0, len(df), BLOCK)
+    return make_parallel_map(measure)
 
 
 def _require_alike(first: Config, config: Config) -> None:

@@ -80,7 +80,7 @@ def test_a_stopped_grid_goes_on(tmp_path, monkeypatch):
         if len(calls) == most:
             raise KeyboardInterrupt
         calls.append((config.model.width, config.sampler.name, seed))
-        return None, {name: float(config.model.width + seed) for name in ablate.SHOWN}
+        return None, None, {name: float(config.model.width + seed) for name in ablate.SHOWN}
 
     monkeypatch.setattr(ablate, "fit_timed", lambda config, table, schema: (config, {}))
     monkeypatch.setattr(ablate, "score_model", score)

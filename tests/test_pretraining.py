@@ -61,7 +61,7 @@ def test_a_cohort_of_nobody_is_refused(cohort, message):
 
 
 def test_the_record_has_every_arm_and_what_pretraining_brings(tmp_path, monkeypatch):
-    monkeypatch.setattr(pretraining, "score_fully", lambda *given: score_model(*given)[1])
+    monkeypatch.setattr(pretraining, "score_fully", lambda *given: score_model(*given)[-1])
     TABLE.to_csv(tmp_path / "table.csv", index=False)
     given = {"data": str(tmp_path / "table.csv"), "entity": "patient", "target": "died",
              "cohort": "clinic=south", "patients": ["30"], "seeds": ["0"], "num_rows": 512,
