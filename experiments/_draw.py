@@ -14,7 +14,9 @@ from synthdiff.synthesizer import Synthesizer
 def define_flags() -> None:
     flags.DEFINE_integer("sample_seed", 0, "seed of the synthetic table")
     flags.DEFINE_list("where", [], "conditions such as female=1,site=3")
-    flags.DEFINE_string("balance", None, "column, or column:level=share,..., with exact shares")
+    flags.DEFINE_string(
+        "balance", None, "column, column:level=share,... or column*second, drawn with exact shares"
+    )
     flags.DEFINE_float("guidance", 0.0, "classifier-free guidance weight for --where")
 
 

@@ -213,6 +213,9 @@ TABLES = {
     ),
     "dp_rand_hie": make_privacy_table("RAND HIE", "dp_utility_rand_hie.json"),
     "dp_diabetes130": make_privacy_table("Diabetes 130", "dp_utility_diabetes130.json"),
+    "dp_start": make_privacy_table(
+        "Diabetes 130, cardiology, beginning at another model", "dp_start_diabetes130.json"
+    ),
     "null_splits": Table(
         "Audits of RAND HIE in which nothing was learnt",
         "null_splits.json",

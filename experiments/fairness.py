@@ -4,7 +4,8 @@
         --record=experiments/results/fairness_rand_hie.json
 
 Per seed it trains a model, in a folder of its own where training resumes, and samples it as it is
-and balanced; models of each table, alone and added to the real rows, are tested on real rows.
+and balanced, with --balance=black*health also with health as frequent in both groups; models of
+each table, alone and added to the real rows, are tested on real rows.
 Takes every flag of train.py. Writes the record as JSON, and a Markdown table beside it.
 """
 

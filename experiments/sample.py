@@ -2,8 +2,8 @@
 
     python experiments/sample.py --run_dir=runs/quickstart --num_rows=10000 --where=female=1
 
---balance=sex draws equal shares of the column's levels, --balance=sex:F=0.7,M=0.3 the given ones;
-the other columns are drawn given that one.
+--balance=sex draws equal shares of the column's levels, --balance=sex:F=0.7,M=0.3 the given ones,
+--balance=sex*died has died as often in each sex; the other columns are drawn given these.
 
 Writes synthetic.csv, with metadata.json that SDV and SDMetrics read (or --out, .csv or .parquet),
 and prints NFE and records per second. With

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from synthdiff._validate import InputError
-from synthdiff.data.balance import match_levels, parse_balance, plan_levels
+from synthdiff.data.balance import match_levels, parse_balance, plan_independent, plan_levels
 from synthdiff.data.schema import Column
 
 
@@ -47,12 +47,23 @@ def test_bad_shares_are_refused(shares, message):
 
 
 def test_the_flag_names_a_column_and_maybe_shares():
-    assert parse_balance("sex") == ("sex", None)
-    assert parse_balance("sex:F=0.7,M=0.3") == ("sex", {"F": 0.7, "M": 0.3})
-    assert parse_balance("grade:a=b=0.5,c=0.5") == ("grade", {"a=b": 0.5, "c": 0.5})
+    assert parse_balance("sex") == ("sex", None, None)
+    assert parse_balance("sex:F=0.7,M=0.3") == ("sex", None, {"F": 0.7, "M": 0.3})
+    assert parse_balance("grade:a=b=0.5,c=0.5") == ("grade", None, {"a=b": 0.5, "c": 0.5})
+    assert parse_balance("sex*died:F=1") == ("sex", "died", {"F": 1.0})
+    for text in ("sex*", "sex*sex"):
+        with pytest.raises(InputError, match="no second column"):
+            parse_balance(text)
     for text in ("sex:", "sex:F", "sex:F=x", "sex:F=0.5,F=0.5"):
         with pytest.raises(InputError, match="level=share"):
             parse_balance(text)
+
+
+def test_a_second_column_has_its_shares_within_each_level_of_the_first():
+    groups = plan_levels({"a": 0.75, "b": 0.25}, 400, _rng())
+    outcomes = plan_independent(groups, {0: 0.8, 1: 0.2}, _rng(1))
+    pairs = Counter(zip(groups, outcomes, strict=True))
+    assert pairs == {("a", 0): 240, ("a", 1): 60, ("b", 0): 80, ("b", 1): 20}
 
 
 def test_levels_take_the_type_of_the_column():

@@ -124,13 +124,15 @@ def test_sample_honours_where(finished):
 def test_balanced_sample_has_exact_shares(finished):
     folder, _ = finished
     out = folder / "balanced.csv"
-    for balance, women in (("sex", 15), ("sex:F=0.7,M=0.3", 21)):
+    for balance, women in (("sex*died", 15), ("sex:F=0.7,M=0.3", 21)):
         done = run("sample.py", f"--run_dir={folder / 'run'}", "--num_rows=30", f"--out={out}",
                    f"--balance={balance}")  # fmt: skip
         assert done.returncode == 0, done.stderr[-2000:]
         table = pd.read_csv(out)
         assert (table["sex"] == "F").sum() == women and len(table) == 30
         assert table["age"].nunique() > 5 and list(table.columns)[:3] == ["patient", "age", "sex"]
+        if "*" in balance:  # as many women as men died
+            assert table.groupby("sex")["died"].sum().nunique() == 1
 
 
 def test_shards_are_one_table_and_are_not_mixed(finished, tmp_path, monkeypatch):

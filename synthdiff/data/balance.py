@@ -39,15 +39,35 @@ def plan_levels(shares: Mapping[object, float], num_rows: int, rng: np.random.Ge
     return [levels[place] for place in places]
 
 
-def parse_balance(text: str) -> tuple[str, dict[str, float] | None]:
-    """("sex", None) of "sex", or ("sex", {"F": 0.5, "M": 0.5}) of "sex:F=0.5,M=0.5".
+def plan_independent(
+    first: Sequence, shares: Mapping[object, float], rng: np.random.Generator
+) -> list:
+    """Levels of a second column for these of a first: the same shares within each level of it.
 
-    >>> parse_balance("sex:F=0.7,M=0.3")
-    ('sex', {'F': 0.7, 'M': 0.3})
+    >>> plan_independent(["F", "F", "M", "M"], {0: 1.0, 1: 0.0}, np.random.default_rng(0))
+    [0, 0, 0, 0]
     """
-    name, colon, pairs = text.partition(":")
+    codes, levels = pd.factorize(np.array(first, dtype=object))
+    planned = np.empty(len(codes), dtype=object)
+    for code in range(len(levels)):
+        rows = np.flatnonzero(codes == code)
+        planned[rows] = plan_levels(shares, len(rows), rng)
+    return planned.tolist()
+
+
+def parse_balance(text: str) -> tuple[str, str | None, dict[str, float] | None]:
+    """Column, second column after a star, and shares of the first after a colon, where given.
+
+    >>> parse_balance("sex*died:F=0.7,M=0.3")
+    ('sex', 'died', {'F': 0.7, 'M': 0.3})
+    """
+    names, colon, pairs = text.partition(":")
+    name, star, second = names.partition("*")
+    if (star and not second) or second == name:
+        fix = "write for example sex*died: sex balanced, and died as frequent in each"
+        raise input_error(f"--balance={text}", "no second column after the star", fix)
     if not colon:
-        return name, None
+        return name, second or None, None
     shares = {}
     for pair in pairs.split(","):
         level, equals, share = pair.rpartition("=")
@@ -58,7 +78,7 @@ def parse_balance(text: str) -> tuple[str, dict[str, float] | None]:
         except ValueError as error:
             where, fix = f"--balance={text}", "write for example sex:F=0.5,M=0.5"
             raise input_error(where, f"{pair!r} is not one level=share", fix) from error
-    return name, shares
+    return name, second or None, shares
 
 
 def match_levels(

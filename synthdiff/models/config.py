@@ -144,7 +144,7 @@ def _standardise(table: jax.Array, weights: jax.Array) -> jax.Array:
 def split_outputs(params: dict) -> tuple[dict, Callable[[dict], dict]]:
     """Biases and tables of outputs, and a function that puts such back among the other params.
 
-    They are one in a hundred of the params and can express other marginals: few enough for noisy
+    They are a few in a hundred of the params and can express other marginals: few enough for noisy
     gradients (biases alone: Bu et al. 2022, arXiv 2210.00036).
     """
     flat = flatten_dict(params)
