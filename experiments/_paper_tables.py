@@ -106,6 +106,28 @@ def make_privacy_table(dataset: str, record: str) -> Table:
     )
 
 
+def make_fairness_table(title: str, record: str) -> Table:
+    """A record of fairness.py."""
+    columns = ("real", "as is", "balanced", "change")
+    names = {
+        "auroc": "AUROC",
+        "auroc, worst group": "AUROC, worst group",
+        "accuracy, worst group": "accuracy, worst group",
+        "equalised_odds_gap": "equalised-odds gap",
+        "auroc_gap": "gap of AUROC",
+        "calibration_error_gap": "gap of calibration error",
+    }
+    return Table(
+        title,
+        record,
+        columns,
+        tuple(Line(label, 3, 0.05, tuple(f"/scores/{name}/{column}" for column in columns))
+              for name, label in names.items()),
+        note="Models of each table on real rows, mean ± standard deviation over training seeds. "
+        "Change: balanced less as is, 95% interval over test patients.",
+    )  # fmt: skip
+
+
 def make_ablation_table(dataset: str, record: str) -> Table:
     """A record of ablate.py."""
     return Table(
@@ -203,6 +225,12 @@ TABLES = {
         note="Mean ± standard deviation over training seeds.",
     ),
     "ablation_rand_hie": make_ablation_table("RAND HIE", "ablation_rand_hie.json"),
+    "fairness": make_fairness_table(
+        "RAND HIE: black and other people in equal number", "fairness_rand_hie.json"
+    ),
+    "fairness_joint": make_fairness_table(
+        "RAND HIE: the same, with health as frequent in both", "fairness_joint_rand_hie.json"
+    ),
     "adult": make_quality_table("Adult", "adult.json"),
     "magic": make_quality_table("Magic", "magic.json"),
     "default": make_quality_table("Default", "default.json"),
