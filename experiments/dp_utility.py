@@ -94,7 +94,7 @@ def measure_all(path: Path, base: Config, spec: dict) -> dict:
     """The scores of every epsilon and seed; what the file at `path` has is not measured again."""
     df, schema = read_data(spec)
     parts = split_table(df, schema, spec["split_seed"])
-    start, about_start = read_start(spec)
+    start, about_start = read_start(spec, private=any(map(float, FLAGS.epsilons)))
     about = {"config": base.to_json(), "data_hash": hash_frame(df), "start": about_start}
     runs = json.loads(path.read_text()) if path.exists() else about | {"scores": {}}
     if any(runs.get(name) != json.loads(json.dumps(value)) for name, value in about.items()):

@@ -63,12 +63,11 @@ def build_config() -> Config:
 def train(run_dir: Path) -> None:
     """Writes schema, manifest, checkpoints, metrics and the model into the run folder."""
     config = build_config()
-    spec = describe_data()
-    start, about_start = read_start(spec)
+    spec, private = describe_data(), bool(config.dp.epsilon)
+    start, about_start = read_start(spec, private=private)
     df, schema = read_data(spec)
     table = split_table(df, schema, spec["split_seed"])["train"]
     limits = {"max_visits": spec["max_visits"], "min_patients": config.min_patients}
-    private = bool(config.dp.epsilon)
     records = widen_run(run_dir, table, schema, **limits, private=private, write=is_first())
     model = fit(*records, config=config, folder=run_dir, start=start)
     if not is_first():

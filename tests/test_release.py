@@ -94,11 +94,11 @@ def _status(audit, name):
     return {gate["name"]: gate["status"] for gate in evaluate_policy(audit)}[name]
 
 
-def _release(folder, audit, tables, accept=()):
+def _release(folder, audit, tables, accept=(), **facts):
     def write_page(path, shown):
         path.write_text(f"<html>{json.dumps(shown)}</html>")
 
-    manifest = {"dataset": "demo", "seeds": {"train": 3}, "git_revision": "abc"}
+    manifest = {"dataset": "demo", "seeds": {"train": 3}, "git_revision": "abc"} | facts
     return write_release(folder, audit, tables, SCHEMA, manifest, write_page, accept)
 
 
@@ -181,7 +181,7 @@ def test_a_refusal_leaves_nothing_and_takes_back_an_earlier_release(tables, tmp_
     (reason,) = _release(tmp_path / "release", audit, tables, accept=())
     assert reason.startswith(f"{status}, gate 'linkability'") and "0.310" in reason
     assert list(tmp_path.iterdir()) == []
-    refusals = decide_release(audit, tables, SCHEMA, ["linkability"]).refusals
+    refusals = decide_release(audit, tables, SCHEMA, {}, ["linkability"]).refusals
     assert len(refusals) == 2  # it cannot be accepted either
 
 
@@ -195,6 +195,17 @@ def test_a_caution_is_released_only_when_accepted_by_name(tables, tmp_path):
     card = (folder / "card.md").read_text()
     assert "accepted" in card and "**inference of age**" in card
     assert "no gate of this name" in _release(folder, audit, tables, ["inference of agee"])[0]
+
+
+def test_a_run_that_began_at_another_model_needs_a_person_to_answer_for_its_patients(
+    tables, tmp_path
+):
+    folder, start = tmp_path / "release", {"dataset": "others.csv", "patients": 9}
+    start["differential_privacy"] = False
+    found = _release(folder, _audit(tables), tables, start=start)
+    assert "CAUTION, gate 'first model'" in found[0] and "9 patients of others.csv" in found[0]
+    assert _release(folder, _audit(tables), tables, ["first model"], start=start) == []
+    assert "9 patients of others.csv" in (folder / "card.md").read_text()
 
 
 def test_an_audit_of_another_table_refuses(tables, tmp_path):

@@ -11,6 +11,7 @@ from test_warm_start import FEW, MANY
 from synthdiff._validate import InputError
 from synthdiff.data.schema import Schema
 from synthdiff.eval.card import list_untested
+from synthdiff.eval.policy import judge_start
 from synthdiff.eval.report.provenance import write_limits
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
@@ -29,7 +30,7 @@ def tables(tmp_path):
         table.to_csv(tmp_path / f"{name}.csv", index=False)
     given = {"data": str(tmp_path / "many.csv"), "entity": "patient", "model.name": "mlp",
              "model.width": 8, "model.hidden": 32, "train.num_steps": 3, "split_seed": 0,
-             "start": None}  # fmt: skip
+             "start": None, "dp.epsilon": 0.0}  # fmt: skip
     for name, value in given.items():
         FLAGS[name].value = value
     return tmp_path
@@ -49,6 +50,13 @@ def test_a_run_begins_at_another_of_other_patients_and_says_whom_its_audit_leave
     left_out = f"the 360 patients of {tables / 'many.csv'}"
     assert any(left_out in item for item in list_untested({}, manifest, schema))
     assert left_out in write_limits(manifest)
+    (gate,) = judge_start(manifest)
+    assert gate["status"] == "CAUTION" and left_out in gate["reason"]
+    manifest["start"]["differential_privacy"] = True
+    assert judge_start(manifest)[0]["status"] == "PASS" and judge_start({}) == []
     FLAGS.data, FLAGS.split_seed = str(tables / "many.csv"), 1
     with pytest.raises(InputError, match=r"patients held out here. Fix: use --split_seed=0"):
+        train.train(tables / "third")
+    FLAGS.split_seed, FLAGS["dp.epsilon"].value = 0, 3.0
+    with pytest.raises(InputError, match="begin at a model of other patients"):
         train.train(tables / "third")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from synthdiff.data.schema import Schema
+from synthdiff.eval.policy import name_earlier
 
 INTENDED = (
     "Developing and testing software and analysis code, teaching, and planning studies whose "
@@ -20,15 +21,6 @@ LIMITS = (
 )
 
 
-def list_earlier(manifest: Mapping) -> list[str]:
-    """The patients of the model that training began at, if it did."""
-    begun = manifest.get("start")
-    if not begun:
-        return []
-    whose = f"the {begun['patients']} patients of {begun['dataset']}"
-    return [f"{whose}, from whom the model had learnt before these rows"]
-
-
 def list_untested(audit: Mapping, manifest: Mapping, schema: Schema) -> list[str]:
     """What no number of the audit speaks for, in words."""
     untested = [
@@ -42,7 +34,8 @@ def list_untested(audit: Mapping, manifest: Mapping, schema: Schema) -> list[str
     ]
     if not audit.get("whitebox"):
         untested.insert(0, "attackers who hold the model's weights; only the table is released")
-    untested[:0] = list_earlier(manifest)
+    if earlier := name_earlier(manifest):
+        untested.insert(0, f"{earlier}, from whom the model had learnt before these rows")
     if not manifest.get("differential_privacy"):
         untested.append("an upper bound on the risk: the generator has no differential privacy")
     if not (audit.get("disclosure") or {}).get("inference"):

@@ -178,6 +178,25 @@ def _judge_whole_patients(block: Mapping | None) -> list[Gate]:
     return [replace(gate, name=f"{gate.name}, whole patients") for gate in gates]
 
 
+def name_earlier(manifest: Mapping) -> str:
+    """The patients of the model that training began at; empty where it began at random weights."""
+    begun = manifest.get("start")
+    return f"the {begun['patients']} patients of {begun['dataset']}" if begun else ""
+
+
+def judge_start(manifest: Mapping) -> list[dict]:
+    """The gate of a run that began at another model, on whose patients no attack was tried."""
+    whose = name_earlier(manifest)
+    if not whose:
+        return []
+    status = "CAUTION"
+    reason = f"The model had learnt before from {whose}, on whom no attack was tried."
+    if manifest["start"]["differential_privacy"]:
+        status, reason = "PASS", f"What the model had learnt from {whose} has differential privacy."
+    why = "a table may give away whoever its model has learnt from; public data need no cover"
+    return [asdict(Gate("first model", status, reason, why))]
+
+
 def evaluate_policy(audit: Mapping) -> list[dict]:
     """Every gate's outcome, from the result of `audit.audit`."""
     gates = _judge_audit(audit)

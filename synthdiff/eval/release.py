@@ -17,7 +17,7 @@ from synthdiff.data.sdv import to_sdv
 from synthdiff.data.table import write_json, write_table
 from synthdiff.eval.card import write_card
 from synthdiff.eval.features import hash_rows
-from synthdiff.eval.policy import evaluate_policy
+from synthdiff.eval.policy import evaluate_policy, judge_start
 from synthdiff.eval.scan import Finding, scan_folder
 
 INTERNAL = ("nearest",)
@@ -36,9 +36,10 @@ def decide_release(
     audit: Mapping,
     tables: Mapping[str, pd.DataFrame],
     schema: Schema,
+    manifest: Mapping,
     accept: Sequence[str] = (),
 ) -> Decision:
-    """Reads the audit's gates for these very tables.
+    """Reads the audit's gates for these very tables, and whom the model had learnt from before.
 
     accept: names of gates at CAUTION that a person takes responsibility for. Nothing else can be
     accepted: INCONCLUSIVE, FAIL and INVALID always refuse.
@@ -48,7 +49,7 @@ def decide_release(
     for part, df in tables.items():
         if hashes.get(part) != hash_rows(df, schema):
             refusals.append(f"The audit is of another {part} table: run the audit again.")
-    gates = evaluate_policy(audit)
+    gates = evaluate_policy(audit) + judge_start(manifest)
     cautions = {gate["name"] for gate in gates if gate["status"] == "CAUTION"}
     for name in accept:
         if name not in cautions:
@@ -88,7 +89,7 @@ def write_release(
     staging = folder.with_name(folder.name + ".staging")
     for old in (staging, folder):
         _take_back(old)
-    decision = decide_release(audit, tables, schema, accept)
+    decision = decide_release(audit, tables, schema, manifest, accept)
     if decision.refusals:
         return decision.refusals
     make_folder(staging, private=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from synthdiff.data.schema import Column, Schema
 from synthdiff.eval import plots
-from synthdiff.eval.card import list_earlier
+from synthdiff.eval.policy import name_earlier
 from synthdiff.eval.report.formats import Result, flatten, number, why_absent
 from synthdiff.eval.report.markup import Html, image, section, table, tag
 
@@ -55,11 +55,12 @@ def write_limits(manifest: Mapping) -> Html:
         )
     else:
         privacy = "No differential privacy was used, so nothing here bounds the risk from above."
+    earlier = name_earlier(manifest)
     points = (
         "An attack that fails is not proof of safety: attacks give a lower bound on the risk. "
         "A better attacker may succeed where these did not.",
         f"Only differential privacy gives an upper bound. {privacy}",
-        *(f"The tests leave out {whom}." for whom in list_earlier(manifest)),
+        *([f"The model had learnt before from {earlier}; no test is on them."] * bool(earlier)),
         "The floor is the score of two real samples (training against test rows). A synthetic "
         "table as good as a second real sample reaches the floor; 100% is not to be expected.",
         "Fidelity compares columns one by one and in pairs. Relations among three or more columns "
