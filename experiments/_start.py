@@ -30,5 +30,13 @@ def read_start(spec: dict, *, private: bool) -> tuple[Synthesizer | None, dict |
         problem = "was trained on another split of this table, so on patients held out here"
         fix = f"use --split_seed={theirs['split_seed']}"
         raise input_error(f"--start={folder}", problem, fix)
-    about = {"dataset": manifest["dataset"], "patients": manifest["patients"]["train"]}
-    return model, about | {"differential_privacy": bool(model.privacy)}
+    about = {
+        "dataset": manifest["dataset"],
+        "patients": manifest["patients"]["train"],
+        "differential_privacy": bool(model.privacy),
+    }
+    if before := manifest.get("start"):  # that run had begun at another too
+        about["dataset"] += f" and {before['dataset']}"
+        about["patients"] += before["patients"]
+        about["differential_privacy"] &= before["differential_privacy"]
+    return model, about

@@ -135,6 +135,16 @@ def test_balanced_sample_has_exact_shares(finished):
             assert table.groupby("sex")["died"].sum().nunique() == 1
 
 
+def test_a_cohort_is_parted_from_all_other_patients(finished, tmp_path):
+    _, flags = finished
+    done = run("split.py", *flags[:-1], f"--run_dir={tmp_path}", "--cohort=sex=F")
+    assert done.returncode == 0, done.stderr[-2000:]
+    cohort, others = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("cohort", "others"))
+    assert not set(cohort["patient"]) & set(others["patient"])
+    assert len(cohort) + len(others) == 600 and "sex" not in others
+    assert "sex" not in Schema.load(tmp_path / "schema.json").names
+
+
 def test_shards_are_one_table_and_are_not_mixed(finished, tmp_path, monkeypatch):
     folder, _ = finished
     out = tmp_path / "run" / "synthetic"

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
 import pipeline
 import train
+from _start import read_start
 
 FLAGS, SCRIPT = flags.FLAGS, pipeline
 pytestmark = pytest.mark.usefixtures("script_flags")
@@ -44,6 +45,11 @@ def test_a_run_begins_at_another_of_other_patients_and_says_whom_its_audit_leave
     assert manifest["start"] == {
         "dataset": str(tables / "many.csv"), "patients": 360, "differential_privacy": False
     }  # fmt: skip
+    FLAGS.start = str(tables / "second")
+    _, about = read_start({"data": "third.csv"}, private=True)
+    assert about["dataset"] == f"{tables / 'few.csv'} and {tables / 'many.csv'}"
+    assert about["patients"] == 24 + 360
+    FLAGS.start = str(tables / "first")
     weights = json.loads((tables / "second" / "config.json").read_text())["start"]
     assert len(weights) == 64 and manifest["config"]["start"] == weights
     schema = Schema.load(tables / "second" / "schema.json")
