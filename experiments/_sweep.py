@@ -1,13 +1,16 @@
 """One model among many: the config of an arm, its training, its scores and what it exposes."""
 
+import json
 import shlex
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import jax
 import numpy as np
 import pandas as pd
 import train
-from _common import FLAGS
+from _common import FLAGS, describe_origin, locate_record
 from absl.flags import Error
 from absl.testing import flagsaver
 
@@ -24,6 +27,7 @@ from synthdiff.eval.statistics import auc_interval
 from synthdiff.eval.utility import predict_target, score_utility
 from synthdiff.models.config import count_params
 from synthdiff.synthesizer import Synthesizer, fit, measure_loss
+from synthdiff.train.manifest import describe_run
 
 SPLIT = {"train": 0.4, "test": 0.4, "reference": 0.2}  # as many members as strangers
 NUM_NOISES = 4
@@ -40,6 +44,24 @@ def read_arm(text: str, seed: int) -> Config:
             raise input_error(f"--arm={text}", f"{rest[0]!r} is no flag", "write --model.name=mlp")
         FLAGS["train.seed"].value = seed
         return train.build_config()
+
+
+def open_record(run_dir: Path, **facts: object) -> tuple[Path, dict]:
+    """The sweep's record and its file: what an earlier start measured, and what this one is."""
+    path = locate_record(run_dir / "record.json")
+    record = json.loads(path.read_text()) if path.exists() else {"runs": {}}
+    about = describe_origin(describe_run(config={}, data_hash=None, seeds={}))
+    return path, record | {"dataset": FLAGS.data, **facts, **about}
+
+
+def fill_record(record: dict, name: str, seed: str, score: Callable[[], dict]) -> bool:
+    """Scores this arm and seed if the record lacks them; whether it did."""
+    if seed in record["runs"].get(name, {}):
+        return False
+    scores = score()
+    record["runs"].setdefault(name, {})[seed] = scores
+    print(f"{name} seed {seed}: {scores}", flush=True)
+    return True
 
 
 def fit_timed(

@@ -11,7 +11,7 @@ the record, so a run that was stopped goes on. Losses are the training objective
 columns, in nats per record, on patients of the training and of the test part.
 """
 
-import json
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -21,18 +21,16 @@ import train
 from _common import (
     FLAGS,
     describe_data,
-    describe_origin,
-    locate_record,
     read_data,
     run_script,
     split_table,
 )
 from _scores import format_spread, summarise
-from _sweep import fit_timed, read_arm, score_model
+from _sweep import fill_record, fit_timed, open_record, read_arm, score_model
 from absl import flags
 
+from synthdiff.data.schema import Schema
 from synthdiff.data.table import write_json
-from synthdiff.train.manifest import describe_run, hash_frame
 
 SHOWN = ("held-out loss", "detection AUC", "fidelity rate")
 
@@ -93,23 +91,22 @@ def plot_arms(record: dict, path: Path) -> None:
     plt.close(figure)
 
 
+def score_arm(text: str, parts: dict, schema: Schema, seed: int) -> dict[str, float]:
+    """Everything about the model of one arm."""
+    model, spent = fit_timed(read_arm(text, seed), parts["train"], schema)
+    *_, scores = score_model(model, parts, schema, seed, FLAGS.num_rows)
+    return scores | spent
+
+
 def ablate(run_dir: Path) -> None:
     """Runs every arm and seed that the record does not hold yet."""
     arms, (df, schema) = list_arms(), read_data(describe_data())
     parts = split_table(df, schema, FLAGS.split_seed)
-    path = locate_record(run_dir / "record.json")
-    record = json.loads(path.read_text()) if path.exists() else {"runs": {}}
-    about = describe_run(config={}, data_hash=hash_frame(df), seeds={"split": FLAGS.split_seed})
-    record |= {"dataset": FLAGS.data, **describe_origin(about)}
+    path, record = open_record(run_dir)
     for seed in FLAGS.seeds:
         for text in arms:
-            runs = record["runs"].setdefault(text.partition(":")[0], {})
-            if seed not in runs:
-                model, spent = fit_timed(read_arm(text, int(seed)), parts["train"], schema)
-                *_, scores = score_model(model, parts, schema, int(seed), FLAGS.num_rows)
-                runs[seed] = scores | spent
-                print(f"{text} seed {seed}: {runs[seed]}", flush=True)
-                record["runs"] = {arm: done for arm, done in record["runs"].items() if done}
+            score = partial(score_arm, text, parts, schema, int(seed))
+            if fill_record(record, text.partition(":")[0], seed, score):
                 write_record(path, record)
 
 

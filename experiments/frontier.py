@@ -10,18 +10,17 @@ attacks on the table, the model's own loss, and the gap between its loss on both
 stopped goes on.
 """
 
-import json
+from functools import partial
 from pathlib import Path
 
-from _common import FLAGS, describe_data, describe_origin, locate_record, read_data, run_script
+from _common import FLAGS, describe_data, read_data, run_script
 from _frontier import format_markdown, plot_frontier
-from _sweep import fit_timed, read_arm, score_fully, split_patients
+from _sweep import fill_record, fit_timed, open_record, read_arm, score_fully, split_patients
 from absl import flags
 from train import define_flags as define_train_flags
 
 from synthdiff._validate import input_error
 from synthdiff.data.table import write_json
-from synthdiff.train.manifest import describe_run, hash_frame
 
 
 def define_flags() -> None:
@@ -56,16 +55,12 @@ def score_point(df, schema, knob: str, value: str, seed: int) -> dict[str, float
 def sweep(run_dir: Path) -> None:
     """Scores every point and seed that the record does not hold yet."""
     df, schema = read_data(describe_data())
-    path, points = locate_record(run_dir / "record.json"), read_sweeps()
-    record = json.loads(path.read_text()) if path.exists() else {"runs": {}}
-    about = describe_run(config={}, data_hash=hash_frame(df), seeds={})
-    record |= {"dataset": FLAGS.data, **describe_origin(about)}
+    (path, record), points = open_record(run_dir), read_sweeps()
     for seed in FLAGS.seeds:
-        for point, (knob, value) in points.items():
-            runs = record["runs"].setdefault(point, {})
-            if seed not in runs:
-                runs[seed] = score_point(df, schema, knob, value, int(seed))
-                print(f"{point} seed {seed}: {runs[seed]}", flush=True)
+        for point, choice in points.items():
+            if fill_record(
+                record, point, seed, partial(score_point, df, schema, *choice, int(seed))
+            ):
                 write_json(path, record)
     path.with_suffix(".md").write_text(format_markdown("Frontier", record))
     plot_frontier(record, path.with_suffix(".png"))

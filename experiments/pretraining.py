@@ -11,7 +11,6 @@ draws split (40 % train, 40 % test, 20 % known to the attacker), training and ta
 measured on the patients of train and test, not on those of the first model. A run goes on.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
@@ -19,14 +18,14 @@ from pathlib import Path
 
 import train
 from _cohort import ARMS, part_cohort, plot_sizes
-from _common import FLAGS, describe_data, describe_origin, locate_record, read_data, run_script
+from _common import FLAGS, describe_data, read_data, run_script
 from _frontier import format_markdown
-from _sweep import fit_timed, read_arm, score_fully, split_patients
+from _sweep import fill_record, fit_timed, open_record, read_arm, score_fully, split_patients
 from absl import flags
 
+from synthdiff.data.schema import Schema
 from synthdiff.data.table import write_json
 from synthdiff.synthesizer import Synthesizer, fit
-from synthdiff.train.manifest import describe_run, hash_frame
 
 
 def define_flags() -> None:
@@ -50,25 +49,25 @@ def list_runs(parts_of: Callable[[int], dict], first: Synthesizer, seed: int) ->
         yield f"{arm}, {size}", parts_of(size), partial(fit_timed, config, start=start)
 
 
+def score_run(parts: dict, schema: Schema, make: Callable, seed: int) -> dict[str, float]:
+    """Everything about the model that `make` gives."""
+    model, spent = make(parts["train"], schema)
+    return score_fully(model, parts, schema, seed, FLAGS.num_rows) | spent
+
+
 def compare(run_dir: Path) -> None:
     """Trains the first model, then scores every size, arm and seed that the record lacks."""
     df, schema = read_data(describe_data())
     cohort, others, schema = part_cohort(df, schema, FLAGS.cohort)
     for arm in ARMS:
         read_arm(f"{arm}: {FLAGS[arm].value}", 0)
-    path = locate_record(run_dir / "record.json")
-    record = json.loads(path.read_text()) if path.exists() else {"runs": {}}
-    record |= {"dataset": FLAGS.data, "cohort": FLAGS.cohort}
-    record |= describe_origin(describe_run(config={}, data_hash=hash_frame(df), seeds={}))
+    path, record = open_record(run_dir, cohort=FLAGS.cohort)
     first = fit(others, schema, config=train.build_config(), folder=run_dir / "first")
     for seed in map(int, FLAGS.seeds):
         parts_of = partial(split_patients, cohort, schema, seed)
         for name, parts, make in list_runs(parts_of, first, seed):
-            runs = record["runs"].setdefault(name, {})
-            if str(seed) not in runs:
-                model, spent = make(parts["train"], schema)
-                runs[str(seed)] = score_fully(model, parts, schema, seed, FLAGS.num_rows) | spent
-                print(f"{name}, seed {seed}: {runs[str(seed)]}", flush=True)
+            score = partial(score_run, parts, schema, make, seed)
+            if fill_record(record, name, str(seed), score):
                 write_json(path, record)
     path.with_suffix(".md").write_text(format_markdown("Beginning with other patients", record))
     plot_sizes(record, path.with_suffix(".png"))

@@ -256,7 +256,7 @@ def train(
     tx = make_optimizer(config.train)
     rate = config.train.condition_rate
     loss_fn = make_loss_fn(apply_fn, layout, config.schedule, condition_rate=rate)
-    split = split_outputs if start else keep_whole
+    split = split_outputs if start and private else keep_whole
     if private:
         step, data, rows_of = private.prepare(loss_fn, tx, config.train, split)
         shares = private.shares
@@ -273,9 +273,8 @@ def train(
         params = start_at_shares(jax.jit(init_fn)(purpose_key(seed, "init")), layout, shares)
     if private:
         params = private.warm_up(params, loss_fn, config.train, folder, progress=progress)
-    moved = split(params)[0] if private else params
     state = fit_loop(
-        to_devices(create_state(params, tx, moved)),
+        to_devices(create_state(params, tx, split(params)[0])),
         lambda state, rows: run(state, data, rows),
         rows_of,
         config.train,
