@@ -47,6 +47,8 @@ class Layout:
       where it always holds.
     num_bins: categories 0..num_bins-1 of the gate say that the value is in the continuous part, any
       other category replaces it.
+    ranks: for each categorical part, where its first categories stand in their order, from 0 to 1;
+      empty where they have none, as the whole is if no part has.
     """
 
     tokens: tuple[str, ...]
@@ -55,6 +57,7 @@ class Layout:
     cardinalities: tuple[int, ...]
     gate: tuple[int, ...]
     num_bins: tuple[int, ...]
+    ranks: tuple[tuple[float, ...], ...] = ()
 
     def __post_init__(self) -> None:
         widths = [bucket_width(k) for k in self.cardinalities]
@@ -64,6 +67,8 @@ class Layout:
             raise ValueError("Layout: gate and num_bins need one entry per continuous part.")
         if len(self.cardinalities) != len(self.categorical_token):
             raise ValueError("Layout: cardinalities needs one entry per categorical part.")
+        if self.ranks and len(self.ranks) != len(self.cardinalities):
+            raise ValueError("Layout: ranks needs one entry per categorical part.")
 
     @property
     def num_continuous(self) -> int:
@@ -89,19 +94,3 @@ class Layout:
             else:
                 found.append(Bucket(j, j + 1, width))
         return tuple(found)
-
-    def to_json(self) -> dict[str, list]:
-        """Plain lists, for a run's config."""
-        return {
-            "tokens": list(self.tokens),
-            "continuous_token": list(self.continuous_token),
-            "categorical_token": list(self.categorical_token),
-            "cardinalities": list(self.cardinalities),
-            "gate": list(self.gate),
-            "num_bins": list(self.num_bins),
-        }
-
-    @classmethod
-    def from_json(cls, data: dict[str, list]) -> Layout:
-        """Inverse of `to_json`."""
-        return cls(**{name: tuple(values) for name, values in data.items()})

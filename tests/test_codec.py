@@ -70,6 +70,25 @@ def given(codec, **where):
     return codec.encode_given(df, 3, RNG(0))
 
 
+def test_ranks_are_of_numbers_and_ordinal_columns_only():
+    layout = fit().layout
+    ranks = {
+        layout.tokens[layout.categorical_token[at]]: places
+        for at, places in enumerate(layout.ranks)
+    }
+    assert ranks["age"] == ranks["stage"] == (0, 0.5, 1)  # missing has no place
+    assert not ranks["ward"] and not ranks["site"] and not ranks["codes=E11"]
+
+
+def test_ranks_place_spikes_among_the_bins():
+    values = np.concatenate([np.linspace(0, 10, 202)[1:-1], np.full(50, 5.0), np.full(50, -1.0)])
+    codec, _ = one_column(values, kind="continuous")
+    coder = codec.coders[0]
+    assert coder.num_bins == 4 and coder.spikes == (-1.0, 5.0)
+    np.testing.assert_allclose(coder.middles, [1.25, 3.75, 6.25, 8.75, -1, 5], atol=0.1)
+    np.testing.assert_allclose(codec.layout.ranks[0], [0.2, 0.4, 0.8, 1, 0, 0.6])
+
+
 def test_shared_values_come_back_exactly():
     df = table()
     made = again(fit(df), df)

@@ -10,8 +10,15 @@ from synthdiff.eval.features import Featurizer
 from synthdiff.eval.inference import guess_secret, is_right
 from synthdiff.eval.linkability import chance_of_link, find_links
 from synthdiff.eval.neighbours import nearest
+from synthdiff.eval.policy import RESIDUAL
 from synthdiff.eval.predicates import NOBODY, Predicates, draw_predicates, encode_tables
-from synthdiff.eval.singling_out import answer_univariate, first_hits, read_univariate
+from synthdiff.eval.singling_out import (
+    Hits,
+    answer_univariate,
+    chance_of_one,
+    compare_hits,
+    read_univariate,
+)
 
 SCHEMA = Schema(
     (
@@ -53,6 +60,7 @@ def test_a_copy_is_found_by_every_attack():
     assert set(attacks) == {
         "singling out, univariate",
         "singling out, multivariate",
+        "singling out, 5 columns",
         "linkability",
         "inference of sex",
         "inference of dose",
@@ -70,16 +78,65 @@ def test_p_values_keep_their_level_without_a_leak():
         tables = (_draw(3 * seed + at, 60) for at in range(10, 13))
         result = audit_disclosure(*tables, SCHEMA, np.random.default_rng(seed))
         found += [record["p_value"] < 0.05 for record in list_attacks(result).values()]
-    assert len(found) == 50 and np.mean(found) <= 0.12
+    assert len(found) == 60 and np.mean(found) <= 0.12
 
 
-def test_equally_many_patients_face_each_predicate():
-    """A predicate singles out more easily among few: unequal sides would fake a residual risk."""
-    result = audit_disclosure(
-        _draw(1, 900), _draw(2, 100), _draw(3, 500), SCHEMA, np.random.default_rng(0)
-    )
-    for record in result["singling_out"].values():
-        assert record["residual"]["lower"] < 0.02
+@pytest.mark.parametrize("patients", [(900, 600), (300, 900)])
+def test_unequal_sides_fake_no_residual_risk(patients):
+    """A predicate singles out more easily among few."""
+    tables = _draw(1, patients[0]), _draw(2, patients[1]), _draw(3, 500)
+    result = audit_disclosure(*tables, SCHEMA, np.random.default_rng(0))
+    for name, record in result["singling_out"].items():
+        assert record["residual"]["lower"] < 0.02 and record["p_value"] > 0.01, name
+
+
+def test_a_leak_does_not_pass_where_most_real_patients_are_members():
+    """Copies of a quarter of the rows: all members are asked, not as many as are held out."""
+    for members in (500, 900, 4000):
+        train = _draw(1, members)
+        leaky = pd.concat([_draw(3, 3 * members // 4), train.iloc[: members // 2]])
+        leaky = leaky.sample(1000, random_state=0)
+        result = audit_disclosure(train, _draw(2, 500), leaky, SCHEMA, np.random.default_rng(0))
+        found = result["singling_out"]
+        assert found["univariate"]["residual"]["value"] == pytest.approx(0.25, abs=0.04)
+        for name, record in found.items():
+            assert "skipped" in record or record["residual"]["upper"] > RESIDUAL.bearable, name
+
+
+def test_a_copy_of_few_singles_out_whomever_it_asks_about():
+    """Many queries about each of few patients: one attempt each, of which none fails."""
+    train = _draw(1, 100)
+    result = audit_disclosure(train, _draw(2, 100), train, SCHEMA, np.random.default_rng(0))
+    found = result["singling_out"]["multivariate"]
+    assert found["attack"]["value"] > 0.98 and 70 < found["attempts"] <= 100
+    assert found["residual"]["value"] > 0.95
+
+
+def test_hits_by_hand():
+    """Two queries about patient 0 in three about anybody; half as many held out stand for twice."""
+    members = Hits(np.array([0, 0, 1, *[NOBODY] * 97]), np.array([1, 1, 1, *[2] * 97]))
+    others = Hits(np.array([7, *[NOBODY] * 99]), np.array([1, 2, *[0] * 98]))
+    guessed = Hits(np.array([5, *[NOBODY] * 39]), np.ones(40, int))
+    found = compare_hits(members, others, guessed, (200, 100))
+    assert (found["attempts"], found["control_attempts"]) == (60, 50)  # 100 / (5 / 3), 100 / 2
+    assert found["attack"]["value"] == 2 / 60  # 3 / 100
+    assert found["control"]["value"] == 0  # 2 * 1 - 4 * 1
+    assert found["baseline"]["value"] == 1 / 40
+
+
+@pytest.mark.parametrize("ratio", [0.3, 1.0, 1.5, 2.0, 5.0])
+def test_chance_of_one_is_what_other_people_show(ratio):
+    """Counts of predicates with known weights, brought to another number of people."""
+    rng, people = np.random.default_rng(0), 1000
+    weights = rng.exponential(1 / people, 200_000)
+    sizes = rng.binomial(people, weights)
+    count = ratio * people
+    truth = np.mean(count * weights * (1 - weights) ** (count - 1))
+    found = chance_of_one(sizes, ratio).mean()
+    if ratio <= 2:
+        assert found == pytest.approx(truth, rel=0.03)
+    else:
+        assert found > truth  # said to be more
 
 
 def test_singling_out_counts_patients_and_not_rows():
@@ -87,10 +144,9 @@ def test_singling_out_counts_patients_and_not_rows():
     real = pd.DataFrame({"age": [1.0, 1.0, 2.0, 2.0, 5.0, np.nan]})
     patients = np.array([0, 0, 1, 2, 3, 4])
     queries = [("==", 1.0), ("==", 2.0), ("==", 7.0), (">=", 5.0), ("<=", 1.5), ("missing", None)]
-    owners = answer_univariate(queries, real, column, patients)
-    np.testing.assert_array_equal(owners, [0, NOBODY, NOBODY, 3, 0, 4])
-    # Two predicates about patient 0 expose one patient.
-    np.testing.assert_array_equal(first_hits(owners), [1, 0, 0, 1, 0, 1])
+    found = answer_univariate(queries, real, column, patients)
+    np.testing.assert_array_equal(found.owners, [0, NOBODY, NOBODY, 3, 0, 4])
+    np.testing.assert_array_equal(found.sizes, [1, 2, 0, 1, 1, 1])
 
 
 def test_univariate_predicates_hold_for_one_synthetic_row():
@@ -107,7 +163,7 @@ def test_datetimes_are_singled_out_too():
     dates = pd.DataFrame({"seen": pd.to_datetime(["2020-01-01", "2020-01-02", "2020-01-02"])})
     queries = read_univariate(dates, column)
     assert [operator for operator, _ in queries] == ["==", "<="]
-    assert (answer_univariate(queries, dates, column, np.arange(3)) == 0).all()
+    assert (answer_univariate(queries, dates, column, np.arange(3)).owners == 0).all()
 
 
 def test_multivariate_predicates_are_cut_where_they_isolate_a_row():
@@ -132,7 +188,11 @@ def test_predicates_match_by_hand():
     )
     *_, found = queries.match(table)
     np.testing.assert_array_equal(found, [[0, 1, 1, 0], [0, 0, 0, 1], [1, 0, 0, 0]])
-    np.testing.assert_array_equal(queries.owners(table, np.array([5, 6, 6, 7])), [6, 7, 5])
+    owners, sizes = queries.count_patients(table, np.array([5, 6, 6, 7]))
+    np.testing.assert_array_equal(owners, [6, 7, 5])
+    owners, sizes = queries.count_patients(table, np.array([7, 6, 5, 7]))  # in no order
+    np.testing.assert_array_equal(owners, [NOBODY, 7, 7])
+    np.testing.assert_array_equal(sizes, [2, 1, 1])
 
 
 PAIR = Schema((Column("a", "continuous"), Column("b", "continuous")))

@@ -18,6 +18,7 @@ from synthdiff.models.config import (
     make_network,
     start_at_shares,
 )
+from synthdiff.models.records import order_waves
 
 BATCH = 6
 LAYOUTS = {
@@ -25,6 +26,9 @@ LAYOUTS = {
     "odd": Layout(tuple("abcde"), (0, 1), (1, 2, 3, 4), (2, 3, 5, 7), (-1, 0), (1, 2)),
     "categorical": Layout(tuple("abc"), (), (0, 1, 2), (2, 2, 6), (), ()),
     "continuous": Layout(tuple("abcd"), (0, 1, 2, 3), (), (), (-1,) * 4, (1,) * 4),
+    "ordered": Layout(
+        tuple("abc"), (0,), (0, 1, 2), (3, 6, 7), (1,), (4,), ((), (0, 0.2, 0.6, 1), (0, 0.5, 1))
+    ),
     "large": Layout(("x", "icd"), (0,), (1,), (100,), (-1,), (1,)),
 }
 CASES = [(name, layout) for name in ("unet", "mlp") for layout in LAYOUTS]
@@ -80,6 +84,39 @@ def test_outputs(name, layout):
         sizes = np.array(layout.cardinalities[bucket.start : bucket.stop])
         padded = np.arange(bucket.width) >= sizes[:, None]
         assert (chance[:, padded] == 0).all() and (chance[:, ~padded] > 0).all()
+
+
+def test_order_waves_are_cosines_of_the_rank_and_nothing_else():
+    layout = LAYOUTS["ordered"]
+    _, eight = layout.buckets
+    parts, waves = order_waves(layout, eight)
+    np.testing.assert_array_equal(parts, [0, 1])
+    np.testing.assert_allclose(waves[1, :3, 0], [1, 0, -1], atol=1e-6)
+    np.testing.assert_allclose(waves[0, 1, 4], -1 / 5, atol=1e-6)  # cos(5 pi / 5) / 5
+    assert not waves[0, 4:].any() and not waves[1, 3:].any()
+    assert not len(order_waves(LAYOUTS["odd"], LAYOUTS["odd"].buckets[0])[0])
+
+
+@pytest.mark.parametrize("name", ["unet", "mlp"])
+@pytest.mark.parametrize("ranked", [True, False])
+def test_what_is_learnt_of_one_category_teaches_its_neighbours_in_order(name, ranked):
+    """Only where there is an order: without it a scorer learns each category by itself."""
+    ranks = (tuple(np.linspace(0, 1, 8).tolist()),) if ranked else ()
+    layout = Layout(("x", "k"), (0,), (1,), (8,), (-1,), (1,), ranks)
+    init_fn, apply_fn = make_network(small(name), layout)
+    params = init_fn(jax.random.key(0))["network"]
+    batch = batch_of(layout)
+    args = batch, jnp.zeros(BATCH), nothing_known(batch)
+
+    def score(params):
+        return apply_fn(params, *args)[1][0][:, 0]
+
+    step = jax.grad(lambda params: score(params)[:, 0].mean())(params)
+    step["coder"]["bias8"] *= 0  # of the category itself, whatever the record
+    after = score(jax.tree.map(lambda x, d: x + 0.1 * d, params, step)).mean(axis=0)
+    assert after[0] > 0
+    share = np.asarray(after / after[0])[1:]
+    assert (share[0] > 0.3 and (np.diff(share) < 0.1).all()) if ranked else not share.any()
 
 
 def test_a_pick_draws_one_of_the_guesses_by_its_chance():

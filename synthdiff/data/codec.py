@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 
 from synthdiff._validate import input_error
 from synthdiff.data.categories import CategoryCoder, CodeSetCoder, explode_codes
@@ -94,7 +95,20 @@ class Codec:
             cardinalities=tuple(part[2] for part in categorical),
             gate=tuple(gate_of.get(column, -1) for column, _ in continuous),
             num_bins=tuple(self.coders[column].num_bins for column, _ in continuous),
+            ranks=tuple(self._rank(column) for column, *_ in categorical),
         )
+
+    def _rank(self, column: int) -> tuple[float, ...]:
+        """Where the categories of a number or an ordinal column stand in their order, 0 to 1."""
+        coder = self.coders[column]
+        if isinstance(coder, NumericCoder):
+            middles = coder.middles
+        elif isinstance(coder, CategoryCoder) and self.schema[coder.name].kind == "ordinal":
+            middles = np.arange(len(coder.levels))
+        else:
+            return ()
+        ranks = rankdata(middles, "ordinal") - 1
+        return tuple((ranks / max(1, len(ranks) - 1)).tolist())
 
     def encode(self, df: pd.DataFrame, rng: np.random.Generator) -> Records:
         """Records of a conformed table; rng spreads granular values over their step."""

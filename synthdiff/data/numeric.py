@@ -99,6 +99,13 @@ class NumericCoder:
         total = self.num_bins + len(self.spikes) + self.has_missing
         return 0 if total == self.num_bins == 1 else total
 
+    @property
+    def middles(self) -> np.ndarray:
+        """The value in the middle of each category but missing."""
+        bins = (np.arange(self.num_bins) + 0.5) / max(self.num_bins, 1)
+        inside = np.interp(ndtri(bins), self.scores, self.values) if len(bins) else bins
+        return np.append(inside, self.spikes)
+
     def encode(self, values: pd.Series, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Gate codes [rows] and normal scores within the bin [rows] (0 where there is no bin)."""
         x = values.to_numpy(dtype=float, na_value=np.nan)

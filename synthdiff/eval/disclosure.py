@@ -75,23 +75,6 @@ def _compare(
     return records[0] | {"outliers": records[1]}
 
 
-def _single_out(
-    members: pd.DataFrame,
-    controls: pd.DataFrame,
-    synthetic: pd.DataFrame,
-    schema: Schema,
-    rng: np.random.Generator,
-) -> dict[str, dict]:
-    """Equally many patients a side, for a predicate singles out more easily among fewer."""
-    counts = [int(patient_numbers(df, schema).max()) + 1 for df in (members, controls)]
-    size = min(*counts, _MAX_PATIENTS)
-    sides = [_keep(df, schema, size, rng) for df in (members, controls)]
-    return {
-        "univariate": attack_univariate(sides, synthetic, schema, rng),
-        "multivariate": attack_multivariate(sides, synthetic, schema, rng),
-    }
-
-
 def audit_disclosure(
     train: pd.DataFrame,
     held_out: pd.DataFrame,
@@ -101,16 +84,19 @@ def audit_disclosure(
 ) -> dict:
     """Singling out, linkability, and inference of each sensitive column and the target.
 
-    held_out: every real row of patients whom the generator never saw. At most 5000 patients a
-    side, one random record of each, and 50,000 synthetic rows. The p-values of all attacks are
-    adjusted together (Holm).
+    held_out: every real row of patients whom the generator never saw. Singling out asks all real
+    patients, the others at most 5000 a side, one random record of each; of synthetic rows 50,000.
+    The p-values of all attacks are adjusted together (Holm).
     """
     if len(synthetic) > _MAX_ROWS:
         synthetic = synthetic.iloc[rng.choice(len(synthetic), _MAX_ROWS, replace=False)]
     synthetic = synthetic.reset_index(drop=True)
     targets = _draw_targets(train, held_out, synthetic, schema, rng)
     secrets = dict.fromkeys([*schema.sensitive, *filter(None, [schema.target])])
-    result = {"singling_out": _single_out(train, held_out, synthetic, schema, rng)}
+    crowds = [(df, patient_numbers(df, schema)) for df in (train, held_out)]
+    single = {"univariate": attack_univariate(crowds, synthetic, schema, rng)}
+    single |= attack_multivariate(crowds, synthetic, schema, rng)
+    result: dict = {"singling_out": single}
     if len(schema.features) > 1:
         links = find_links(targets.table, synthetic, schema, rng)
         chance = np.full(len(links), chance_of_link(len(synthetic), 1))

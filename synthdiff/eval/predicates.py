@@ -14,7 +14,7 @@ from synthdiff.eval.features import category_keys, numeric_values
 
 NOBODY = -1
 _MOST_COLUMNS = 8
-_CHUNK = 32
+_CELLS = 2_000_000  # of queries and rows at once
 
 
 @dataclass(frozen=True)
@@ -50,25 +50,31 @@ class Predicates:
 
     def isolate(self, table: np.ndarray) -> Predicates:
         """The queries that hold for one row only, cut at the first slot but one where they do."""
-        kept = []
-        for start in range(0, len(self.columns), _CHUNK):
-            part = self[start : start + _CHUNK]
+        kept, chunk = [], max(1, _CELLS // table.shape[1])
+        for start in range(0, len(self.columns), chunk):
+            part = self[start : start + chunk]
             alone = np.stack([found.sum(axis=1) == 1 for found in part.match(table)], axis=1)
             alone[:, 0] &= alone.shape[1] == 1
             kept.append(part.cut(alone.argmax(axis=1))[alone.any(axis=1)])
         names = ("columns", "signs", "values")
         return Predicates(*(np.concatenate([getattr(p, name) for p in kept]) for name in names))
 
-    def owners(self, table: np.ndarray, patients: np.ndarray) -> np.ndarray:
-        """The one patient to whom each query points, else NOBODY. int [queries]"""
-        result = np.full(len(self.columns), NOBODY, np.int64)
-        last = int(patients.max()) + 1
-        for start in range(0, len(result), _CHUNK):
-            *_, found = self[start : start + _CHUNK].match(table)
-            low = np.where(found, patients, last).min(axis=1)
-            high = np.where(found, patients, NOBODY).max(axis=1)
-            result[start : start + _CHUNK] = np.where(low == high, low, NOBODY)
-        return result
+    def count_patients(
+        self, table: np.ndarray, patients: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The one patient to whom each query points, else NOBODY, and how many it holds for."""
+        order = np.argsort(patients, kind="stable")
+        names, starts = np.unique(patients[order], return_index=True)
+        table, chunk = table[:, order], max(1, _CELLS // len(order))
+        owners = np.full(len(self.columns), NOBODY, np.int64)
+        sizes = np.zeros(len(self.columns), np.int64)
+        for start in range(0, len(owners), chunk):
+            part = slice(start, start + chunk)
+            *_, found = self[part].match(table)
+            matched = np.logical_or.reduceat(found, starts, axis=1)
+            sizes[part] = matched.sum(axis=1)
+            owners[part] = np.where(sizes[part] == 1, names[matched.argmax(axis=1)], NOBODY)
+        return owners, sizes
 
 
 def encode_tables(tables: list[pd.DataFrame], schema: Schema) -> list[np.ndarray]:

@@ -1,6 +1,14 @@
-"""Singling out (WP29): do predicates read off the synthetic table point to one real patient?"""
+"""Singling out (WP29): do predicates read off the synthetic table point to one real patient?
+
+A predicate succeeds where it holds for exactly one of the patients learnt from, however many they
+are: asking some of them only would miss whoever is singled out among the others. It singles out
+more easily among fewer, so what chance finds among the held-out is brought to their number.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -8,25 +16,60 @@ import pandas as pd
 from synthdiff.data.schema import Column, Schema
 from synthdiff.eval.features import category_keys, code_rows, numeric_values
 from synthdiff.eval.predicates import NOBODY, draw_predicates, encode_tables
-from synthdiff.eval.risk import compare_rates
+from synthdiff.eval.risk import describe_rates, excess_p_value, residual_risk
 from synthdiff.eval.statistics import wilson_interval
 
+Sides = Sequence[tuple[pd.DataFrame, np.ndarray]]
+MOST = 2.0  # members to a held-out patient
 _MAX_QUERIES = 2000
 
 
-def _owner(patients: np.ndarray) -> int:
-    """The patient of all these rows, NOBODY where there is none or more than one."""
-    return int(patients[0]) if len(patients) and (patients == patients[0]).all() else NOBODY
+class Hits(NamedTuple):
+    """Of each query the one patient to whom it points, else NOBODY, and how many it holds for."""
+
+    owners: np.ndarray
+    sizes: np.ndarray
 
 
-def first_hits(owners: np.ndarray) -> np.ndarray:
-    """Whether each query points to a patient to whom no earlier query does. bool [queries]
+def chance_of_one(sizes: np.ndarray, ratio: float) -> np.ndarray:
+    """For a predicate that holds for `sizes` of n people, an estimate of the chance that it holds
+    for exactly one of ratio * n others.
 
-    A second query about one patient exposes nobody new, so the unit stays the patient.
+    Without bias for a ratio up to MOST: a count thinned to one where the ratio is below 1, and its
+    extension beyond (Good and Toulmin 1956). For larger ratios, where that does not settle, more
+    than chance finds: predicates that hold for one count, and no others.
     """
-    hits = np.zeros(len(owners), bool)
-    hits[np.unique(owners, return_index=True)[1]] = True
-    return hits & (owners != NOBODY)
+    beyond = (1.0 - ratio) if ratio <= MOST else 0.0
+    return ratio * sizes * np.power(beyond, np.maximum(sizes - 1, 0))
+
+
+def compare_hits(members: Hits, others: Hits, guessed: Hits, people: tuple[int, int]) -> dict:
+    """The record of an attack from what its queries find among members and among held-out
+    patients, and from what random ones find among members; people: how many of either there are.
+
+    Where several queries find one patient they count as one attempt. With more than MOST members
+    to a held-out patient nobody can say what chance finds, and all that is found counts as risk.
+    """
+    ratio = people[0] / people[1]
+    hits = _count(members.owners != NOBODY, members.owners)
+    luck = _count(guessed.owners != NOBODY, guessed.owners)
+    control = _count(chance_of_one(others.sizes, ratio), others.owners, max(ratio, 1.0))
+    baseline = wilson_interval(luck[0], max(luck[1], 1))
+    record = describe_rates((*hits, *control), baseline, excess_p_value(*hits, *control))
+    if "residual" in record and ratio > MOST:
+        record["residual"] = residual_risk(*hits, 0, control[1])
+    return record
+
+
+def _count(found: np.ndarray, owners: np.ndarray, worth: float = 1.0) -> tuple[int, int]:
+    """Successes and attempts of queries [queries] of which an average of k find the same patient,
+    and of which one counts for `worth`: as many attempts as have this rate's spread.
+    """
+    known, repeats = np.unique(owners[owners != NOBODY], return_counts=True)
+    together = np.sum(repeats**2) / np.sum(repeats) if len(known) else 1.0
+    attempts = round(len(owners) / together / worth)
+    rate = float(np.mean(found)) if len(found) else 0.0
+    return round(min(max(rate, 0.0), 1.0) * attempts), attempts
 
 
 def _cells(df: pd.DataFrame, column: Column) -> tuple[np.ndarray, np.ndarray]:
@@ -54,21 +97,23 @@ def read_univariate(synthetic: pd.DataFrame, column: Column) -> list[tuple[str, 
 
 def answer_univariate(
     queries: list[tuple[str, object]], df: pd.DataFrame, column: Column, patients: np.ndarray
-) -> np.ndarray:
-    """The one patient of `df` to whom each predicate points, else NOBODY. int [queries]"""
+) -> Hits:
+    """Whom, and how many patients, each predicate holds for."""
     rows, values = _cells(df, column)
     pairs = pd.DataFrame({"value": values, "patient": patients[rows]}).drop_duplicates()
-    alone = pairs.drop_duplicates("value", keep=False).set_index("value")["patient"].to_dict()
-    owners = []
-    for operator, value in queries:
+    equal = pairs.groupby("value")["patient"].agg(["first", "size"])
+    found = [(NOBODY, 0)] * len(queries)
+    for at, (operator, value) in enumerate(queries):
         if operator == "==":
-            owners.append(alone.get(value, NOBODY))
-        elif operator == "missing":
-            owners.append(_owner(np.delete(patients, rows)))
-        else:
-            where = values <= value if operator == "<=" else values >= value
-            owners.append(_owner(patients[rows[where]]))
-    return np.array(owners, dtype=np.int64)
+            found[at] = tuple(equal.loc[value]) if value in equal.index else (NOBODY, 0)
+            continue
+        who = np.delete(patients, rows)
+        if operator != "missing":
+            who = patients[rows[values <= value if operator == "<=" else values >= value]]
+        who = np.unique(who)
+        found[at] = (who[0] if len(who) else NOBODY, len(who))
+    owners, sizes = np.array(found, np.int64).reshape(-1, 2).T
+    return Hits(np.where(sizes == 1, owners, NOBODY), sizes)
 
 
 def _guess_univariate(
@@ -83,12 +128,9 @@ def _guess_univariate(
 
 
 def attack_univariate(
-    sides: list[tuple[pd.DataFrame, np.ndarray]],
-    synthetic: pd.DataFrame,
-    schema: Schema,
-    rng: np.random.Generator,
+    sides: Sides, synthetic: pd.DataFrame, schema: Schema, rng: np.random.Generator
 ) -> dict:
-    """Predicates on one column. sides: (table, patient of each row) of members and of controls."""
+    """Predicates on one column. sides: (table, patient of each row) of members and of others."""
     queries = [(c, query) for c in schema.features for query in read_univariate(synthetic, c)]
     if len(queries) > _MAX_QUERIES:
         queries = [queries[i] for i in rng.choice(len(queries), _MAX_QUERIES, replace=False)]
@@ -99,38 +141,51 @@ def attack_univariate(
         for query in _guess_univariate(synthetic, column, int(np.sum(drawn == at)), rng)
     ]
 
-    def hits(asked: list, df: pd.DataFrame, patients: np.ndarray) -> np.ndarray:
-        owners = np.full(len(asked), NOBODY, np.int64)
+    def answer(asked: list, side: tuple[pd.DataFrame, np.ndarray]) -> Hits:
+        hits = Hits(np.full(len(asked), NOBODY, np.int64), np.zeros(len(asked), np.int64))
         for column in schema.features:
             places = [i for i, (other, _) in enumerate(asked) if other is column]
             if places:
                 own = [asked[i][1] for i in places]
-                owners[places] = answer_univariate(own, df, column, patients)
-        return first_hits(owners)
+                hits.owners[places], hits.sizes[places] = answer_univariate(
+                    own, side[0], column, side[1]
+                )
+        return hits
 
-    guessed = hits(guesses, *sides[0])
-    baseline = wilson_interval(int(guessed.sum()), max(len(guessed), 1))
-    return compare_rates(hits(queries, *sides[0]), hits(queries, *sides[1]), baseline)
+    own, other, luck = (
+        answer(queries, sides[0]),
+        answer(queries, sides[1]),
+        answer(guesses, sides[0]),
+    )
+    return compare_hits(own, other, luck, _count_people(sides))
 
 
 def attack_multivariate(
-    sides: list[tuple[pd.DataFrame, np.ndarray]],
-    synthetic: pd.DataFrame,
-    schema: Schema,
-    rng: np.random.Generator,
-) -> dict:
-    """Predicates on 2 to 8 columns, each just long enough to hold for one synthetic row only."""
+    sides: Sides, synthetic: pd.DataFrame, schema: Schema, rng: np.random.Generator
+) -> dict[str, dict]:
+    """Predicates on up to 8 columns that hold for one synthetic row only: each just long enough for
+    that, and each of as many columns as there are. The short find who is alike, the long ones
+    hardly find anybody but by a copy.
+    """
     if len(schema.features) < 2:
-        return {"skipped": "only one column"}
-    members, controls, rows = encode_tables([*(df for df, _ in sides), synthetic], schema)
+        return {"multivariate": {"skipped": "only one column"}}
+    members, others, rows = encode_tables([*(df for df, _ in sides), synthetic], schema)
     numeric = np.array([column.is_numeric for column in schema.features])
     drawn = draw_predicates(rows, numeric, 3 * _MAX_QUERIES, rng, guess=False)
-    queries = drawn.isolate(rows)[:_MAX_QUERIES]
+    short = drawn.isolate(rows)[:_MAX_QUERIES]
     guesses = draw_predicates(rows, numeric, _MAX_QUERIES, rng, guess=True)
-    guesses = guesses.cut(rng.integers(1, guesses.columns.shape[1], size=_MAX_QUERIES))
-    guessed = first_hits(guesses.owners(members, sides[0][1]))
-    return compare_rates(
-        first_hits(queries.owners(members, sides[0][1])),
-        first_hits(queries.owners(controls, sides[1][1])),
-        wilson_interval(int(guessed.sum()), len(guessed)),
-    )
+    width = guesses.columns.shape[1]
+    cut = guesses.cut(rng.integers(1, width, size=_MAX_QUERIES))
+    result = {}
+    asked = {"multivariate": (short, cut), f"{width} columns": (drawn[:_MAX_QUERIES], guesses)}
+    for name, (queries, random) in asked.items():
+        to_answer = ((queries, members, 0), (queries, others, 1), (random, members, 0))
+        own, other, luck = (
+            Hits(*q.count_patients(table, sides[at][1])) for q, table, at in to_answer
+        )
+        result[name] = compare_hits(own, other, luck, _count_people(sides))
+    return result
+
+
+def _count_people(sides: Sides) -> tuple[int, int]:
+    return len(np.unique(sides[0][1])), len(np.unique(sides[1][1]))

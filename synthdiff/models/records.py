@@ -12,8 +12,10 @@ from synthdiff.models.layers import PositionDense
 
 GATHER_WIDTH = 64  # above this a table look-up beats a one-hot product
 FREQUENCIES = 2.0 ** np.arange(-1, 4)  # a normal score is told apart to about 1/8 of its spread
+WAVES = 12
 # Unit scale: at 0.1 what the tokens say was learnt several times slower.
 EMBED_INIT = nn.initializers.normal(1.0)
+ORDER_INIT = nn.initializers.normal(1.6)
 
 
 def embed_values(x: jax.Array) -> jax.Array:
@@ -31,10 +33,26 @@ def token_sources(layout: Layout) -> np.ndarray:
     return sources
 
 
+def order_waves(layout: Layout, bucket: Bucket) -> tuple[np.ndarray, np.ndarray]:
+    """Parts of the bucket with an order of their categories, int [p], and damped cosines over that
+    order, float32 [p, width, WAVES], zero for a category outside of it.
+    """
+    ranks = layout.ranks[bucket.start : bucket.stop]
+    ordered = np.array([at for at, places in enumerate(ranks) if len(places) > 2], int)
+    waves = np.zeros((len(ordered), bucket.width, WAVES), np.float32)
+    for row, at in zip(waves, ordered, strict=True):
+        numbers = np.arange(1, WAVES + 1)
+        angle = np.pi * np.array(ranks[at])[:, None] * numbers
+        row[: len(angle)] = np.cos(angle) / numbers  # the longer the wave, the sooner learnt
+    return ordered, waves
+
+
 class RecordCoder(nn.Module):
     """Owns both ends of every column; `encode` to tokens, `decode` to (v, logits).
 
     The ends share no table: tied ones learnt as fast but fitted the training rows more than others.
+    Where categories have an order, the bins of a number among them, both tables are a free one plus
+    a smooth function of the order, so that what is learnt of one teaches its neighbours.
     """
 
     layout: Layout
@@ -56,6 +74,13 @@ class RecordCoder(nn.Module):
             self.param(f"scorer{b.width}", zeros, (b.stop - b.start, b.width, width))
             for b in layout.buckets
         ]
+        self.waves = [order_waves(layout, b) for b in layout.buckets]
+        ordered = [
+            (b.width, (len(parts), WAVES, width))
+            for b, (parts, _) in zip(layout.buckets, self.waves, strict=True)
+        ]
+        self.orders = [self.param(f"order{k}", ORDER_INIT, shape) for k, shape in ordered]
+        self.scorer_orders = [self.param(f"scorer_order{k}", zeros, shape) for k, shape in ordered]
         self.biases = [
             self.param(f"bias{b.width}", zeros, (b.stop - b.start, b.width)) for b in layout.buckets
         ]
@@ -67,9 +92,11 @@ class RecordCoder(nn.Module):
         """Tokens [batch, tokens, width] of noisy records; `known` marks columns given clean."""
         features = embed_values(visible.continuous).astype(self.dtype)
         parts = [jnp.einsum("bpf,pfd->bpd", features, self.value.astype(self.dtype))]
-        for bucket, table in zip(self.layout.buckets, self.tables, strict=True):
+        ends = zip(self.layout.buckets, self.tables, self.orders, self.waves, strict=True)
+        for bucket, table, order, waves in ends:
             codes = visible.categorical[:, bucket.start : bucket.stop]
-            parts.append(self._look_up(codes, table.astype(self.dtype), bucket))
+            table = _add_order(table, order, waves).astype(self.dtype)
+            parts.append(self._look_up(codes, table, bucket))
         batch = visible.continuous.shape[0]
         joined = jnp.concatenate([*parts, jnp.zeros((batch, 1, self.width), self.dtype)], axis=1)
         first, second = token_sources(self.layout)
@@ -95,7 +122,9 @@ class RecordCoder(nn.Module):
         owner = np.array(layout.continuous_token, int)
         v = jnp.einsum("bpd,pd->bp", tokens[:, owner], self.head.astype(self.dtype))
         logits = []
-        for bucket, scorer, bias in zip(layout.buckets, self.scorers, self.biases, strict=True):
+        ends = (self.scorers, self.scorer_orders, self.waves, self.biases)
+        for bucket, scorer, order, waves, bias in zip(layout.buckets, *ends, strict=True):
+            scorer = _add_order(scorer, order, waves)
             parts = slice(bucket.start, bucket.stop)
             owner = np.array(layout.categorical_token[parts], int)
             scores = jnp.einsum("bpd,pkd->bpk", tokens[:, owner], scorer.astype(self.dtype))
@@ -103,3 +132,12 @@ class RecordCoder(nn.Module):
             padding = np.where(np.arange(bucket.width) < sizes[:, None], 0.0, -1e9)
             logits.append(scores.astype(jnp.float32) + bias + padding)
         return v.astype(jnp.float32), tuple(logits)
+
+
+def _add_order(table: jax.Array, order: jax.Array, waves: tuple) -> jax.Array:
+    """The table [parts, categories, width] plus, in ordered parts, weighted waves."""
+    parts, heights = waves
+    if not len(parts):
+        return table
+    smooth = jnp.einsum("pkf,pfd->pkd", heights, order)
+    return table.at[parts, : heights.shape[1]].add(smooth)
