@@ -188,12 +188,16 @@ def read_manifest(run_dir: Path) -> dict:
     return read_stage(run_dir / "manifest.json", "train")
 
 
-def describe_origin(manifest: dict, *folders: str) -> dict:
+def describe_origin(manifest: dict | None = None, *folders: str) -> dict:
     """What every record says of where it comes from: command, commit, device and versions.
 
-    The command leaves out our own folders: --run_dir, --data_dir, --record, --compilation_cache
-    and the `folders`.
+    manifest: of the run that was measured; by default of this script. The command leaves out our
+    own folders: --run_dir, --data_dir, --record, --compilation_cache and the `folders`.
     """
+    if manifest is None:
+        from synthdiff.train.manifest import describe_run  # JAX, which not every script needs
+
+        manifest = describe_run(config={}, data_hash=None, seeds={})
     ours = ("--run_dir", "--data_dir", "--record", "--compilation_cache", *folders)
     return {
         "command": shlex.join(

@@ -8,8 +8,6 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 from _common import describe_origin, locate_record, write_record
 
-from synthdiff.train.manifest import describe_run
-
 
 class Panel(NamedTuple):
     """One panel of the plot: columns x and y of a table, a line for each value of column `by`."""
@@ -72,7 +70,7 @@ def report(default: Path, title: str, facts: dict, tables: dict, panels: list[Pa
 
     A table without rows was not asked for and is left out.
     """
-    about = describe_origin(describe_run(config={}, data_hash=None, seeds={}))
+    about = describe_origin()
     tables = {name: rows for name, rows in tables.items() if rows}
     record = about | facts | {"tables": tables}
     write_record(default, record, format_record(title, record))

@@ -102,7 +102,7 @@ def ablate(run_dir: Path) -> None:
     """Runs every arm and seed that the record does not hold yet."""
     arms, (df, schema) = list_arms(), read_data(describe_data())
     parts = split_table(df, schema, FLAGS.split_seed)
-    path, record = open_record(run_dir)
+    path, record = open_record(run_dir, df, arms, split_seed=FLAGS.split_seed)
     for seed in FLAGS.seeds:
         for text in arms:
             score = partial(score_arm, text, parts, schema, int(seed))

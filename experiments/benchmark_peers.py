@@ -28,7 +28,6 @@ from absl import flags
 from benchmark_torch import import_torch
 
 from synthdiff.data.codec import Codec
-from synthdiff.train.manifest import describe_run
 
 NFES = (32, 8)
 THREADS = "torch 1; XLA may pass its work from thread to thread; seconds of all threads are counted"
@@ -81,7 +80,7 @@ def benchmark(run_dir: Path) -> None:
     facts["load of the machine"] = f"{load:.1f} before, {os.getloadavg()[0]:.1f} after"
     facts |= {name: text.format(FLAGS.evaluations) for name, text in NOTES.items()}
     facts["wall_seconds"] = round(time.time() - started)
-    about = describe_origin(describe_run(config={}, data_hash=None, seeds={}))
+    about = describe_origin()
     record, default = about | facts | {"tables": {"networks": rows}}, run_dir / "peers.json"
     write_record(default, record, format_record("Speed of sampling beside peers", record))
 

@@ -8,18 +8,16 @@ the index returns, against the flat index. "copies": queries that are rows of th
 and find themselves.
 """
 
-import sys
 import time
 from pathlib import Path
 
 import faiss
 import numpy as np
-from _common import FLAGS, locate_record, run_script
+from _common import FLAGS, describe_origin, locate_record, run_script
 from absl import flags
 
 from synthdiff.data.table import write_json
 from synthdiff.eval.neighbours import build_index
-from synthdiff.train.manifest import read_git_revision
 
 DIMS, HIDDEN, K = 64, 10, 20
 LINKS, SEARCH_DEPTH, LARGEST_HNSW = 32, 128, 200_000
@@ -81,8 +79,7 @@ def benchmark(run_dir: Path) -> None:
     faiss.omp_set_num_threads(1)
     path, started = locate_record(), time.monotonic()
     rows = [row for size in map(int, FLAGS.sizes) for row in measure(size)]
-    record = {"command": " ".join(sys.argv), "commit": read_git_revision()}
-    record |= {"faiss": faiss.__version__, "threads": 1, "dims": DIMS, "k": K}
+    record = describe_origin() | {"faiss": faiss.__version__, "threads": 1, "dims": DIMS, "k": K}
     record |= {"queries": FLAGS.queries, "wall_seconds": round(time.monotonic() - started)}
     write_json(path, record | {"rows": rows})
     lines = ["# Nearest-neighbour search: time and recall by index and size", ""]

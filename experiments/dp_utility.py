@@ -26,10 +26,10 @@ from _common import (
 )
 from _scores import format_spread, summarise
 from _start import define_start_flag, read_start
+from _sweep import require_same
 from absl import flags
 
 from synthdiff._files import make_folder
-from synthdiff._validate import input_error
 from synthdiff.config import Config
 from synthdiff.data.table import write_json
 from synthdiff.eval.audit import audit
@@ -97,8 +97,7 @@ def measure_all(path: Path, base: Config, spec: dict) -> dict:
     start, about_start = read_start(spec, private=any(map(float, FLAGS.epsilons)))
     about = {"config": base.to_json(), "data_hash": hash_frame(df), "start": about_start}
     runs = json.loads(path.read_text()) if path.exists() else about | {"scores": {}}
-    if any(runs.get(name) != json.loads(json.dumps(value)) for name, value in about.items()):
-        raise input_error(str(path), "is of another table or settings", "name another --run_dir")
+    require_same(path, runs, about)
     for epsilon in FLAGS.epsilons:
         config = replace(base, dp=replace(base.dp, epsilon=float(epsilon)))
         for seed in FLAGS.seeds:

@@ -55,7 +55,7 @@ def score_point(df, schema, knob: str, value: str, seed: int) -> dict[str, float
 def sweep(run_dir: Path) -> None:
     """Scores every point and seed that the record does not hold yet."""
     df, schema = read_data(describe_data())
-    (path, record), points = open_record(run_dir), read_sweeps()
+    (path, record), points = open_record(run_dir, df), read_sweeps()
     for seed in FLAGS.seeds:
         for point, choice in points.items():
             if fill_record(

@@ -59,9 +59,10 @@ def compare(run_dir: Path) -> None:
     """Trains the first model, then scores every size, arm and seed that the record lacks."""
     df, schema = read_data(describe_data())
     cohort, others, schema = part_cohort(df, schema, FLAGS.cohort)
-    for arm in ARMS:
-        read_arm(f"{arm}: {FLAGS[arm].value}", 0)
-    path, record = open_record(run_dir, cohort=FLAGS.cohort)
+    arms = [f"{arm}: {FLAGS[arm].value}" for arm in ARMS]
+    for text in arms:
+        read_arm(text, 0)
+    path, record = open_record(run_dir, df, arms, cohort=FLAGS.cohort)
     first = fit(others, schema, config=train.build_config(), folder=run_dir / "first")
     for seed in map(int, FLAGS.seeds):
         parts_of = partial(split_patients, cohort, schema, seed)

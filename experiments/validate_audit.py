@@ -8,20 +8,26 @@ rejection is false. The planted leaks of the same audits say what would have bee
 """
 
 import json
-import sys
 import time
 from pathlib import Path
 
 import faiss
 import numpy as np
-from _common import FLAGS, define_data_flags, describe_data, locate_record, read_data, run_script
+from _common import (
+    FLAGS,
+    define_data_flags,
+    describe_data,
+    describe_origin,
+    locate_record,
+    read_data,
+    run_script,
+)
 from absl import flags
 
 from synthdiff.data.split import split_frame
 from synthdiff.data.table import write_json
 from synthdiff.eval.audit import audit_membership
 from synthdiff.eval.controls import ALPHA
-from synthdiff.eval.features import row_keys
 from synthdiff.eval.game import set_up_game
 from synthdiff.eval.statistics import clopper_pearson
 
@@ -31,10 +37,13 @@ SHARES = {"train": 0.4, "test": 0.2, "reference": 0.2, "synthetic": 0.2}
 def audit_split(df, schema, seed: int) -> dict:
     """p-values, verdict and controls of the audit of one split in which nothing was learnt."""
     tables = split_frame(df, schema.entity, SHARES, seed)
-    rng = np.random.default_rng(seed)
-    game = set_up_game(tables, schema, rng)
-    found, _ = audit_membership(game, row_keys(tables["synthetic"], schema), rng)
+    rngs = np.random.default_rng(seed), np.random.default_rng([seed, 1])
+    game = set_up_game(tables, schema, rngs[0])
+    found, _ = audit_membership(game, tables, schema, rngs)
     tests = {name: attack["p_value"] for name, attack in found["attacks"].items()}
+    for stratum, result in found["strata"].items():
+        for name, attack in result.get("attacks", {}).items():
+            tests[f"{name}, {stratum}"] = attack["p_value"]
     return {
         "seed": seed,
         "patients": game.patients,
@@ -71,7 +80,7 @@ def validate(run_dir: Path) -> None:
     started, (first, last) = time.monotonic(), map(int, FLAGS.split_seeds.split(":"))
     path, (df, schema) = locate_record(), read_data(describe_data())
     splits = [audit_split(df, schema, seed) for seed in range(first, last)]
-    record = {"data": FLAGS.data, "command": " ".join(sys.argv), "shares": SHARES}
+    record = describe_origin() | {"data": FLAGS.data, "shares": SHARES}
     record |= {"wall_seconds": round(time.monotonic() - started), "rates": summarise(splits)}
     write_json(path, record | {"splits": splits})
     lines = [f"# Audits of {FLAGS.data} in which nothing was learnt", ""]

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
 import _common
 import ablate
+from _sweep import open_record
 
 GRID = ["model.width=8,16", "sampler.name=ddim,heun,churn"]
 FLAGS, SCRIPT = flags.FLAGS, ablate
@@ -94,6 +95,31 @@ def test_a_stopped_grid_goes_on(tmp_path, monkeypatch):
     assert runs["model.width=16 sampler.name=heun"]["1"][ablate.SHOWN[0]] == 17.0
     assert "| model.width=8 sampler.name=churn [2] | 8.5 " in (tmp_path / "record.md").read_text()
     assert (tmp_path / "record.png").exists()
+
+
+def test_scores_of_other_settings_are_not_gone_on_with(tmp_path):
+    """More seeds and arms go on; another table, setting or arm of the same name is refused."""
+    df = pd.DataFrame({"age": [1, 2, 3]})
+    FLAGS.record = str(tmp_path / "record.json")
+
+    def begin(table=df, arms=("wide: --model.width=64",), **facts):
+        path, record = open_record(tmp_path, table, arms, **facts)
+        _common.write_record(path, record, "# Arms")
+        return record
+
+    begin(cohort="a=1")["runs"]["wide"] = {"0": {"loss": 1.0}}
+    more = begin(arms=("wide: --model.width=64", "default:"), cohort="a=1")
+    assert set(more["arms"]) == {"wide", "default"}
+    for change in (
+        {"table": df + 1, "cohort": "a=1"},
+        {"arms": ("wide: --model.width=32",), "cohort": "a=1"},
+        {"cohort": "a=2"},
+    ):
+        with pytest.raises(InputError, match=r"another table or settings.*--run_dir"):
+            begin(**change)
+    FLAGS["model.depth"].value = 3
+    with pytest.raises(InputError, match="'config' differs"):
+        begin(cohort="a=1")
 
 
 def test_a_record_may_go_into_a_new_folder(tmp_path):

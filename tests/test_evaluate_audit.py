@@ -102,6 +102,29 @@ def test_a_table_of_one_tenth_copies_is_a_leak():
     assert _audit(synthetic=synthetic)["verdict"] == "LEAK DETECTED"
 
 
+def test_a_leak_of_the_outliers_alone_decides_the_verdict():
+    """Nearly copied are 16 of 50 patients whose numbers do not go together: too few of all."""
+
+    def odd(seed):
+        table = _draw(seed)
+        usual = table["patient"] % 1_000_000 >= 50
+        rng = np.random.default_rng(seed + 50)
+        for name in ("dose", "weight"):
+            table.loc[usual, name] = table["age"] + 0.1 * rng.normal(size=len(table))
+        return table
+
+    train = odd(0)
+    copied = train[train["patient"] < 16].assign(age=lambda df: df["age"] + 0.002)
+    synthetic = pd.concat([copied, odd(3).iloc[100:]])
+    found = _audit(train=train, test=odd(1), reference=odd(2), synthetic=synthetic)
+    assert found["copies"]["train_share"] == 0
+    strata = found["strata"]["outliers"]["attacks"]
+    assert min(attack["p_value_holm"] for attack in strata.values()) < ALPHA
+    assert min(attack["p_value_holm"] for attack in found["attacks"].values()) > ALPHA
+    assert found["verdict"] == "LEAK DETECTED"
+    assert any("on outliers only" in reason for reason in found["reasons"])
+
+
 def test_a_biased_split_is_invalid():
     found = _audit(test=_draw(1, shift=1.0))
     assert found["verdict"] == "INVALID"

@@ -146,6 +146,32 @@ def test_each_part_of_the_audit_can_stop_a_release(tables):
         assert _status(base | change, name) == status, name
 
 
+def test_a_wide_interval_does_not_stand_in_for_a_leak(tables):
+    """Of two attacks the one of the higher upper bound is inconclusive; the other shows a leak."""
+    attack = _audit(tables)["attacks"]["distance"]
+    leak = attack | {"tpr_at_1pct_fpr": interval(0.2, 0.15, 0.25)}
+    wide = attack | {"tpr_at_1pct_fpr": interval(0.02, 0.0, 0.3)}
+    for found in ({"a": leak, "b": wide}, {"b": wide, "a": leak}):
+        stratum = {"members": 600, "nonmembers": 600, "attacks": found}
+        audit = _audit(tables, attacks=found, strata={"outliers": stratum})
+        assert _status(audit, "membership TPR") == "FAIL"
+        assert _status(audit, "membership TPR, outliers") == "FAIL"
+
+
+def test_parts_that_an_audit_lacks_do_not_pass(tables):
+    audit = _audit(tables, strata={})
+    del audit["copies"]["near"]
+    assert _status(audit, "membership TPR, strata") == "INCONCLUSIVE"
+    assert _status(audit, "near copies") == "INCONCLUSIVE"
+
+
+def test_a_leak_of_vulnerable_patients_alone_fails_the_test_of_membership(tables):
+    audit = _audit(tables)
+    quiet = audit["attacks"]["distance"]
+    audit["strata"]["outliers"]["attacks"] = {"distance": quiet | {"p_value_holm": 0.001}}
+    assert _status(audit, "membership test") == "FAIL"
+
+
 def test_small_strata_call_for_caution_and_empty_ones_for_nothing(tables):
     few = {"skipped": "5 members", "members": 5, "nonmembers": 4}
     audit = _audit(tables, strata={"few": few, "none": few | {"members": 0, "nonmembers": 0}})
@@ -275,6 +301,33 @@ def test_rows_and_extremes_of_many_are_no_finding(tables, tmp_path):
     made.loc[2, "bmi"] = train["bmi"].max()
     write_table(made, tmp_path / "t.csv")
     assert _scan(tmp_path, tables) == set()
+
+
+def test_a_row_that_one_patient_has_twice_is_one_patients(tables, tmp_path):
+    train, made = tables["train"], tables["synthetic"].copy()
+    inner = train["age"].between(40, 60).idxmax()
+    train.loc[inner + 1] = train.loc[inner]
+    made.loc[3, ["age", "bmi", "name"]] = train.loc[inner, ["age", "bmi", "name"]]
+    write_table(made, tmp_path / "t.csv")
+    assert _scan(tmp_path, tables) == {("real row", "t.csv")}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<svg/onload=f()>",
+        '<img src=x\nonerror="f()">',
+        '<a href="data:text/html,x">',
+        '<meta http-equiv="refresh">',
+        "<SCRIPT>",
+        "<base href=x>",
+    ],
+)
+def test_active_pages_are_code_and_plain_ones_are_not(tables, tmp_path, page):
+    (tmp_path / "report.html").write_text("<p>conditions on = 3, only = 4, <b class='on'>x</b></p>")
+    assert _scan(tmp_path, tables) == set()
+    (tmp_path / "report.html").write_text(page)
+    assert _scan(tmp_path, tables) == {("code", "report.html")}
 
 
 def test_ids_and_extremes_are_found_in_texts(tables, tmp_path):

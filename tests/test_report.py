@@ -36,6 +36,14 @@ TRAJECTORY = {
 }  # fmt: skip
 
 
+WHITEBOX = {
+    "attacks": {"loss": {"auc": 0.5, "p_value": 0.5}},
+    "shadow_models": 8,
+    "shadow_patients": 100,
+    "verdict": "INCONCLUSIVE",
+}
+
+
 def _render(path, schema, **parts):
     empty = {"evaluation": None, "audit": None, "training": None, "manifest": MANIFEST}
     write_report(path / "report.html", schema=schema, **{**empty, **parts})
@@ -90,6 +98,20 @@ def _decoded(html):
     found = re.findall(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)", html)
     assert found
     return html + "".join(base64.b64decode(code).decode() for code in found)
+
+
+def test_page_says_which_attackers_were_tried_and_what_was_not(tmp_path, results):
+    shown = dict(results)
+    text = _render(tmp_path, **shown)
+    start = text.index("Threat model")
+    threats = text[start : text.index("</table>", start)]
+    assert "7 attacks on membership" in threats and "3 ways of singling out" in threats
+    assert threats.count("not tried") == 2  # neither trajectories nor the model
+    shown["audit"] = results["audit"] | {"whitebox": WHITEBOX}
+    private = MANIFEST | {"differential_privacy": {"epsilon": 1}}
+    text = _render(tmp_path, manifest=private, **shown)
+    assert "1 attacks on the model" in text and "covers the table alone" in text
+    assert "weights; only the table" not in text
 
 
 def test_page_needs_no_network_and_no_script(html):

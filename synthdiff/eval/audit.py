@@ -18,7 +18,6 @@ from synthdiff.data.visit_plan import plan_visits
 from synthdiff.data.visits import widen
 from synthdiff.eval.attacks import ATTACKS
 from synthdiff.eval.controls import (
-    TESTS,
     run_blind_control,
     run_null_control,
     run_planted_leak,
@@ -52,14 +51,15 @@ def attack_game(
 
 
 def list_tests(found: Mapping) -> list[dict]:
-    """The results of `attack_game` that have a p-value."""
-    return [found["copies"], *found["attacks"].values()]
+    """The results of attacks on a game, and on its strata if any, that have a p-value."""
+    strata = (stratum.get("attacks", {}) for stratum in found.get("strata", {}).values())
+    return [found["copies"], *found["attacks"].values(), *(r for s in strata for r in s.values())]
 
 
 def judge_game(
     game: Game, found: Mapping, rng: np.random.Generator, others: Sequence[dict] = ()
 ) -> dict:
-    """The controls and the verdict on what `attack_game` found, its p-values adjusted in place.
+    """`found` with controls and the verdict on it, its p-values adjusted in place.
 
     others: results of further attacks of the same audit; all p-values are adjusted together (Holm).
     """
@@ -67,18 +67,17 @@ def judge_game(
     adjusted = holm({str(at): result["p_value"] for at, result in enumerate(results)})
     for result, p_value in zip(results, adjusted.values(), strict=True):
         result["p_value_holm"] = p_value
-    tests = TESTS + len(others)
+    tests = len(results)
     controls = {
         "null": run_null_control(game, rng),
         "leak": run_planted_leak(game, 0.10, rng, tests),
         "leak_small": run_planted_leak(game, 0.01, rng, tests),
         "blind": run_blind_control(game, rng),
     }
-    verdict, reasons = decide(game, found["attacks"], controls, found["copies"], tests)
+    verdict, reasons = decide(game, found, controls, tests)
     return {
-        "attacks": found["attacks"],
+        **found,
         "controls": controls,
-        "copies": found["copies"],
         "minimum_detectable_tpr": smallest_detectable(game, tests),
         "verdict": verdict,
         "reasons": reasons + game.notes,
@@ -86,11 +85,19 @@ def judge_game(
 
 
 def audit_membership(
-    game: Game, synthetic_keys: np.ndarray, rng: np.random.Generator, others: Sequence[dict] = ()
+    game: Game,
+    tables: dict[str, pd.DataFrame],
+    schema: Schema,
+    rngs: tuple[np.random.Generator, np.random.Generator],
+    others: Sequence[dict] = (),
 ) -> tuple[dict, dict[str, Scores]]:
-    """`attack_game` and `judge_game`; and the attacks' scores."""
-    found, scores = attack_game(game, synthetic_keys, rng)
-    return judge_game(game, found, rng, others), scores
+    """Attacks on everybody and on the strata, controls and verdict; and the attacks' scores.
+
+    rngs: of the game and of the strata. others: as for `judge_game`.
+    """
+    found, scores = attack_game(game, row_keys(tables["synthetic"], schema), rngs[0])
+    found["strata"] = _audit_strata(game, tables, schema, scores, rngs[1])
+    return judge_game(game, found, rngs[0], others), scores
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,6 @@ class _Whole:
     tables: dict[str, pd.DataFrame]
     schema: Schema
     found: dict
-    scores: dict[str, Scores]
 
 
 def _attack_whole_patients(
@@ -121,7 +127,8 @@ def _attack_whole_patients(
     played = {part: rows_of(wide[part], side, plan.wide, part) for part, side in sides.items()}
     own = set_up_game(wide | played, plan.wide, rng)
     found, scores = attack_game(own, row_keys(wide["synthetic"], plan.wide), rng)
-    return _Whole(own, wide, plan.wide, found, scores)
+    found["strata"] = _audit_strata(own, wide, plan.wide, scores, rng)
+    return _Whole(own, wide, plan.wide, found)
 
 
 def _join_whole_patients(
@@ -138,7 +145,6 @@ def _join_whole_patients(
         "columns": len(schema.features),
         "reference_rows": len(game.reference),
         "synthetic_rows": len(game.synthetic),
-        "strata": _audit_strata(game, wide, schema, whole.scores, rng),
         "disclosure": audit_disclosure(wide["train"], held_out, wide["synthetic"], schema, rng),
     }
     return membership | {"whole_patients": block} | join_verdicts(membership, block)
@@ -166,15 +172,17 @@ def _audit_members(
     schema: Schema,
     whitebox: Whitebox | None,
     seed: int,
-    rngs: tuple[np.random.Generator, np.random.Generator],
+    rngs: tuple[np.random.Generator, np.random.Generator, np.random.Generator],
 ) -> tuple[dict, dict[str, Scores]]:
     """Membership by rows, by whole patients and by the model; and the scores by rows."""
-    rng, whole_rng = rngs
+    rng, strata_rng, whole_rng = rngs
     on_model, about = _attack_model(whitebox, game, tables, schema, seed) if whitebox else ({}, {})
     whole = _attack_whole_patients(game, tables, schema, whole_rng) if schema.order else None
     on_whole = list_tests(whole.found) if isinstance(whole, _Whole) else []
-    keys, tests = row_keys(tables["synthetic"], schema), list(on_model.values())
-    membership, scores = audit_membership(game, keys, rng, [*tests, *on_whole])
+    tests = list(on_model.values())
+    membership, scores = audit_membership(
+        game, tables, schema, (rng, strata_rng), [*tests, *on_whole]
+    )
     membership["copies"]["near"] = compare_near_copies(game)
     if whole:
         membership = _join_whole_patients(membership, whole, tests, whole_rng)
@@ -202,8 +210,9 @@ def audit(
 
     The verdict is the first that applies: INVALID (parts share patients, train and test differ
     by themselves, or the null control fails), LEAK DETECTED (Holm-adjusted p < 0.05 of any
-    attack or of the exact copies), INCONCLUSIVE (under 1000 patients a side, or a planted leak
-    of 10% goes unseen), NO LEAK DETECTED. `reasons` gives the numbers in words.
+    attack, on all or on vulnerable patients only, or of the exact copies), INCONCLUSIVE (under
+    1000 patients a side, or a planted leak of 10% goes unseen), NO LEAK DETECTED. `reasons` gives
+    the numbers in words.
 
     Where rows are visits, the same patients are attacked by whole trajectories too, under
     "whole_patients": Holm's rule counts both, and the verdict is the worse of the two.
@@ -221,7 +230,8 @@ def audit(
         np.random.default_rng, np.random.SeedSequence(seed).spawn(5)
     )
     game = set_up_game(tables, schema, rng)
-    membership, scores = _audit_members(game, tables, schema, whitebox, seed, (rng, whole_rng))
+    rngs = rng, strata_rng, whole_rng
+    membership, scores = _audit_members(game, tables, schema, whitebox, seed, rngs)
     held_out = pd.concat([test, reference], ignore_index=True)
     share = _share_of_patients(train, held_out, schema)
     result = {
@@ -233,7 +243,6 @@ def audit(
         "seed": seed,
         "rows_sha256": {part: hash_rows(df, schema) for part, df in tables.items()},
         **membership,
-        "strata": _audit_strata(game, tables, schema, scores, strata_rng),
         "disclosure": audit_disclosure(train, held_out, synthetic, schema, disclosure_rng),
         "membership_f1": membership_f1(*scores["distance"].raw, share, f1_rng),
         "nearest": list_nearest(game),

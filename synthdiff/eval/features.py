@@ -17,6 +17,7 @@ _MAX_LEVELS = 50
 _MAX_CODES = 500
 _MAX_TREE_CODES = 100
 _MAX_DEVIATION = 10.0
+_SIGNS = 64  # dimensions of the levels and codes that are not among the commonest
 
 
 def check_table(df: pd.DataFrame, schema: Schema, where: str) -> None:
@@ -94,6 +95,16 @@ def hash_rows(df: pd.DataFrame, schema: Schema) -> str:
     return hashlib.sha256(row_keys(df, schema).tobytes()).hexdigest()
 
 
+def hash_signs(keys: np.ndarray) -> np.ndarray:
+    """float32 [n, 64] of unit length: signs from the hash of each string, whatever the table.
+
+    Two different ones are nearly at right angles (cosine 0 +- 1/8), so that thousands of levels
+    stay apart in few dimensions (Johnson and Lindenstrauss 1984).
+    """
+    bits = pd.util.hash_array(np.asarray(keys, dtype=object)).view(np.uint8).reshape(-1, 8)
+    return (np.unpackbits(bits, axis=1).astype(np.float32) * 2 - 1) / np.float32(np.sqrt(_SIGNS))
+
+
 def fill_empty_columns(features: np.ndarray) -> np.ndarray:
     """0 in the columns that are NaN throughout: boosted trees cannot be fitted on those."""
     return np.where(np.isnan(features).all(axis=0), np.float32(0), features)
@@ -123,7 +134,9 @@ class _Numeric:
             return values[:, None]
         missing = np.isnan(values)
         if style == "distance":
+            beyond = values - np.clip(values, self.knots[0], self.knots[-1])
             scaled = np.interp(values, self.knots, self.ranks)
+            scaled += np.clip(beyond / (_MAX_DEVIATION * self.scale), -1, 1)
         else:
             scaled = np.clip((values - self.mean) / self.scale, -_MAX_DEVIATION, _MAX_DEVIATION)
         middle = 0.5 if style == "distance" else 0.0
@@ -134,6 +147,7 @@ class _Numeric:
 class _Category:
     column: Column
     levels: tuple[str, ...]
+    has_more: bool
 
     @classmethod
     def fit(cls, series: pd.Series, column: Column) -> _Category:
@@ -142,7 +156,7 @@ class _Category:
         if column.kind == "ordinal":
             known = [_key(value) for value in column.categories]
             levels = [*known, *(level for level in levels if level not in known)]
-        return cls(column, tuple(levels[:_MAX_LEVELS]))
+        return cls(column, tuple(levels[:_MAX_LEVELS]), len(levels) > _MAX_LEVELS)
 
     def encode(self, series: pd.Series, style: str) -> np.ndarray:
         keys = category_keys(series)
@@ -154,8 +168,13 @@ class _Category:
             return np.where(missing, np.nan, codes)[:, None]
         slots = np.where(missing, len(self.levels) + 1, np.where(other, len(self.levels), codes))
         one_hot = np.eye(len(self.levels) + 2, dtype=np.float32)[slots]
+        if style == "linear":
+            return one_hot
+        if self.has_more:
+            signs = hash_signs(np.where(other, keys, "")) * other[:, None]
+            one_hot = np.column_stack([np.delete(one_hot, len(self.levels), axis=1), signs])
         # Two levels that differ are at squared distance 1, as in Gower's distance.
-        return one_hot * np.float32(np.sqrt(0.5)) if style == "distance" else one_hot
+        return one_hot * np.float32(np.sqrt(0.5))
 
 
 @dataclass(frozen=True)
@@ -163,13 +182,15 @@ class _Codes:
     column: Column
     codes: tuple[str, ...]
     mean_size: float
+    has_more: bool
 
     @classmethod
     def fit(cls, series: pd.Series, column: Column) -> _Codes:
         rows, codes = code_rows(series, column)
         counts = pd.Series(codes, dtype=object).value_counts().sort_index()
         top = counts.sort_values(ascending=False, kind="stable").index[:_MAX_CODES]
-        return cls(column, tuple(top), max(1.0, len(rows) / max(1, series.notna().sum())))
+        mean_size = max(1.0, len(rows) / max(1, series.notna().sum()))
+        return cls(column, tuple(top), mean_size, len(counts) > len(top))
 
     def encode(self, series: pd.Series, style: str) -> np.ndarray:
         rows, codes = code_rows(series, self.column)
@@ -182,6 +203,10 @@ class _Codes:
             size = np.bincount(rows, minlength=len(series)).astype(float)
             return np.where(missing[:, None], np.nan, np.column_stack([hot, size]))
         if style == "distance":  # two disjoint sets of mean size are at squared distance 1
+            if self.has_more:
+                signs = np.zeros((len(series), _SIGNS), np.float32)
+                np.add.at(signs, rows[slots < 0], hash_signs(codes[slots < 0]))
+                hot = np.column_stack([hot, signs])
             hot /= np.float32(np.sqrt(2 * self.mean_size))
         return np.column_stack([hot, missing])
 
@@ -190,9 +215,10 @@ class _Codes:
 class Featurizer:
     """Turns rows into features with ranks, levels and codes learnt from a reference table only.
 
-    distance: numbers as mid-ranks of the reference in 0..1, categories one-hot, code sets
-      multi-hot, each with an indicator of missing.
-    linear: the same with standardised numbers (clipped at 10 deviations).
+    distance: numbers as mid-ranks of the reference in 0..1, beyond its extremes up to one more;
+      categories one-hot, code sets multi-hot, each with an indicator of missing. Beyond the
+      commonest 50 levels and 500 codes, as `hash_signs`: an attack must see the rarest.
+    linear: standardised numbers (clipped at 10 deviations), the commonest levels and codes.
     tree: one column per number or category (level code), NaN where missing.
     """
 

@@ -82,10 +82,18 @@ def _judge(name: str, what: str, estimate: Mapping, limit: Limit, *, few: bool =
     return Gate(name, status, reason, limit.why, value, upper, limit.good)
 
 
-def _worst(attacks: Mapping[str, Mapping], key: str) -> tuple[str, Mapping]:
-    """The attack with the highest upper bound, and that estimate."""
-    name = max(attacks, key=lambda attack: attacks[attack][key]["upper"])
-    return name.replace("_", " "), attacks[name][key]
+def _judge_attacks(
+    name: str, what: str, attacks: Mapping[str, Mapping], key: str, limit: Limit, **options: bool
+) -> Gate:
+    """The gate of the attack with the worst status, and of those the highest upper bound.
+
+    Each is judged alone: one of wide interval must not stand in for another that shows a leak.
+    """
+    gates = [
+        _judge(name, f"{what} (attack {attack.replace('_', ' ')})", found[key], limit, **options)
+        for attack, found in attacks.items()
+    ]
+    return max(gates, key=lambda gate: (STATUSES.index(gate.status), gate.upper or 0.0))
 
 
 def _judge_audit(audit: Mapping) -> list[Gate]:
@@ -104,29 +112,39 @@ def _judge_audit(audit: Mapping) -> list[Gate]:
 
 
 def _judge_membership(audit: Mapping) -> list[Gate]:
-    attacks = audit["attacks"]
-    leaks = [name.replace("_", " ") for name, a in attacks.items() if a["p_value_holm"] < ALPHA]
+    attacks, strata = audit["attacks"], audit.get("strata") or {}
+    leaks = _name_leaks(attacks)
+    for stratum, result in strata.items():
+        leaks += [f"{name} on {stratum}" for name in _name_leaks(result.get("attacks", {}))]
     reason = "No attack tells members from others beyond chance."
     if leaks:
         reason = f"Tells members from others beyond chance: {', '.join(leaks)}."
     why = "a leak of 1% of the members lies within the limits below and shows only in a test"
-    gates = [Gate("membership test", "FAIL" if leaks else "PASS", reason, why)]
-    name, tpr = _worst(attacks, "tpr_at_1pct_fpr")
-    what = f"The share of members found at 1% false alarms (attack {name})"
-    gates.append(_judge("membership TPR", what, tpr, TPR))
-    name, auc = _worst(attacks, "auc")
-    gates.append(_judge("membership AUC", f"The AUC (attack {name})", auc, AUC))
-    for stratum, result in (audit.get("strata") or {}).items():
-        if result["members"] + result["nonmembers"] == 0:
-            reason = "Nobody belongs to this stratum."
-            gates.append(Gate(f"membership TPR, {stratum}", "PASS", reason, TPR_STRATUM.why))
-            continue
-        what, estimate = "The share of members found at 1% false alarms", result
-        if "skipped" not in result:
-            name, estimate = _worst(result["attacks"], "tpr_at_1pct_fpr")
-            what += f" (attack {name}, {result['members']} members)"
-        gates.append(_judge(f"membership TPR, {stratum}", what, estimate, TPR_STRATUM, few=True))
-    return gates
+    what = "The share of members found at 1% false alarms"
+    gates = [
+        Gate("membership test", "FAIL" if leaks else "PASS", reason, why),
+        _judge_attacks("membership TPR", what, attacks, "tpr_at_1pct_fpr", TPR),
+        _judge_attacks("membership AUC", "The AUC", attacks, "auc", AUC),
+    ]
+    if not strata:
+        reason = "Vulnerable patients were not looked at apart."
+        gates.append(Gate("membership TPR, strata", "INCONCLUSIVE", reason, TPR_STRATUM.why))
+    return gates + [_judge_stratum(name, result) for name, result in strata.items()]
+
+
+def _name_leaks(attacks: Mapping[str, Mapping]) -> list[str]:
+    return [name.replace("_", " ") for name, a in attacks.items() if a["p_value_holm"] < ALPHA]
+
+
+def _judge_stratum(stratum: str, result: Mapping) -> Gate:
+    name, what = f"membership TPR, {stratum}", "The share of members found at 1% false alarms"
+    if result["members"] + result["nonmembers"] == 0:
+        return Gate(name, "PASS", "Nobody belongs to this stratum.", TPR_STRATUM.why)
+    if "skipped" in result:
+        return _judge(name, what, result, TPR_STRATUM, few=True)
+    what += f" among {result['members']} members"
+    attacks = result["attacks"]
+    return _judge_attacks(name, what, attacks, "tpr_at_1pct_fpr", TPR_STRATUM, few=True)
 
 
 def _judge_copies(copies: Mapping) -> list[Gate]:
@@ -137,11 +155,9 @@ def _judge_copies(copies: Mapping) -> list[Gate]:
     )
     why = "held-out rows reappear by chance only; training rows must not do so more often"
     gates = [Gate("exact copies", "PASS" if exact else "FAIL", reason, why)]
-    if "near" in copies:
-        estimate = copies["near"].get("residual", copies["near"])
-        what = "The excess of training patients with a near copy"
-        gates.append(_judge("near copies", what, estimate, RESIDUAL))
-    return gates
+    near = copies.get("near", {"skipped": "an older audit, which did not look for them"})
+    what = "The excess of training patients with a near copy"
+    return [*gates, _judge("near copies", what, near.get("residual", near), RESIDUAL)]
 
 
 def _judge_disclosure(disclosure: Mapping | None) -> list[Gate]:

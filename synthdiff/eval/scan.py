@@ -22,7 +22,11 @@ MIN_PATIENTS = 5
 _SHORTEST_ID = 5  # in running text; shorter ids would be found in every page number
 _WORD = re.compile(r"[\w.@-]*\w")
 _PICKLE = re.compile(rb"\x80[\x02-\x05]|\Ac[\w.]+\n[\w.]+\n|\A\(?[idl]?p?0?\n?c[\w.]+\n[\w.]+\n")
-_ACTIVE = re.compile(rb"<script|javascript:|<iframe|<object|<embed|\son\w+\s*=", re.IGNORECASE)
+_ACTIVE = re.compile(
+    rb"<script|javascript:|data:text/html|<(iframe|object|embed|base|form|link)\b|http-equiv"
+    rb"|<[a-z][^<>]*[\s/\"']on\w+\s*=",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ def scan_folder(
 ) -> list[Finding]:
     """Every finding in a folder. real: rows of all real patients; train: those learnt from.
 
-    Real rows: rows of a table that equal a training row which no other training row equals.
+    Real rows: rows of a table that equal rows of one training patient and of no other.
     Identifiers: ids of real patients, in tables and in running text. Extremes: a table reaches, or
     a text states, the largest or smallest value of a column, if fewer than 5 training patients
     hold it and it is not public. Code: any file that is not a plain table or text, and those that
@@ -120,11 +124,11 @@ def _search_table(
     if any(column.name not in raw for column in schema.features):
         yield "unknown table", "its columns are not those of the schema, so it cannot be compared"
         return
-    keys = row_keys(train, schema)
-    levels, counts = np.unique(keys, return_counts=True)
+    held = pd.DataFrame({"key": row_keys(train, schema), "whose": patient_numbers(train, schema)})
+    one_patient = held.drop_duplicates()["key"].drop_duplicates(keep=False)
     absent = [name for name in named if name is not None and name not in raw]
     table = conform(raw.assign(**dict.fromkeys(absent, 0)), schema)
-    rows = np.flatnonzero(np.isin(row_keys(table, schema), levels[counts == 1]))
+    rows = np.flatnonzero(np.isin(row_keys(table, schema), one_patient))
     if len(rows):
         yield "real row", f"{len(rows)} rows, the first at {rows[0]}, are rows of one real patient"
     for name, values in extremes.items():

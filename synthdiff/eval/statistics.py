@@ -12,6 +12,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 from synthdiff._validate import in_range, positive
 
+_FEW = 5  # false positives below which a bootstrapped threshold is too sure of itself
+
 
 def interval(value: float, lower: float, upper: float, confidence: float = 0.95) -> dict:
     """The JSON form of an estimate with its confidence interval."""
@@ -58,18 +60,18 @@ def auc_interval(
 ) -> dict:
     """AUC with DeLong's interval, clustered by group (Obuchowski 1997) where groups are given.
 
-    DeLong's variance is 0 when the scores separate perfectly; there the far end follows the
-    "rule of three": alpha ** (1 / n) of the smaller side.
+    DeLong's variance vanishes where the scores separate; the interval is at least as wide as the
+    "rule of three" for the smaller side of n asks for, 1 - alpha ** (1 / n).
     """
     members, nonmembers = np.asarray(members), np.asarray(nonmembers)
     placements = _placements(members, nonmembers)
     value = float(placements.mean())
-    if value in (0.0, 1.0):
-        margin = 1 - (1 - confidence) ** (1 / min(len(members), len(nonmembers)))
-    else:
-        variance = clustered_variance(placements, member_groups)
-        variance += clustered_variance(_placements(nonmembers, members), nonmember_groups)
-        margin = stats.norm.ppf((1 + confidence) / 2) * np.sqrt(variance)
+    variance = clustered_variance(placements, member_groups)
+    variance += clustered_variance(_placements(nonmembers, members), nonmember_groups)
+    margin = max(
+        stats.norm.ppf((1 + confidence) / 2) * np.sqrt(variance),
+        1 - (1 - confidence) ** (1 / min(len(members), len(nonmembers))),
+    )
     return interval(value, max(0.0, value - margin), min(1.0, value + margin), confidence)
 
 
@@ -126,13 +128,22 @@ def tpr_interval(
 ) -> dict:
     """TPR at FPR: bootstrap of both sides, widened to the Clopper-Pearson interval of the TPR.
 
-    The bootstrap carries the uncertainty of the threshold but has no width at 0 or 1.
+    The bootstrap carries the uncertainty of the threshold but has no width at 0 or 1. Where few
+    false positives are allowed it knows too little of the threshold: there the ends are those of
+    the order statistics between which the FPR's own threshold lies in 95 of 100 samples.
     """
     resampled = bootstrap_interval(
         lambda m, n: tpr_at_fpr(m, n, fpr), members, nonmembers, rng=rng, repeats=500
     )
     exact = clopper_pearson(round(resampled["value"] * len(members)), len(members))
     lower, upper = min(resampled["lower"], exact["lower"]), max(resampled["upper"], exact["upper"])
+    if _allowed_false_positives(fpr, len(nonmembers)) < _FEW:
+        first, last = stats.binom(len(nonmembers), fpr).ppf([0.025, 0.975]) / len(nonmembers)
+        beyond = first - 1 / len(nonmembers)  # the threshold may lie just below the first
+        fewest = 0 if beyond < 0 else _count_above(members, nonmembers, beyond)
+        lower = min(lower, clopper_pearson(fewest, len(members))["lower"])
+        most = _count_above(members, nonmembers, last)
+        upper = max(upper, clopper_pearson(most, len(members))["upper"])
     return interval(resampled["value"], lower, upper)
 
 

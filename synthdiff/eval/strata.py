@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from synthdiff.data.schema import Column, Schema
-from synthdiff.eval import statistics
 from synthdiff.eval.features import category_keys, code_rows
 from synthdiff.eval.membership import Scores, patient_scores, summarise_scores
 from synthdiff.eval.neighbours import nearest
@@ -107,7 +106,7 @@ def audit_strata(
 
     strata: ids of its members and of its non-members. ids: sorted ids of all members and
     non-members, as the scores are ordered. The false positive rate is among the stratum's own
-    non-members. Holm's adjustment runs over the attacks of a stratum.
+    non-members. The p-values are not yet adjusted.
     """
     result = {}
     for name, chosen in strata.items():
@@ -125,8 +124,5 @@ def audit_strata(
             )
             attacks[attack] = summarise_scores(raw[0], raw[1], rng, ranked=(ranked[0], ranked[1]))
             del attacks[attack]["roc"]
-        adjusted = statistics.holm({k: v["p_value"] for k, v in attacks.items()})
-        for attack, p_value in adjusted.items():
-            attacks[attack]["p_value_holm"] = p_value
         result[name] = {"members": sizes[0], "nonmembers": sizes[1], "attacks": attacks}
     return result

@@ -71,13 +71,13 @@ def _format_p(p_value: float) -> str:
     return f"p = {p_value:.2g}" if p_value >= 1e-12 else "p < 1e-12"
 
 
-def _describe_attacks(attacks: Mapping[str, dict], unit: str) -> list[str]:
+def _describe_attacks(attacks: Mapping[str, dict], unit: str, whose: str = "") -> list[str]:
     reasons = []
     for name, result in attacks.items():
         if result["p_value_holm"] < ALPHA:
             tpr = result["tpr_at_1pct_fpr"]
             reasons.append(
-                f"Attack {name.replace('_', ' ')}: AUC {result['auc']['value']:.3f}; "
+                f"Attack {name.replace('_', ' ')}{whose}: AUC {result['auc']['value']:.3f}; "
                 f"finds {tpr['value']:.1%} of the member {unit}s at 1% false alarms "
                 f"(95% interval {tpr['lower']:.1%} to {tpr['upper']:.1%}); "
                 f"adjusted {_format_p(result['p_value_holm'])}."
@@ -85,8 +85,10 @@ def _describe_attacks(attacks: Mapping[str, dict], unit: str) -> list[str]:
     return reasons
 
 
-def _describe_leaks(attacks: Mapping[str, dict], copies: dict, unit: str) -> list[str]:
-    reasons = _describe_attacks(attacks, unit)
+def _describe_leaks(found: Mapping, unit: str) -> list[str]:
+    reasons, copies = _describe_attacks(found["attacks"], unit), found["copies"]
+    for stratum, result in found.get("strata", {}).items():
+        reasons += _describe_attacks(result.get("attacks", {}), unit, f" on {stratum} only")
     if copies["p_value_holm"] < ALPHA:
         reasons.append(
             f"{copies['train_share']:.1%} of the training rows reappear exactly, against "
@@ -125,15 +127,14 @@ def decide_whitebox(
 
 
 def decide(
-    game: Game,
-    attacks: Mapping[str, dict],
-    controls: Mapping[str, dict],
-    copies: dict,
-    tests: int = TESTS,
+    game: Game, found: Mapping, controls: Mapping[str, dict], tests: int = TESTS
 ) -> tuple[str, list[str]]:
-    """The verdict and the reasons for it, in words; attacks and copies are Holm-adjusted."""
-    invalid = _check_validity(game, controls)
-    leaks = _describe_leaks(attacks, copies, game.unit)
+    """The verdict and the reasons for it, in words.
+
+    found: "attacks", "copies" and, if any, "strata", with Holm-adjusted p-values.
+    """
+    invalid, attacks = _check_validity(game, controls), found["attacks"]
+    leaks = _describe_leaks(found, game.unit)
     weak = _check_power(game, controls)
     if invalid:
         return "INVALID", invalid
@@ -142,11 +143,11 @@ def decide(
     if weak:
         return "INCONCLUSIVE", weak
     smallest = smallest_detectable(game, tests)
-    found = "also found" if controls["leak_small"]["detected"] else "not found"
+    small = "also found" if controls["leak_small"]["detected"] else "not found"
     return "NO LEAK DETECTED", [
         f"No attack tells members from non-members ({game.patients} {game.unit}s on each side, "
         f"smallest adjusted p = {min(r['p_value_holm'] for r in attacks.values()):.2f}).",
-        f"A planted leak of 10% of the members was found; one of 1% was {found}.",
+        f"A planted leak of 10% of the members was found; one of 1% was {small}.",
         f"Had one attack scored {smallest:.1%} of the members above all others, the audit would "
         "have found it 4 times in 5.",
         "Attacks give a lower bound: this does not prove that no other attack succeeds.",

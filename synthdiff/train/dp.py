@@ -319,5 +319,6 @@ def describe_privacy(dp: DpConfig, plan: PrivacyPlan, ledger: list[dict], public
         "config": asdict(dp),
         "ledger": ledger,
         "public": {"patients": plan.num_patients, **public},
-        "not covered": "choices made by looking at the data before: settings, columns, schema",
+        "not covered": "choices made by looking at the data before (settings, columns, schema); "
+        "evaluation, audit and report, which are computed on real rows without noise",
     }

@@ -71,7 +71,7 @@ def write_report(
         write_diversity(evaluation),
         write_codes(evaluation),
         write_visits(evaluation),
-        write_privacy(audit),
+        write_privacy(audit, manifest, schema),
         write_training(training),
         *((write_trajectory(trajectory),) if trajectory else ()),
         write_provenance(manifest, schema),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from synthdiff.data.schema import Schema
 from synthdiff.eval import plots
 from synthdiff.eval.report.disclosure import write_disclosure, write_risks, write_strata
 from synthdiff.eval.report.formats import (
@@ -17,6 +18,7 @@ from synthdiff.eval.report.formats import (
     why_absent,
 )
 from synthdiff.eval.report.markup import Html, image, join, section, table, tag
+from synthdiff.eval.report.threats import write_threats, write_untested
 from synthdiff.eval.report.tiles import VERDICTS
 
 CONTROLS = {
@@ -40,8 +42,8 @@ def _attack_row(name: object, attack: Result, *middle: object) -> tuple:
     return name, *middle, *cells, p_value(adjusted[0] if adjusted else attack.get("p_value"))
 
 
-def write_privacy(audit: Result) -> Html:
-    """The verdict with its reasons, then the evidence."""
+def write_privacy(audit: Result, manifest: Mapping, schema: Schema) -> Html:
+    """The verdict with its reasons, then who was thought to attack, then the evidence."""
     title = "Privacy: can an attacker tell who was in the training data?"
     if why_absent(audit):
         return section("Privacy", title, tag("p", why_absent(audit), class_="note"))
@@ -71,9 +73,15 @@ def write_privacy(audit: Result) -> Html:
         )
     parts = (
         *(note, reasons, tag("p", f"The test: {'; '.join(sizes)}.")),
-        *(sensitivity, _write_attacks(audit), _write_whitebox(audit), _write_controls(audit)),
+        *(
+            sensitivity,
+            write_threats(audit),
+            _write_attacks(audit),
+            _write_whitebox(audit),
+            _write_controls(audit),
+        ),
         *(_write_roc(audit), _write_copies(audit.get("copies")), _write_whole_patients(audit)),
-        write_disclosure(audit),
+        *(write_disclosure(audit), write_untested(audit, manifest, schema)),
     )
     return section("Privacy", title, *parts)
 
