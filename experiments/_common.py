@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -57,6 +58,9 @@ def run_script(stage: Callable[[Path], None], *define: Callable[[], None]) -> No
     flags.DEFINE_string("compilation_cache", find_cache(), about)
     for define_flags in define:
         define_flags()
+    for module, defined in FLAGS.flags_by_module_dict().items():
+        for flag in defined if "." not in module else ():  # not those of libraries
+            FLAGS.register_key_flag_for_module(sys.argv[0], flag)  # so that --help lists it
     app.run(main)
 
 
@@ -93,9 +97,17 @@ def define_data_flags() -> None:
 
 def define_config_flags(prefix: str, config: type) -> None:
     """One flag --prefix.field per field of a config dataclass, with the dataclass default."""
-    about = " ".join((config.__doc__ or "").split())
     for field in fields(config):
+        about = describe_field(config, field.name)
         DEFINE[field.type](f"{prefix}.{field.name}", field.default, about)
+
+
+def describe_field(config: type, name: str) -> str:
+    """What the docstring of a config says of a field after "name: ", or else its first sentence."""
+    text = " ".join((config.__doc__ or "").split())
+    names = "|".join(field.name for field in fields(config))
+    found = re.search(rf"\b{name}: (.*?)(?= (?:{names}): |$)", text)
+    return found.group(1) if found else text.split(". ")[0].rstrip(".") + "."
 
 
 def read_config(prefix: str, config: type):

@@ -243,7 +243,7 @@ TABLES = {
     "dp_diabetes130": make_privacy_table("Diabetes 130", "dp_utility_diabetes130.json"),
     "dp_start": make_privacy_table(
         "Diabetes 130, cardiology, beginning at another model", "dp_start_diabetes130.json"
-    ),
+    )._replace(by_hand="make the two runs of experiments/results/README.md, then its command"),
     "null_splits": Table(
         "Audits of RAND HIE in which nothing was learnt",
         "null_splits.json",
@@ -292,6 +292,8 @@ TABLES = {
         tall=True,
         note="Mean ± standard deviation over training seeds.",
         plot=plot_few_steps,
+        by_hand="train a run per seed and number of components, run benchmark_few_steps.py in each "
+        "and join_few_steps.py on all",
     ),
     "sampling": Table(
         "Speed of sampling",

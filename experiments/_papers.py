@@ -39,6 +39,7 @@ class Table(NamedTuple):
     name: of a column that is an item of a list, such as "{index}, {rows} rows".
     tall: the columns are printed as rows.
     plot: draws the figure from the record and its grid into a file.
+    by_hand: how to measure it anew where the record's command alone does not.
     """
 
     title: str
@@ -49,6 +50,7 @@ class Table(NamedTuple):
     tall: bool = False
     note: str = ""
     plot: Callable[[dict, Grid, Path], None] | None = None
+    by_hand: str = ""
 
 
 class Cell(NamedTuple):

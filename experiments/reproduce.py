@@ -33,6 +33,8 @@ PAGES = (HERE.parent / "README.md", HERE / "results" / "README.md")
 def retrain(table: Table, results: Path, folder: Path) -> list[dict]:
     """Runs the command of the table's record anew and compares what it measures."""
     record = read_record(table, results)
+    if table.by_hand:
+        raise input_error(f"record {table.record}", "needs more than one command", table.by_hand)
     script, *words = shlex.split(record["command"])
     path = HERE / Path(script).name
     if not path.exists():
@@ -93,6 +95,8 @@ def reproduce(run_dir: Path) -> None:
             raise input_error("--retrain", "names no table", "add --table=NAME")
         folders = {name: run_dir.absolute() / name for name in FLAGS.table}
         rows = [r for k, folder in folders.items() for r in retrain(TABLES[k], results, folder)]
+        if not rows:
+            raise SystemExit("measured; nothing to compare, as times hang on the machine")
         print_comparison(rows)
         raise SystemExit(not all(row["within"] for row in rows))
     else:

@@ -34,7 +34,7 @@ def describe_commands(scripts: dict[str, Path]) -> str:
         for name, path in scripts.items():
             if (name in STAGES) == is_stage:
                 about = _summarise(ast.get_docstring(ast.parse(path.read_text())))
-                lines.append(f"  {name:<18} {about}")
+                lines.append(f"  {name:<20} {about}")
     return "\n".join([*lines, "", "synthdiff COMMAND --help explains a command and its flags."])
 
 

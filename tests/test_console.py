@@ -4,13 +4,23 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
+
+from _common import describe_field
+
 from synthdiff.__main__ import STAGES, describe_commands, find_scripts, main
+from synthdiff.diffusion.samplers import SamplerConfig
+from synthdiff.diffusion.schedules import Schedule
+from synthdiff.models.config import ModelConfig
+from synthdiff.train.dp import DpConfig
+from synthdiff.train.optim import TrainConfig
 
 ROOT = Path(__file__).parents[1]
 
@@ -61,7 +71,23 @@ def test_command_does_what_the_script_does(table):
     assert script.returncode == command.returncode == 0, command.stderr
     assert script.stdout == command.stdout and "sensitive" in command.stdout
     shown = run("-m", "synthdiff", "doctor", "--help").stdout
-    assert "experiments/doctor.py:\n  --schema_out: " in shown
+    for flag in ("--schema_out: ", "--data: ", "--entity: "):
+        assert f"\n  {flag}" in shown
+
+
+@pytest.mark.parametrize("config", [ModelConfig, SamplerConfig, Schedule, TrainConfig, DpConfig])
+def test_help_says_what_each_setting_is(config):
+    about = {field.name: describe_field(config, field.name) for field in fields(config)}
+    assert len(set(about.values())) == len(about)
+    first = " ".join(config.__doc__.split()).split(". ")[0]
+    assert not any(text.startswith(first) or len(text) > 300 for text in about.values())
+
+
+def test_help_lists_the_flags_of_the_stage_and_of_no_library():
+    shown = run(ROOT / "experiments" / "train.py", "--help").stdout
+    for flag in ("run_dir", "data", "train.num_steps", "model.name", "dp.epsilon", "start"):
+        assert f"\n  --{flag}: " in shown
+    assert "orbax" not in shown
 
 
 def test_doctor_prints_kinds_and_findings_and_writes_the_schema(table, tmp_path):

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -178,6 +179,17 @@ def test_retraining_runs_the_command_of_the_record(tmp_path):
     (tmp_path / "search.json").write_text(json.dumps(record | {"command": "/bin/echo --x"}))
     with pytest.raises(InputError, match="no script /bin/echo"):
         reproduce.retrain(table, tmp_path, tmp_path / "run")
+    with pytest.raises(InputError, match="more than one command"):
+        reproduce.retrain(table._replace(by_hand="do this"), tmp_path, tmp_path / "run")
+
+
+def test_a_retraining_that_compares_nothing_says_so_and_does_not_pass(tmp_path, monkeypatch):
+    monkeypatch.setattr(reproduce, "retrain", lambda *_: [])
+    monkeypatch.setattr(reproduce, "FLAGS", SimpleNamespace(
+        list=False, write=False, check=False, retrain=True, table=["scaling"], pages=[]
+    ))  # fmt: skip
+    with pytest.raises(SystemExit, match="nothing to compare"):
+        reproduce.reproduce(tmp_path)
 
 
 def test_script_checks_a_readme_and_writes_it(tmp_path):

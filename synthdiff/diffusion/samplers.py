@@ -112,8 +112,9 @@ SAMPLERS = {
 class SamplerConfig:
     """Which sampler, how many steps, and for "churn" how much noise is put back per step.
 
-    churn: sigma grows by the factor 1 + churn before each step, and categories are masked again
-    accordingly, so that early mistakes can be taken back (TabDiff, arXiv 2410.20626, section 3.4).
+    name: ancestral, ddim, heun, dpmpp_2m or churn. num_steps: from noise to record. churn: sigma
+    grows by the factor 1 + churn before each step, and categories are masked again accordingly, so
+    that early mistakes can be taken back (TabDiff, arXiv 2410.20626, section 3.4).
     """
 
     name: str = "ancestral"

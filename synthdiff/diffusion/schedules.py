@@ -67,7 +67,9 @@ class Levels(NamedTuple):
 class Schedule:
     """log_snr(t): decreasing, from log_snr_max at t = 0 to log_snr_min at t = 1.
 
-    learnable: each part gets its own exponent of time, trained with the network.
+    name: "cosine", "linear" or "edm". log_snr_min: at the noisiest. log_snr_max: at the cleanest;
+    finer detail is never learnt. learnable: each part gets its own exponent of time, trained with
+    the network.
     """
 
     name: str = "cosine"

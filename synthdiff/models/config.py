@@ -25,10 +25,14 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Size of the denoiser. name: "unet" or "mlp". width: channels of a column token.
+    """Size of the denoiser.
 
-    max_width, fan, bottom_depth and components are the U-Net's; hidden is the MLP's. components:
-    guesses at once, of which a step of the sampler draws one; for few steps, at dearer training.
+    name: "unet" or "mlp". width: channels of a column token. max_width: of the U-Net's token that
+    holds the whole record, at most. fan: columns that a level of the U-Net joins. depth:
+    perceptrons per level in between, or layers of the MLP. bottom_depth: perceptrons of the U-Net's
+    token of the whole record. hidden: units of a layer of the MLP. components: guesses of the U-Net
+    at once, of which a step of the sampler draws one; for few steps, at dearer training. dtype:
+    "float32" or "bfloat16", of the network's arithmetic.
     """
 
     name: str = "unet"

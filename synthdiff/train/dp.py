@@ -47,14 +47,17 @@ OVERFLOW = 1e-20  # chance per step that a sample exceeds the capacity
 class DpConfig:
     """Differential privacy; off while epsilon is 0. With gradients batch_size counts patients.
 
-    epsilon, delta: the whole budget, codec included. max_rows_per_patient: more are dropped at
-    random. codec_share: of the budget, for the codec's histograms. tree_share: for a tree of pair
-    tables, half of it to choose the pairs; none where a column is a code set. Shares are of
-    1 / sigma^2, which adds up over Gaussian releases (of rho in zero-concentrated DP). The rest is
-    for gradients, after tree_steps steps on records drawn from the tree, if there is one; where
-    nothing is left, the network is trained on such records alone, which costs nothing. A run that
-    begins at another model spends all on gradients.
-    clip_norm: of one patient's gradient. noise_multiplicity: times and noises per row and step.
+    Shares are of 1 / sigma^2, which adds up over Gaussian releases (of rho in zero-concentrated
+    DP). What they leave is for gradients; where nothing is left, the network is trained on records
+    drawn from the tree alone, which costs nothing. A run that begins at another model spends all on
+    gradients.
+
+    epsilon: the whole budget, codec included; 0 for none. delta: that belongs to it.
+    max_rows_per_patient: more are dropped at random. codec_share: of the budget, for the codec's
+    histograms. tree_share: of the budget, for a tree of pair tables, half of it to choose the
+    pairs; none where a column is a code set. tree_steps: on records drawn from the tree, if there
+    is one, before those on gradients. clip_norm: of one patient's gradient. noise_multiplicity:
+    times and noises per row and step.
     """
 
     epsilon: float = 0.0

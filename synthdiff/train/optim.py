@@ -22,13 +22,16 @@ RMS = 0.2  # of an update per unit of learning rate, about AdamW's (Liu et al., 
 class TrainConfig:
     """How long and how fast to train.
 
-    num_steps: at most; fewer where max_epochs passes over the table are, for longer training
-    learns a small cohort by heart. A private run always takes num_steps, as its rows are secret.
-    batch_size: records per step over all devices. accumulate: microbatches per device and step.
-    steps_per_call: steps per dispatch. ema_decay: memory of the moving average of the weights.
-    condition_rate: share of records that show some columns clean, for imputation.
-    optimizer: "adamw", or "muon", which learnt more in half the steps on a table of 24,000 rows; a
-    step of 256 records takes 2.3 times as long, one of 512 between 1.6 and 2 times.
+    num_steps: at most; a private run always takes them, as its rows are secret. max_epochs: passes
+    over the table, at most, for longer training learns a small cohort by heart. batch_size: records
+    per step over all devices. learning_rate: after warm-up, before the cosine. warmup_steps: over
+    which it rises, or a tenth of all. weight_decay: of matrices, per unit of learning rate.
+    clip_norm: of the whole gradient. ema_decay: memory of the moving average of the weights.
+    accumulate: microbatches per device and step. steps_per_call: steps per dispatch.
+    checkpoint_every: steps between checkpoints. condition_rate: share of records that show some
+    columns clean, for imputation. optimizer: "adamw", or "muon", which learnt more in half the
+    steps on a table of 24,000 rows; a step of 256 records takes 2.3 times as long, one of 512
+    between 1.6 and 2 times. seed: of the weights, batches and noise.
     """
 
     num_steps: int = 2500
