@@ -354,7 +354,7 @@ def audit():
     traces = run_canaries(dp, plan, samples, included, SECRET)
     return {
         name: audit_claim(scores, included, CLAIM, DELTA, alpha=0.025)
-        for name, scores in score_canaries(traces).items()
+        for name, scores in score_canaries(traces, plan).items()
     }
 
 

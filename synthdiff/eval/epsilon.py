@@ -1,7 +1,7 @@
 """Lower bounds on epsilon from an attack's guesses: what a claim must not fall below.
 
 A bound above the claimed epsilon shows that the claim is false. A bound below it shows nothing:
-both methods have ceilings , and faults that no canary feels, such as
+both methods have ceilings, and faults that no canary feels, such as
 batches of a shuffle where the accounting assumes Poisson samples, leave no trace here.
 """
 

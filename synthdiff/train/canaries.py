@@ -53,10 +53,15 @@ def run_canaries(
     return np.stack(traces)
 
 
-def score_canaries(traces: np.ndarray) -> dict[str, np.ndarray]:
-    """Two scores per canary, higher for "was in": the end of its trace, and how uneven its steps.
+def score_canaries(traces: np.ndarray, plan: GradientPlan) -> dict[str, np.ndarray]:
+    """Two scores per canary, higher for "was in": the likelihood ratio of its steps under the plan,
+    which no attack beats if all is as claimed, and how uneven they are.
 
     The second finds noise that is the same at every step, which the first cannot see.
     """
     moves = np.diff(traces, axis=0, prepend=0.0)
-    return {"sum": traces[-1], "spread": moves.std(axis=0)}
+    x = moves * plan.expected_batch / plan.clip_norm  # 1 where drawn, plus noise of sigma
+    with np.errstate(divide="ignore"):
+        out, drawn = np.log1p(-plan.rate), np.log(plan.rate)
+    ratio = np.logaddexp(out, drawn + (x - 0.5) / plan.sigma**2)
+    return {"likelihood": ratio.sum(axis=0), "spread": moves.std(axis=0)}
