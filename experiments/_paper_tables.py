@@ -231,7 +231,9 @@ TABLES = {
     "fairness_joint": make_fairness_table(
         "RAND HIE: the same, with health as frequent in both", "fairness_joint_rand_hie.json"
     ),
-    "adult": make_quality_table("Adult", "adult.json"),
+    "adult": make_quality_table("Adult", "adult.json")._replace(
+        by_hand="add --train.max_epochs=100 to the record's command, which is older than the limit"
+    ),
     "magic": make_quality_table("Magic", "magic.json"),
     "default": make_quality_table("Default", "default.json"),
     "beijing": make_quality_table("Beijing", "beijing.json"),

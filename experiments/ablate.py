@@ -29,6 +29,7 @@ from _scores import format_spread, summarise
 from _sweep import fill_record, fit_timed, open_record, read_arm, score_model
 from absl import flags
 
+from synthdiff._files import write_atomically
 from synthdiff.data.schema import Schema
 from synthdiff.data.table import write_json
 
@@ -60,7 +61,7 @@ def list_arms() -> list[str]:
     return arms
 
 
-def write_record(path: Path, record: dict) -> None:
+def write_ablation(path: Path, record: dict) -> None:
     """JSON, and beside it a Markdown table and a plot of every seed by arm."""
     write_json(path, record)
     arms = {arm: summarise(list(runs.values())) for arm, runs in record["runs"].items()}
@@ -72,7 +73,7 @@ def write_record(path: Path, record: dict) -> None:
     for arm, scores in arms.items():
         cells = " | ".join(map(format_spread, scores.values()))
         lines.append(f"| {arm} [{len(record['runs'][arm])}] | {cells} |")
-    path.with_suffix(".md").write_text("\n".join(lines) + "\n")
+    write_atomically(path.with_suffix(".md"), ("\n".join(lines) + "\n").encode())
     plot_arms(record, path.with_suffix(".png"))
 
 
@@ -107,7 +108,7 @@ def ablate(run_dir: Path) -> None:
         for text in arms:
             score = partial(score_arm, text, parts, schema, int(seed))
             if fill_record(record, text.partition(":")[0], seed, score):
-                write_record(path, record)
+                write_ablation(path, record)
 
 
 if __name__ == "__main__":

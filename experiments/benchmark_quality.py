@@ -15,6 +15,7 @@ from _common import FLAGS, define_config_flags, describe_origin, locate_record, 
 from absl import flags
 from train import CONFIGS
 
+from synthdiff._files import write_atomically
 from synthdiff._validate import input_error, one_of, positive
 from synthdiff.config import Config
 from synthdiff.data.protocol import SPLITS, load_split
@@ -79,7 +80,8 @@ def benchmark(root: Path) -> None:
         write_json(path, run_all(root))
     elif not path.exists():
         raise input_error(f"--record={path}", "no such record", "run without --report first")
-    path.with_suffix(".md").write_text(format_markdown(json.loads(path.read_text())))
+    text = format_markdown(json.loads(path.read_text()))
+    write_atomically(path.with_suffix(".md"), text.encode())
     print(path.with_suffix(".md").read_text())
 
 

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import faiss
 import numpy as np
-from _common import FLAGS, describe_origin, locate_record, run_script
+from _common import FLAGS, describe_origin, locate_record, run_script, write_record
 from absl import flags
 
-from synthdiff.data.table import write_json
 from synthdiff.eval.neighbours import build_index
 
 DIMS, HIDDEN, K = 64, 10, 20
@@ -81,14 +80,13 @@ def benchmark(run_dir: Path) -> None:
     rows = [row for size in map(int, FLAGS.sizes) for row in measure(size)]
     record = describe_origin() | {"faiss": faiss.__version__, "threads": 1, "dims": DIMS, "k": K}
     record |= {"queries": FLAGS.queries, "wall_seconds": round(time.monotonic() - started)}
-    write_json(path, record | {"rows": rows})
     lines = ["# Nearest-neighbour search: time and recall by index and size", ""]
     lines += [f"- {key}: {value}" for key, value in record.items()]
     lines += ["", f"| {' | '.join(rows[0])} |", f"| {' | '.join(['---'] * len(rows[0]))} |"]
     for row in rows:
         cells = [f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()]
         lines.append(f"| {' | '.join(cells)} |")
-    path.with_suffix(".md").write_text("\n".join(lines) + "\n")
+    write_record(path, record | {"rows": rows}, "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

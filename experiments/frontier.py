@@ -19,6 +19,7 @@ from _sweep import fill_record, fit_timed, open_record, read_arm, score_fully, s
 from absl import flags
 from train import define_flags as define_train_flags
 
+from synthdiff._files import write_atomically
 from synthdiff._validate import input_error
 from synthdiff.data.table import write_json
 
@@ -62,7 +63,8 @@ def sweep(run_dir: Path) -> None:
                 record, point, seed, partial(score_point, df, schema, *choice, int(seed))
             ):
                 write_json(path, record)
-    path.with_suffix(".md").write_text(format_markdown("Frontier", record))
+    text = format_markdown("Frontier", record)
+    write_atomically(path.with_suffix(".md"), text.encode())
     plot_frontier(record, path.with_suffix(".png"))
 
 

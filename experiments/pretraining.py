@@ -23,6 +23,7 @@ from _frontier import format_markdown
 from _sweep import fill_record, fit_timed, open_record, read_arm, score_fully, split_patients
 from absl import flags
 
+from synthdiff._files import write_atomically
 from synthdiff.data.schema import Schema
 from synthdiff.data.table import write_json
 from synthdiff.synthesizer import Synthesizer, fit
@@ -70,7 +71,8 @@ def compare(run_dir: Path) -> None:
             score = partial(score_run, parts, schema, make, seed)
             if fill_record(record, name, str(seed), score):
                 write_json(path, record)
-    path.with_suffix(".md").write_text(format_markdown("Beginning with other patients", record))
+    text = format_markdown("Beginning with other patients", record)
+    write_atomically(path.with_suffix(".md"), text.encode())
     plot_sizes(record, path.with_suffix(".png"))
 
 

@@ -76,6 +76,8 @@ def define_flags() -> None:
 def reproduce(run_dir: Path) -> None:
     results, pages = HERE / "results", list(map(Path, FLAGS.pages))
     known = [name for name, table in TABLES.items() if (results / table.record).exists()]
+    if not known:
+        raise input_error(str(results), "holds no record", "work in a checkout: wheels have none")
     for name in FLAGS.table or ():
         one_of(TABLES, table=name)
     if FLAGS.list:

@@ -7,7 +7,6 @@ Per split the patients fall into train, test, reference and "synthetic"; nothing
 rejection is false. The planted leaks of the same audits say what would have been found.
 """
 
-import json
 import time
 from pathlib import Path
 
@@ -21,11 +20,11 @@ from _common import (
     locate_record,
     read_data,
     run_script,
+    write_record,
 )
 from absl import flags
 
 from synthdiff.data.split import split_frame
-from synthdiff.data.table import write_json
 from synthdiff.eval.audit import audit_membership
 from synthdiff.eval.controls import ALPHA
 from synthdiff.eval.game import set_up_game
@@ -82,15 +81,13 @@ def validate(run_dir: Path) -> None:
     splits = [audit_split(df, schema, seed) for seed in range(first, last)]
     record = describe_origin() | {"data": FLAGS.data, "shares": SHARES}
     record |= {"wall_seconds": round(time.monotonic() - started), "rates": summarise(splits)}
-    write_json(path, record | {"splits": splits})
     lines = [f"# Audits of {FLAGS.data} in which nothing was learnt", ""]
     lines += [f"{len(splits)} splits, {splits[0]['patients']} patients a side, level {ALPHA}.", ""]
     lines += ["| event | splits | share | 95% interval |", "| --- | ---: | ---: | ---: |"]
     for name, rate in record["rates"].items():
         ends = f"{rate['lower']:.3f} to {rate['upper']:.3f}"
         lines.append(f"| {name} | {rate['count']} | {rate['value']:.3f} | {ends} |")
-    path.with_suffix(".md").write_text("\n".join(lines) + "\n")
-    print(json.dumps({name: rate["value"] for name, rate in record["rates"].items()}, indent=1))
+    write_record(path, record | {"splits": splits}, "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

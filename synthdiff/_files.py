@@ -78,7 +78,7 @@ def parse_json(path: str | Path, content: bytes, fix: str) -> dict:
 
 def seal(folder: Path, *names: str) -> None:
     """Notes the sha256 of files of the folder in SHA256SUMS, which `sha256sum -c` checks too."""
-    sums = _read_sums(folder) | {name: _hash(folder / name) for name in names}
+    sums = _read_sums(folder) | {name: hash_file(folder / name) for name in names}
     lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
     write_atomically(folder / SEAL, lines.encode())
 
@@ -108,7 +108,8 @@ def _read_sums(folder: Path) -> dict[str, str]:
     return {name: digest for digest, name in re.findall(r"^([0-9a-f]{64})  (.+)$", text, re.M)}
 
 
-def _hash(path: Path) -> str:
+def hash_file(path: Path) -> str:
+    """sha256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

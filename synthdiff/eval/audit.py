@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from synthdiff._validate import InputError, input_error
 from synthdiff.data.schema import Schema
@@ -41,9 +42,10 @@ def attack_game(
     game: Game, synthetic_keys: np.ndarray, rng: np.random.Generator
 ) -> tuple[dict, dict[str, Scores]]:
     """Every attack and the exact copies, p-values not yet adjusted; and the attacks' scores."""
+    tried = tqdm(ATTACKS.items(), "attacks", unit="attack", delay=5.0, leave=False, disable=None)
     scores = {
         name: score_attack(attack, game.members, game.nonmembers, game.view)
-        for name, attack in ATTACKS.items()
+        for name, attack in tried
     }
     attacks = {name: summarise_attack(found, rng) for name, found in scores.items()}
     copies = compare_copies(game.members, game.nonmembers, game.synthetic, synthetic_keys, rng)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from synthdiff._files import explain_writing, make_folder, write_atomically
+from synthdiff._files import explain_writing, hash_file, make_folder, write_atomically
 from synthdiff.data.schema import Schema
 from synthdiff.data.sdv import to_sdv
 from synthdiff.data.table import write_json, write_table
@@ -126,8 +125,3 @@ def _take_back(folder: Path) -> None:
 
 def _describe(finding: Finding) -> str:
     return f"Scan, {finding.kind} in {finding.file}: {finding.what}."
-
-
-def hash_file(path: Path) -> str:
-    """sha256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

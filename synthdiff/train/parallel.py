@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from tqdm import tqdm
 
 from synthdiff._validate import InputError
 from synthdiff.train.step import AXIS
@@ -57,6 +58,7 @@ def make_parallel_map(fn: Callable, devices: Sequence[jax.Device] | None = None)
     index counts records globally from `first`. Blocks begin at multiples of their size, and what is
     not asked for is padded and cut off, so a record's result depends neither on the device count
     nor on the range that it is asked in. The devices are this process's own: it maps its own range.
+    What takes over 5 seconds shows its progress on a terminal.
     """
     devices = list(devices or jax.local_devices())
     mapped = jax.pmap(fn, in_axes=(None, 0, 0), devices=devices)
@@ -64,7 +66,8 @@ def make_parallel_map(fn: Callable, devices: Sequence[jax.Device] | None = None)
     def run(params: Any, extra: Any, first: int, count: int, block: int) -> Any:
         stride, lead = block * len(devices), first % block
         chunks = []
-        for start in range(-lead, count, stride):
+        starts = range(-lead, count, stride)
+        for start in tqdm(starts, "blocks", unit="block", delay=5.0, leave=False, disable=None):
             grid = (len(devices), block)
             index = first + start + np.arange(stride, dtype=np.int32).reshape(grid)
             piece = jax.tree.map(lambda x, s=start, g=grid: _take_padded(x, s, g), extra)
