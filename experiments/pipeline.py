@@ -19,6 +19,7 @@ from synthdiff import load
 from synthdiff._files import seal, write_atomically
 from synthdiff.data.schema import Schema
 from synthdiff.data.table import write_json
+from synthdiff.eval.datasheet import write_datasheet
 from synthdiff.eval.model_card import write_model_card
 from synthdiff.eval.report import write_report
 from synthdiff.eval.trajectory import summarise_states
@@ -36,7 +37,7 @@ def trace(run_dir: Path) -> None:
 
 
 def report(run_dir: Path) -> None:
-    """Writes report.html and MODEL_CARD.md from what the stages left in the run folder."""
+    """Writes report.html, MODEL_CARD.md and DATASHEET.md from what the stages left."""
     found = {
         "manifest": read_manifest(run_dir),
         "schema": Schema.load(run_dir / "schema.json"),
@@ -47,6 +48,8 @@ def report(run_dir: Path) -> None:
     made["trajectory"] = read_trajectory(run_dir)
     write_report(run_dir / "report.html", **found, **made)
     write_atomically(run_dir / "MODEL_CARD.md", write_model_card(**found).encode())
+    about = {name: found[name] for name in ("manifest", "schema")}
+    write_atomically(run_dir / "DATASHEET.md", write_datasheet(**about).encode())
     print(f"report: {run_dir / 'report.html'}")
 
 

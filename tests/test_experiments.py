@@ -65,7 +65,7 @@ def test_pipeline_leaves_every_artefact(finished):
     names = {path.name for path in (folder / "run").iterdir()}
     assert names >= {"manifest.json", "schema.json", "config.json", "codec.json", "report.html",
                      "weights.msgpack", "metrics.jsonl", "synthetic.csv", "evaluation.json",
-                     "audit.json", "timings.json", "metadata.json", "MODEL_CARD.md",
+                     "audit.json", "timings.json", "metadata.json", "MODEL_CARD.md", "DATASHEET.md",
                      "trajectory.json"}  # fmt: skip
     metadata = json.loads((folder / "run" / "metadata.json").read_text())
     assert metadata["columns"]["patient"] == {"sdtype": "id"}

@@ -3,6 +3,7 @@
 import pytest
 
 from synthdiff.data.schema import Column, Schema
+from synthdiff.eval.datasheet import write_datasheet
 from synthdiff.eval.model_card import FILES, write_model_card
 from synthdiff.eval.statistics import interval
 
@@ -53,6 +54,27 @@ def write(manifest=None, evaluation=None, audit=None, schema=SCHEMA):
         evaluation=EVALUATION | (evaluation or {}),
         audit=AUDIT | (audit or {}),
     )
+
+
+def test_datasheet_has_counts_roles_and_questions_and_no_value():
+    sheet = write_datasheet(manifest=MANIFEST | {"codec_notes": ["None is rare."]}, schema=SCHEMA)
+    for line in (
+        "# Datasheet of visits.csv",
+        "- A row is one record; a patient is a value of `id`.",
+        "| id | entity | patient |  |",
+        "| age | integer | target |  |",
+        "| town | categorical | sensitive | 2 categories, read from the table |",
+        "- None is rare.",
+        "- Sensitive columns: town.",
+    ):
+        assert line in sheet.splitlines(), line
+    assert "2000 rows, of which 1200 of 300 patients" in sheet
+    assert sheet.count("To be answered by the holder") == 6
+    assert not any(value in sheet for value in ("Ulm", "Kyoto", "93", "/home"))
+    private = write_datasheet(
+        manifest=MANIFEST | {"differential_privacy": {"epsilon": 1.0}}, schema=SCHEMA
+    )
+    assert "dropped at random" in private and "dropped at random" not in sheet
 
 
 def test_card_has_every_result_beside_its_floor_and_all_that_is_needed_to_judge_it():
