@@ -1,34 +1,49 @@
 """--start: another run whose codec and weights training begins with."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from _common import FLAGS, read_manifest
+import numpy as np
+import pandas as pd
+from _common import FLAGS, load_table, read_manifest, split_table
 from absl import flags
 
-from synthdiff._validate import input_error
+from synthdiff._validate import InputError, input_error
+from synthdiff.data.conform import conform
+from synthdiff.data.schema import Schema
+from synthdiff.eval.features import patient_numbers, row_keys
 from synthdiff.synthesizer import Synthesizer, load
+
+SAME = 0.5  # share of patients with an equal row that two tables do not have by chance
 
 
 def define_start_flag() -> None:
     flags.DEFINE_string("start", None, "run folder of a model of a like table, to begin with")
 
 
-def read_start(spec: dict, *, private: bool) -> tuple[Synthesizer | None, dict | None]:
-    """The model of --start and what the manifest says of it; of the same table, one split.
+def read_start(
+    spec: dict, parts: Mapping[str, pd.DataFrame], schema: Schema, *, private: bool
+) -> tuple[Synthesizer | None, dict | None]:
+    """The model of --start and what the manifest says of it; of other patients, or of one split.
 
-    A private run may not begin at a model of its own patients: that one knows them without noise.
+    parts: of the table of this run. Raises InputError where the model has learnt from patients whom
+    this run holds out, or a private run sees through noise alone, also under another name of the
+    table; a table that is gone since is known by its name only.
     """
     if not FLAGS.start:
         return None, None
     folder = Path(FLAGS.start)
     model, manifest = load(folder), read_manifest(folder)
     theirs = manifest["data"]
-    if private and theirs["data"] == spec["data"]:
-        problem = "has learnt from this table, which a private run may see through noise alone"
+    same = theirs["data"] == spec["data"]
+    if private and (same or _share_known(parts["train"], schema, theirs) > SAME):
+        problem = "has learnt from these patients, whom a private run may see through noise alone"
         raise input_error(f"--start={folder}", problem, "begin at a model of other patients")
-    if theirs["data"] == spec["data"] and theirs["split_seed"] != spec["split_seed"]:
+    held_out = pd.concat([parts[name] for name in ("test", "reference")], ignore_index=True)
+    other_split = theirs["split_seed"] != spec["split_seed"]
+    if (same and other_split) or _share_known(held_out, schema, theirs) > SAME:
         problem = "was trained on another split of this table, so on patients held out here"
-        fix = f"use --split_seed={theirs['split_seed']}"
+        fix = f"use --split_seed={theirs['split_seed']} and the table that it was trained on"
         raise input_error(f"--start={folder}", problem, fix)
     about = {
         "dataset": manifest["dataset"],
@@ -40,3 +55,24 @@ def read_start(spec: dict, *, private: bool) -> tuple[Synthesizer | None, dict |
         about["patients"] += before["patients"]
         about["differential_privacy"] &= before["differential_privacy"]
     return model, about
+
+
+def _share_known(df: pd.DataFrame, schema: Schema, theirs: dict) -> float:
+    """Of the patients of a table, the share with a row that the other run has learnt from too.
+
+    An equal row under an equal id, if there are ids. 0 where that run's table cannot be read.
+    """
+    try:
+        table, other = load_table(theirs)
+        table = split_table(conform(table, other), other, theirs["split_seed"])["train"]
+        known = np.isin(_mark_rows(df, schema), _mark_rows(conform(table, schema), schema))
+    except (InputError, OSError, KeyError):
+        return 0.0
+    patients = patient_numbers(df, schema)
+    return len(np.unique(patients[known])) / (int(patients.max()) + 1)
+
+
+def _mark_rows(df: pd.DataFrame, schema: Schema) -> np.ndarray:
+    """uint64 [rows]: equal for equal rows of equal ids."""
+    ids = df[schema.entity].astype(str) if schema.entity else pd.Series("", index=df.index)
+    return row_keys(df, schema) ^ pd.util.hash_array(ids.to_numpy(object))

@@ -94,7 +94,8 @@ def measure_all(path: Path, base: Config, spec: dict) -> dict:
     """The scores of every epsilon and seed; what the file at `path` has is not measured again."""
     df, schema = read_data(spec)
     parts = split_table(df, schema, spec["split_seed"])
-    start, about_start = read_start(spec, private=any(map(float, FLAGS.epsilons)))
+    private = any(map(float, FLAGS.epsilons))
+    start, about_start = read_start(spec, parts, schema, private=private)
     about = {"config": base.to_json(), "data_hash": hash_frame(df), "start": about_start}
     runs = json.loads(path.read_text()) if path.exists() else about | {"scores": {}}
     require_same(path, runs, about)

@@ -64,9 +64,10 @@ def train(run_dir: Path) -> None:
     """Writes schema, manifest, checkpoints, metrics and the model into the run folder."""
     config = build_config()
     spec, private = describe_data(), bool(config.dp.epsilon)
-    start, about_start = read_start(spec, private=private)
     df, schema = read_data(spec)
-    table = split_table(df, schema, spec["split_seed"])["train"]
+    parts = split_table(df, schema, spec["split_seed"])
+    start, about_start = read_start(spec, parts, schema, private=private)
+    table = parts["train"]
     limits = {"max_visits": spec["max_visits"], "min_patients": config.min_patients}
     records = widen_run(run_dir, table, schema, **limits, private=private, write=is_first())
     model = fit(*records, config=config, folder=run_dir, start=start)

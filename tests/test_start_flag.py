@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from absl import flags
-from test_warm_start import FEW, MANY
+from test_warm_start import FEW, MANY, make_table
 
 from synthdiff._validate import InputError
 from synthdiff.data.schema import Schema
@@ -46,7 +46,9 @@ def test_a_run_begins_at_another_of_other_patients_and_says_whom_its_audit_leave
         "dataset": str(tables / "many.csv"), "patients": 360, "differential_privacy": False
     }  # fmt: skip
     FLAGS.start = str(tables / "second")
-    _, about = read_start({"data": "third.csv"}, private=True)
+    third = dict.fromkeys(("train", "test", "reference"), make_table(40, 3))
+    spec = {"data": "third.csv", "split_seed": 0}
+    _, about = read_start(spec, third, Schema.load(tables / "second" / "schema.json"), private=True)
     assert about["dataset"] == f"{tables / 'few.csv'} and {tables / 'many.csv'}"
     assert about["patients"] == 24 + 360
     FLAGS.start = str(tables / "first")
@@ -66,3 +68,18 @@ def test_a_run_begins_at_another_of_other_patients_and_says_whom_its_audit_leave
     FLAGS.split_seed, FLAGS["dp.epsilon"].value = 0, 3.0
     with pytest.raises(InputError, match="begin at a model of other patients"):
         train.train(tables / "third")
+
+
+def test_the_same_patients_are_known_under_another_name_of_the_table(tables):
+    train.train(tables / "first")
+    MANY.sample(frac=1.0, random_state=0).to_csv(tables / "renamed.csv", index=False)
+    FLAGS.data, FLAGS.start = str(tables / "renamed.csv"), str(tables / "first")
+    FLAGS["dp.epsilon"].value = 3.0
+    with pytest.raises(InputError, match="begin at a model of other patients"):
+        train.train(tables / "second")
+    FLAGS["dp.epsilon"].value, FLAGS.split_seed = 0.0, 1
+    with pytest.raises(InputError, match="patients held out here"):
+        train.train(tables / "second")
+    # Other patients who have the same numbers, as those of two hospitals may, are strangers.
+    make_table(600, 4).assign(patient=MANY["patient"]).to_csv(tables / "renamed.csv", index=False)
+    train.train(tables / "second")
