@@ -130,7 +130,7 @@ def tpr_interval(
 
     The bootstrap carries the uncertainty of the threshold but has no width at 0 or 1. Where few
     false positives are allowed it knows too little of the threshold: there the ends are those of
-    the order statistics between which the FPR's own threshold lies in 95 of 100 samples.
+    the order statistics between which the FPR's own threshold lies in 9 of 10 samples.
     """
     resampled = bootstrap_interval(
         lambda m, n: tpr_at_fpr(m, n, fpr), members, nonmembers, rng=rng, repeats=500
@@ -138,7 +138,7 @@ def tpr_interval(
     exact = clopper_pearson(round(resampled["value"] * len(members)), len(members))
     lower, upper = min(resampled["lower"], exact["lower"]), max(resampled["upper"], exact["upper"])
     if _allowed_false_positives(fpr, len(nonmembers)) < _FEW:
-        first, last = stats.binom(len(nonmembers), fpr).ppf([0.025, 0.975]) / len(nonmembers)
+        first, last = stats.binom(len(nonmembers), fpr).ppf([0.05, 0.95]) / len(nonmembers)
         beyond = first - 1 / len(nonmembers)  # the threshold may lie just below the first
         fewest = 0 if beyond < 0 else _count_above(members, nonmembers, beyond)
         lower = min(lower, clopper_pearson(fewest, len(members))["lower"])
