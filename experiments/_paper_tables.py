@@ -10,8 +10,9 @@ from _papers import Grid, Line, Table
 from synthdiff.eval.protocol.score import METRICS
 
 ATTACKS = ("distance", "calibrated_distance", "neighbourhood", "density_ratio",
-           "data_plagiarism_index", "classifier")  # fmt: skip
-ON_MODEL = ("loss", "lira", "rmia", "gradient", "pia", "secmi", "pseudo_likelihood")
+           "likelihood_influence", "data_plagiarism_index", "classifier")  # fmt: skip
+ON_MODEL = ("loss", "lira", "rmia", "learnt_losses", "learnt_calibrated", "gradient", "pia", "secmi",
+            "pseudo_likelihood")  # fmt: skip
 OVERFITTED = "/audits/300 patients, 3000 steps"
 EVENTS = {
     **{name: f"{name} rejects" for name in ATTACKS},
@@ -254,6 +255,19 @@ TABLES = {
         note="With 95% intervals.",
         plot=plot_intervals,
     ),
+    "canaries": Table(
+        "Canaries: lower bounds on epsilon beside what private gradients claim",
+        "canaries.json",
+        "/rows",
+        (
+            Line("epsilon that the gradients claim", 2, 0.01, ("/epsilon of the gradients",)),
+            Line("lower bound", 2, 1.0, ("/lower bound",)),
+            Line("bound if all is as claimed", 2, 1.0, ("/bound if all is as claimed",)),
+            Line("bound at a third of the noise", 2, 2.0, ("/bound at a third of the noise",)),
+        ),
+        name="epsilon {epsilon of the run:g}",
+        note="At 95% confidence.",
+    ),
     "whitebox": Table(
         "Attacks on a model overfitted to 300 patients of RAND HIE",
         "whitebox_rand_hie.json",
@@ -262,7 +276,7 @@ TABLES = {
                    f"{OVERFITTED}{block}/attacks/{name}/tpr_at_1pct_fpr"))
               for what, block, names in (("table", "", ATTACKS), ("model", "/whitebox", ON_MODEL))
               for name in names),
-        note="With 95% intervals. Measured when relatives could be on both sides.",
+        note="With 95% intervals.",
         plot=plot_intervals,
     ),
     "search": Table(
