@@ -11,8 +11,8 @@ from synthdiff.eval.protocol.score import METRICS
 
 ATTACKS = ("distance", "calibrated_distance", "neighbourhood", "density_ratio",
            "likelihood_influence", "data_plagiarism_index", "classifier")  # fmt: skip
-ON_MODEL = ("loss", "lira", "rmia", "learnt_losses", "learnt_calibrated", "gradient", "pia", "secmi",
-            "pseudo_likelihood")  # fmt: skip
+ON_MODEL = ("loss", "lira", "rmia", "learnt_losses", "learnt_calibrated", "gradient", "pia",
+            "secmi", "pseudo_likelihood")  # fmt: skip
 OVERFITTED = "/audits/300 patients, 3000 steps"
 EVENTS = {
     **{name: f"{name} rejects" for name in ATTACKS},
