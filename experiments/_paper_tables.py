@@ -17,6 +17,7 @@ OVERFITTED = "/audits/300 patients, 3000 steps"
 EVENTS = {
     **{name: f"{name} rejects" for name in ATTACKS},
     "verdict LEAK DETECTED": "verdict LEAK DETECTED",
+    "verdict INCONCLUSIVE": "verdict INCONCLUSIVE",
     "verdict NO LEAK DETECTED": "verdict NO LEAK DETECTED",
     "planted leak found": "planted leak of 10% found",
     "planted leak_small found": "planted leak of 1% found",

@@ -36,12 +36,13 @@ def read_start(
     model, manifest = load(folder), read_manifest(folder)
     theirs = manifest["data"]
     same = theirs["data"] == spec["data"]
-    if private and (same or _share_known(parts["train"], schema, theirs) > SAME):
+    learnt = np.empty(0, np.uint64) if same else _mark_learnt(theirs, schema)
+    if private and (same or _share_known(parts["train"], schema, learnt) > SAME):
         problem = "has learnt from these patients, whom a private run may see through noise alone"
         raise input_error(f"--start={folder}", problem, "begin at a model of other patients")
     held_out = pd.concat([parts[name] for name in ("test", "reference")], ignore_index=True)
     other_split = theirs["split_seed"] != spec["split_seed"]
-    if (same and other_split) or _share_known(held_out, schema, theirs) > SAME:
+    if (same and other_split) or _share_known(held_out, schema, learnt) > SAME:
         problem = "was trained on another split of this table, so on patients held out here"
         fix = f"use --split_seed={theirs['split_seed']} and the table that it was trained on"
         raise input_error(f"--start={folder}", problem, fix)
@@ -57,22 +58,24 @@ def read_start(
     return model, about
 
 
-def _share_known(df: pd.DataFrame, schema: Schema, theirs: dict) -> float:
-    """Of the patients of a table, the share with a row that the other run has learnt from too.
-
-    An equal row under an equal id, if there are ids. 0 where that run's table cannot be read.
-    """
+def _mark_learnt(theirs: dict, schema: Schema) -> np.ndarray:
+    """The marks of the rows that the other run has learnt from; none where they cannot be read."""
     try:
-        table, other = load_table(theirs)
-        table = split_table(conform(table, other), other, theirs["split_seed"])["train"]
-        known = np.isin(_mark_rows(df, schema), _mark_rows(conform(table, schema), schema))
+        df, other = load_table(theirs)
+        df = split_table(conform(df, other), other, theirs["split_seed"])["train"]
+        return _mark_rows(conform(df, schema), schema)
     except (InputError, OSError, KeyError):
-        return 0.0
+        return np.empty(0, np.uint64)
+
+
+def _share_known(df: pd.DataFrame, schema: Schema, learnt: np.ndarray) -> float:
+    """Of the patients of a table, the share with a row that has one of these marks."""
     patients = patient_numbers(df, schema)
+    known = np.isin(_mark_rows(df, schema), learnt)
     return len(np.unique(patients[known])) / (int(patients.max()) + 1)
 
 
 def _mark_rows(df: pd.DataFrame, schema: Schema) -> np.ndarray:
-    """uint64 [rows]: equal for equal rows of equal ids."""
+    """uint64 [rows]: equal for equal rows under equal ids, if there are ids."""
     ids = df[schema.entity].astype(str) if schema.entity else pd.Series("", index=df.index)
     return row_keys(df, schema) ^ pd.util.hash_array(ids.to_numpy(object))
