@@ -228,6 +228,6 @@ def test_scores_that_do_not_fit_are_refused():
 
 
 def test_report_shows_the_attacks_on_the_model(leaking):
-    page = write_privacy(leaking[0])
+    page = write_privacy(leaking[0], {}, SCHEMA)
     assert "Attacks on the model" in page and "made up" in page and "0.900" in page
-    assert "Attacks on the model" not in write_privacy(run_audit())
+    assert "Attacks on the model" not in write_privacy(run_audit(), {}, SCHEMA)

@@ -140,9 +140,9 @@ def test_too_few_visits_are_said_and_not_passed():
     assert "two visits" in found["whole_patients"]["skipped"]
     gates = {gate["name"]: gate["status"] for gate in evaluate_policy(found)}
     assert gates["whole patients"] == "INCONCLUSIVE"
-    assert "two visits" in write_privacy(found)
+    assert "two visits" in write_privacy(found, {}, SCHEMA)
 
 
 def test_report_shows_the_audit_of_whole_patients(copied):
-    page = write_privacy(copied)
+    page = write_privacy(copied, {}, SCHEMA)
     assert "Whole patients: can trajectories" in page and "By trajectories: " in page
