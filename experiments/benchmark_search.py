@@ -14,6 +14,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 from _common import FLAGS, describe_origin, locate_record, run_script, write_record
+from _tables import format_table
 from absl import flags
 
 from synthdiff.eval.neighbours import build_index
@@ -82,10 +83,7 @@ def benchmark(run_dir: Path) -> None:
     record |= {"queries": FLAGS.queries, "wall_seconds": round(time.monotonic() - started)}
     lines = ["# Nearest-neighbour search: time and recall by index and size", ""]
     lines += [f"- {key}: {value}" for key, value in record.items()]
-    lines += ["", f"| {' | '.join(rows[0])} |", f"| {' | '.join(['---'] * len(rows[0]))} |"]
-    for row in rows:
-        cells = [f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()]
-        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", *format_table(rows)]
     write_record(path, record | {"rows": rows}, "\n".join(lines) + "\n")
 
 

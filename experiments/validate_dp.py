@@ -24,6 +24,7 @@ from _common import (
     run_script,
     write_record,
 )
+from _tables import format_table
 from absl import flags
 
 from synthdiff._validate import input_error
@@ -106,10 +107,7 @@ def validate(run_dir: Path) -> None:
         print(rows[-1], flush=True)
     record = {**describe_origin(), "confidence": 1 - ALPHA, "rows": rows}
     lines = ["# Canaries: lower bounds on epsilon beside the claim", "", f"    {record['command']}"]
-    lines += ["", f"| {' | '.join(rows[0])} |", "|" + " ---: |" * len(rows[0])]
-    for row in rows:
-        cells = [f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()]
-        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", *format_table(rows)]
     write_record(run_dir / "record.json", record, "\n".join(lines) + "\n")
     if any(row["contradicted"] for row in rows):
         raise SystemExit("error: a claim is contradicted. Fix: publish nothing made with it")

@@ -11,10 +11,9 @@ from synthdiff.eval.inference import guess_secret, is_right
 from synthdiff.eval.linkability import chance_of_link, find_links
 from synthdiff.eval.neighbours import nearest
 from synthdiff.eval.policy import RESIDUAL
-from synthdiff.eval.predicates import NOBODY, Predicates, draw_predicates, encode_tables
+from synthdiff.eval.predicates import NOBODY, Hits, Predicates, draw_predicates, encode_tables
 from synthdiff.eval.singling_out import (
     MOST,
-    Hits,
     answer_univariate,
     chance_of_one,
     compare_hits,
@@ -189,9 +188,9 @@ def test_predicates_match_by_hand():
     )
     *_, found = queries.match(table)
     np.testing.assert_array_equal(found, [[0, 1, 1, 0], [0, 0, 0, 1], [1, 0, 0, 0]])
-    owners, sizes = queries.count_patients(table, np.array([5, 6, 6, 7]))
+    owners, sizes = queries.find_hits(table, np.array([5, 6, 6, 7]))
     np.testing.assert_array_equal(owners, [6, 7, 5])
-    owners, sizes = queries.count_patients(table, np.array([7, 6, 5, 7]))  # in no order
+    owners, sizes = queries.find_hits(table, np.array([7, 6, 5, 7]))  # in no order
     np.testing.assert_array_equal(owners, [NOBODY, 7, 7])
     np.testing.assert_array_equal(sizes, [2, 1, 1])
 

@@ -39,22 +39,30 @@ Whitebox = Callable[[pd.DataFrame, pd.DataFrame], tuple[dict[str, np.ndarray], d
 
 
 def attack_game(
-    game: Game, synthetic_keys: np.ndarray, rng: np.random.Generator
+    game: Game,
+    tables: dict[str, pd.DataFrame],
+    schema: Schema,
+    rng: np.random.Generator,
+    strata_rng: np.random.Generator,
 ) -> tuple[dict, dict[str, Scores]]:
-    """Every attack and the exact copies, p-values not yet adjusted; and the attacks' scores."""
+    """Every attack, on all and on the strata, and the exact copies, p-values not yet adjusted; and
+    the attacks' scores.
+    """
     tried = tqdm(ATTACKS.items(), "attacks", unit="attack", delay=5.0, leave=False, disable=None)
     scores = {
         name: score_attack(attack, game.members, game.nonmembers, game.view)
         for name, attack in tried
     }
     attacks = {name: summarise_attack(found, rng) for name, found in scores.items()}
-    copies = compare_copies(game.members, game.nonmembers, game.synthetic, synthetic_keys, rng)
-    return {"attacks": attacks, "copies": copies}, scores
+    keys = row_keys(tables["synthetic"], schema)
+    copies = compare_copies(game.members, game.nonmembers, game.synthetic, keys, rng)
+    strata = _audit_strata(game, tables, schema, scores, strata_rng)
+    return {"attacks": attacks, "copies": copies, "strata": strata}, scores
 
 
 def list_tests(found: Mapping) -> list[dict]:
-    """The results of attacks on a game, and on its strata if any, that have a p-value."""
-    strata = (stratum.get("attacks", {}) for stratum in found.get("strata", {}).values())
+    """The results of `attack_game` that have a p-value."""
+    strata = (stratum.get("attacks", {}) for stratum in found["strata"].values())
     return [found["copies"], *found["attacks"].values(), *(r for s in strata for r in s.values())]
 
 
@@ -93,12 +101,8 @@ def audit_membership(
     rngs: tuple[np.random.Generator, np.random.Generator],
     others: Sequence[dict] = (),
 ) -> tuple[dict, dict[str, Scores]]:
-    """Attacks on everybody and on the strata, controls and verdict; and the attacks' scores.
-
-    rngs: of the game and of the strata. others: as for `judge_game`.
-    """
-    found, scores = attack_game(game, row_keys(tables["synthetic"], schema), rngs[0])
-    found["strata"] = _audit_strata(game, tables, schema, scores, rngs[1])
+    """`attack_game` and `judge_game`; and the attacks' scores. rngs: of the game and the strata."""
+    found, scores = attack_game(game, tables, schema, *rngs)
     return judge_game(game, found, rngs[0], others), scores
 
 
@@ -128,8 +132,7 @@ def _attack_whole_patients(
     sides = {"train": game.members, "test": game.nonmembers}
     played = {part: rows_of(wide[part], side, plan.wide, part) for part, side in sides.items()}
     own = set_up_game(wide | played, plan.wide, rng)
-    found, scores = attack_game(own, row_keys(wide["synthetic"], plan.wide), rng)
-    found["strata"] = _audit_strata(own, wide, plan.wide, scores, rng)
+    found, _ = attack_game(own, wide, plan.wide, rng, rng)
     return _Whole(own, wide, plan.wide, found)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,13 @@ from synthdiff.eval.features import category_keys, numeric_values
 NOBODY = -1
 _MOST_COLUMNS = 8
 _CELLS = 2_000_000  # of queries and rows at once
+
+
+class Hits(NamedTuple):
+    """Of each query the one patient to whom it points, else NOBODY, and how many it holds for."""
+
+    owners: np.ndarray
+    sizes: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -59,10 +66,8 @@ class Predicates:
         names = ("columns", "signs", "values")
         return Predicates(*(np.concatenate([getattr(p, name) for p in kept]) for name in names))
 
-    def count_patients(
-        self, table: np.ndarray, patients: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The one patient to whom each query points, else NOBODY, and how many it holds for."""
+    def find_hits(self, table: np.ndarray, patients: np.ndarray) -> Hits:
+        """Whom each query points to in a table [columns, rows] of these patients [rows]."""
         order = np.argsort(patients, kind="stable")
         names, starts = np.unique(patients[order], return_index=True)
         table, chunk = table[:, order], max(1, _CELLS // len(order))
@@ -74,7 +79,7 @@ class Predicates:
             matched = np.logical_or.reduceat(found, starts, axis=1)
             sizes[part] = matched.sum(axis=1)
             owners[part] = np.where(sizes[part] == 1, names[matched.argmax(axis=1)], NOBODY)
-        return owners, sizes
+        return Hits(owners, sizes)
 
 
 def encode_tables(tables: list[pd.DataFrame], schema: Schema) -> list[np.ndarray]:

@@ -37,11 +37,10 @@ def residual_risk(successes: int, attempts: int, control: int, control_attempts:
     )
 
 
-def describe_rates(
-    counts: tuple[int, int, int, int], baseline: dict | float, p_value: float
-) -> dict:
+def describe_rates(counts: tuple[int, int, int, int], baseline: dict | float) -> dict:
     """The record of one attack. counts: successes and attempts on patients of the training data,
     then the same on held-out patients. baseline: rate of guessing, exact or with its interval.
+    p_value: one-sided, Fisher, of "more successes than on held-out patients".
     """
     few = min(counts[1], counts[3])
     if few < MIN_ATTEMPTS:
@@ -49,6 +48,7 @@ def describe_rates(
     rate = wilson_interval(*counts[:2])
     if not isinstance(baseline, dict):
         baseline = interval(baseline, baseline, baseline)
+    table = [[counts[0], counts[1] - counts[0]], [counts[2], counts[3] - counts[2]]]
     return {
         "attempts": counts[1],
         "control_attempts": counts[3],
@@ -57,14 +57,8 @@ def describe_rates(
         "control": wilson_interval(*counts[2:]),
         "residual": residual_risk(*counts),
         "beats_guessing": bool(rate["lower"] > baseline["value"]),
-        "p_value": p_value,
+        "p_value": float(fisher_exact(table, alternative="greater").pvalue),
     }
-
-
-def excess_p_value(successes: int, attempts: int, control: int, control_attempts: int) -> float:
-    """p-value, one-sided (Fisher), of "more successes than on held-out patients"."""
-    table = [[successes, attempts - successes], [control, control_attempts - control]]
-    return float(fisher_exact(table, alternative="greater").pvalue)
 
 
 def compare_rates(attack: np.ndarray, control: np.ndarray, baseline: dict | float) -> dict:
@@ -73,4 +67,4 @@ def compare_rates(attack: np.ndarray, control: np.ndarray, baseline: dict | floa
     attack: on patients of the training data. control: the same attack on held-out patients.
     """
     counts = (int(attack.sum()), len(attack), int(control.sum()), len(control))
-    return describe_rates(counts, baseline, excess_p_value(*counts))
+    return describe_rates(counts, baseline)

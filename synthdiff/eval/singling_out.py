@@ -8,27 +8,19 @@ more easily among fewer, so what chance finds among the held-out is brought to t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from synthdiff.data.schema import Column, Schema
 from synthdiff.eval.features import category_keys, code_rows, numeric_values
-from synthdiff.eval.predicates import NOBODY, draw_predicates, encode_tables
-from synthdiff.eval.risk import describe_rates, excess_p_value, residual_risk
+from synthdiff.eval.predicates import NOBODY, Hits, draw_predicates, encode_tables
+from synthdiff.eval.risk import describe_rates, residual_risk
 from synthdiff.eval.statistics import wilson_interval
 
 Sides = Sequence[tuple[pd.DataFrame, np.ndarray]]
 MOST = 1.75  # members to a held-out patient: near 2 the estimate of chance no longer settles
 _MAX_QUERIES = 2000
-
-
-class Hits(NamedTuple):
-    """Of each query the one patient to whom it points, else NOBODY, and how many it holds for."""
-
-    owners: np.ndarray
-    sizes: np.ndarray
 
 
 def chance_of_one(sizes: np.ndarray, ratio: float) -> np.ndarray:
@@ -55,7 +47,7 @@ def compare_hits(members: Hits, others: Hits, guessed: Hits, people: tuple[int, 
     luck = _count(guessed.owners != NOBODY, guessed.owners)
     control = _count(chance_of_one(others.sizes, ratio), others.owners, max(ratio, 1.0))
     baseline = wilson_interval(luck[0], max(luck[1], 1))
-    record = describe_rates((*hits, *control), baseline, excess_p_value(*hits, *control))
+    record = describe_rates((*hits, *control), baseline)
     if "residual" in record and ratio > MOST:
         record["residual"] = residual_risk(*hits, 0, control[1])
     return record
@@ -179,10 +171,8 @@ def attack_multivariate(
     result = {}
     asked = {"multivariate": (short, cut), f"{width} columns": (drawn[:_MAX_QUERIES], guesses)}
     for name, (queries, random) in asked.items():
-        to_answer = ((queries, members, 0), (queries, others, 1), (random, members, 0))
-        own, other, luck = (
-            Hits(*q.count_patients(table, sides[at][1])) for q, table, at in to_answer
-        )
+        own, luck = (q.find_hits(members, sides[0][1]) for q in (queries, random))
+        other = queries.find_hits(others, sides[1][1])
         result[name] = compare_hits(own, other, luck, _count_people(sides))
     return result
 

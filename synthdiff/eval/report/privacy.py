@@ -72,16 +72,11 @@ def write_privacy(audit: Result, manifest: Mapping, schema: Schema) -> Html:
             "missed by an audit of this size.",
         )
     parts = (
-        *(note, reasons, tag("p", f"The test: {'; '.join(sizes)}.")),
-        *(
-            sensitivity,
-            write_threats(audit),
-            _write_attacks(audit),
-            _write_whitebox(audit),
-            _write_controls(audit),
-        ),
-        *(_write_roc(audit), _write_copies(audit.get("copies")), _write_whole_patients(audit)),
-        *(write_disclosure(audit), write_untested(audit, manifest, schema)),
+        *(note, reasons, tag("p", f"The test: {'; '.join(sizes)}."), sensitivity),
+        *(write_threats(audit), _write_attacks(audit), _write_whitebox(audit)),
+        *(_write_controls(audit), _write_roc(audit), _write_copies(audit.get("copies"))),
+        *(_write_whole_patients(audit), write_disclosure(audit)),
+        write_untested(audit, manifest, schema),
     )
     return section("Privacy", title, *parts)
 
