@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 import jax
 from _cases import build_model, make_sampling
+from _torch_arms import choose_device
 
 from synthdiff.config import Config
 from synthdiff.data.codec import Codec
 from synthdiff.diffusion.samplers import SamplerConfig
 from synthdiff.models.config import count_params
-from synthdiff.sampling import BLOCK
+from synthdiff.sampling import choose_block
 
 ADULT = Path(__file__).parent / "results" / "adult.json"
 ADULT_NFE = 32  # evaluations per record of the tables that adult.json is about
@@ -35,14 +36,15 @@ def make_ours(codec: Codec, nfes: Sequence[int]) -> list[Arm]:
     """The compiled sampler at the default config, with fresh weights, by evaluations per record."""
     model = build_model(codec, Config())
     scores = json.loads(ADULT.read_text())["methods"]["unet"]["scores"]
+    block = choose_block(codec.layout)
 
     def make_arm(nfe: int) -> Arm:
-        fn, args = make_sampling(model, SamplerConfig(num_steps=nfe), BLOCK)
+        fn, args = make_sampling(model, SamplerConfig(num_steps=nfe), block)
         sample = jax.jit(fn).lower(*args).compile()
         about = {"network": f"ours, NFE {nfe}", "parameters": count_params(model.params)}
-        about |= {"evaluations": nfe, "batch": BLOCK}
+        about |= {"evaluations": nfe, "batch": block}
         errors = {name: scores[name]["mean"] if nfe == ADULT_NFE else None for name in ERRORS}
-        return Arm(about, errors, BLOCK, lambda: jax.block_until_ready(sample(*args)))
+        return Arm(about, errors, block, lambda: jax.block_until_ready(sample(*args)))
 
     return [make_arm(nfe) for nfe in nfes]
 
@@ -53,9 +55,11 @@ def make_peers(
     """The peers' denoisers; a call is some evaluations on one batch."""
     from _peer_networks import PEERS, Peer  # here, as it needs PyTorch
 
+    device = choose_device(torch)
+
     def make_arm(peer: Peer) -> Arm:
-        network = peer.make(numbers, cardinalities).eval()
-        inputs = network.draw_inputs(batch)
+        network = peer.make(numbers, cardinalities).eval().to(device)
+        inputs = [x.to(device) for x in network.draw_inputs(batch)]
         about = {"network": peer.name, "parameters": sum(p.numel() for p in network.parameters())}
         about |= {"evaluations": peer.evaluations, "batch": batch}
 
@@ -63,6 +67,8 @@ def make_peers(
             with torch.inference_mode():
                 for _ in range(evaluations):
                     network(*inputs)
+            if device == "cuda":
+                torch.cuda.synchronize()
 
         errors = {name: getattr(peer, name) for name in ERRORS}
         return Arm(about, errors, batch * evaluations / peer.evaluations, call)

@@ -40,7 +40,8 @@ class Perceptron(nn.Module):
         return torch.randn(rows, self.width), torch.rand(rows)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        rates = torch.exp(-math.log(1e4) * torch.linspace(0, 1, self.embedding // 2))
+        steps = torch.linspace(0, 1, self.embedding // 2, device=time.device)
+        rates = torch.exp(-math.log(1e4) * steps)
         waves = time[:, None] * rates  # for every record, as the public codes do
         return self.body(self.enter(x) + self.embed(torch.cat([waves.cos(), waves.sin()], 1)))
 

@@ -61,9 +61,17 @@ def make_jax_steps(weights: list, batches: np.ndarray, steps_per_call: int) -> C
     return advance
 
 
+def choose_device(torch: ModuleType) -> str:
+    """Where PyTorch works: beside JAX on its GPU, with products of the precision that JAX takes."""
+    if jax.default_backend() != "gpu":
+        return "cpu"
+    torch.set_float32_matmul_precision("high")  # TensorFloat-32
+    return "cuda"
+
+
 def make_torch_steps(torch: ModuleType, weights: list, batches: np.ndarray) -> Callable:
     """The same in PyTorch, eagerly, on the same kind of device."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = choose_device(torch)
     weights = [[torch.tensor(x, device=device, requires_grad=True) for x in w] for w in weights]
     optimizer = torch.optim.Adam([x for pair in weights for x in pair], RATE)
     batches = torch.tensor(batches, device=device)

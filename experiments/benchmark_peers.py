@@ -1,11 +1,12 @@
-"""Records per processor second beside TabDDPM, TabSyn and TabDiff, all on the same machine.
+"""Records per second beside TabDDPM, TabSyn and TabDiff, all on the same machine.
 
     pip install torch; python experiments/benchmark_peers.py --data=adult --record=peers.json
 
 Ours is the compiled sampler with fresh weights. A peer is its denoiser rebuilt in PyTorch from the
-published sizes, with fresh weights too. Neither framework works in parallel, and processor seconds
-are counted, because other jobs stretch the wall seconds of threads that wait for one another. All
-take turns for --rounds, every other round backwards; a ratio is of one round.
+published sizes, with fresh weights too. On a CPU neither framework works in parallel, and processor
+seconds are counted, because other jobs stretch the wall seconds of threads that wait for one
+another; on a GPU wall seconds are. All take turns for --rounds, every other round backwards; a
+ratio is of one round.
 """
 
 import os
@@ -24,13 +25,18 @@ from _common import (
 )
 from _peer_arms import ADULT_NFE, Arm, make_ours, make_peers
 from _tables import format_record
+from _torch_arms import choose_device
 from absl import flags
 from benchmark_torch import import_torch
 
 from synthdiff.data.codec import Codec
 
 NFES = (32, 8)
-THREADS = "torch 1; XLA may pass its work from thread to thread; seconds of all threads are counted"
+SECONDS = {
+    "cpu": "of the processor: torch on 1 thread; XLA may pass its work from thread to thread, and "
+    "the seconds of all threads are counted",
+    "cuda": "of the clock, until the GPU is done; both with TensorFloat-32 products",
+}
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 NOTES = {
     "peers": "networks rebuilt from published sizes, weights untrained; timed are evaluations of "
@@ -43,17 +49,24 @@ NOTES = {
 }
 
 
-def time_rounds(arms: list[Arm]) -> np.ndarray:
-    """Records per processor second [rounds, arms]."""
+def time_call(arm: Arm, device: str) -> float:
+    """Seconds of a call: of the processor, or of the clock where the work is a GPU's."""
+    wall, started = time.perf_counter(), time.process_time()
+    arm.call()
+    seconds, wall = time.process_time() - started, time.perf_counter() - wall
+    if device != "cpu":
+        return wall
+    if seconds > 1.1 * wall + 0.05:
+        raise RuntimeError(f"{arm.about['network']} ran on more than one thread")
+    return seconds
+
+
+def time_rounds(arms: list[Arm], device: str) -> np.ndarray:
+    """Records per second [rounds, arms]."""
     speeds = np.zeros((FLAGS.rounds, len(arms)))
     for turn in range(-1, FLAGS.rounds):  # the first warms up and is overwritten
         for j in range(len(arms))[:: -1 if turn % 2 else 1]:
-            wall, started = time.perf_counter(), time.process_time()
-            arms[j].call()
-            seconds, wall = time.process_time() - started, time.perf_counter() - wall
-            if seconds > 1.1 * wall + 0.05:
-                raise RuntimeError(f"{arms[j].about['network']} ran on more than one thread")
-            speeds[turn, j] = arms[j].records / seconds
+            speeds[turn, j] = arms[j].records / time_call(arms[j], device)
         print(speeds[turn].round(2), flush=True)
     return speeds
 
@@ -72,11 +85,12 @@ def benchmark(run_dir: Path) -> None:
     sizes = [df[c.name].nunique(dropna=False) for c in schema.features if not c.is_numeric]
     arms = make_ours(Codec.fit(df, schema), NFES)
     arms += make_peers(torch, numbers, sizes, FLAGS.batch, FLAGS.evaluations)
-    speeds, rows = time_rounds(arms), []
+    device = choose_device(torch)
+    speeds, rows = time_rounds(arms, device), []
     for arm, speed in zip(arms, speeds.T, strict=True):
         ratios = {f"ours_{n}_times": summarise(speeds[:, i] / speed) for i, n in enumerate(NFES)}
         rows.append(arm.about | {"records_per_s": summarise(speed)} | ratios | arm.errors)
-    facts = {"torch": torch.__version__, "threads": THREADS, "rounds": len(speeds)}
+    facts = {"torch": torch.__version__, "seconds": SECONDS[device], "rounds": len(speeds)}
     facts["load of the machine"] = f"{load:.1f} before, {os.getloadavg()[0]:.1f} after"
     facts |= {name: text.format(FLAGS.evaluations) for name, text in NOTES.items()}
     facts["wall_seconds"] = round(time.time() - started)

@@ -4,7 +4,9 @@
         --methods=real,copy,shuffled,smote,unet,mlp --seeds=0,1,2 --num_samples=20
 
 Other generators: --csv=name:folder/*.csv, one file per sampled table. Finished tables are not
-done again; --report writes the Markdown anew from the record. Takes the config flags of train.py.
+done again, and --draw_only leaves their scores to another machine, which is given the folder and
+the same flags. --report writes the Markdown anew from the record. Takes the config flags of
+train.py.
 """
 
 import json
@@ -36,6 +38,7 @@ def define_flags() -> None:
     flags.DEFINE_enum("mle_grid", "full", list(GRIDS), "settings tried in MLE; small for a CPU")
     flags.DEFINE_enum("xgb_device", "cpu", ["cpu", "cuda"], "where XGBoost runs")
     flags.DEFINE_string("record", None, "record file; default record.json in the run folder")
+    flags.DEFINE_bool("draw_only", False, "train and draw, and leave the scores to a later call")
     flags.DEFINE_bool("report", False, "only write the Markdown table of the record anew")
     for prefix, config in CONFIGS.items():
         define_config_flags(prefix, config)
@@ -55,6 +58,7 @@ def run_all(root: Path) -> dict:
             "seeds": used,
             "num_samples": [len(run) for run in runs],
             "seconds": [state["seconds"] for state in states],
+            "origins": [state["origin"] for state in states],
             "scores": summarise(runs),
         }
     versions = manifest["versions"] | {"xgboost": require_xgboost().__version__}
@@ -69,8 +73,19 @@ def run_all(root: Path) -> dict:
     }
 
 
+def draw_all(root: Path) -> None:
+    """Trains and draws the tables of every method that has any."""
+    parts, schema = load_split(FLAGS.data, FLAGS.data_dir)
+    for name in (name for name in FLAGS.methods if name in _methods.SEEDED):
+        for seed in map(int, FLAGS.seeds):
+            folder = root / name / f"seed{seed}"
+            _methods.draw_method(name, seed, parts["train"], schema, folder)
+
+
 def benchmark(root: Path) -> None:
     """Runs every method and seed, and writes the record as JSON and Markdown."""
+    if FLAGS.draw_only:
+        return draw_all(root)
     path = locate_record(root / "record.json")
     if not FLAGS.report:
         for name in FLAGS.methods:

@@ -4,11 +4,12 @@
         --rows=512,4096 --samplers=ancestral:64,ddim:16,heun:8 --record=sampling.json
 
 Each list is swept by itself around one base: the first sampler, the first count of code columns and
-blocks of 512 records. Weights are fresh, because speed does not depend on them; the table is
-simulated. All tables but "rows" time the compiled sampler on one device; "rows" times
-`Synthesizer.sample` on all devices, decoding included. Shares: FLOP/s of the network evaluations
-over a measured matrix product, and the bytes they move, by XLA's estimate, over a measured triad.
-program_mb is the program's own working memory; host_mb is what the process grew by at its peak.
+blocks of as many records as sampling takes, 512 on a CPU. Weights are fresh, because speed does not
+depend on them; the table is simulated. All tables but "rows" time the compiled sampler on one
+device; "rows" times `Synthesizer.sample` on all devices, decoding included. Shares: FLOP/s of the
+network evaluations over a measured matrix product, and the bytes they move, by XLA's estimate, over
+a measured triad. program_mb is the program's own working memory; host_mb is what the process grew
+by at its peak.
 """
 
 import time
@@ -37,7 +38,7 @@ from synthdiff._validate import input_error
 from synthdiff.config import Config
 from synthdiff.diffusion.samplers import SamplerConfig
 from synthdiff.models.config import ModelConfig
-from synthdiff.sampling import BLOCK
+from synthdiff.sampling import choose_block
 from synthdiff.synthesizer import Synthesizer
 
 PANELS = [
@@ -102,6 +103,7 @@ def benchmark(run_dir: Path) -> None:
     columns, tables = [int(text) for text in FLAGS.columns], {}
     limits = describe_limits(config.model.dtype)
     model, first = build_model(encode_cohort(columns[0])[1], config), samplers[0]
+    block = choose_block(model.codec.layout)
 
     @cache  # the base belongs to every sweep and is measured once
     def measure(count: int, sampler: SamplerConfig, block: int) -> dict:
@@ -109,8 +111,8 @@ def benchmark(run_dir: Path) -> None:
         return time_program(subject, sampler, block, limits)
 
     tables["blocks"] = [measure(columns[0], first, int(block)) for block in FLAGS.blocks]
-    tables["samplers"] = [measure(columns[0], sampler, BLOCK) for sampler in samplers]
-    tables["columns"] = [measure(count, first, BLOCK) for count in columns]
+    tables["samplers"] = [measure(columns[0], sampler, block) for sampler in samplers]
+    tables["columns"] = [measure(count, first, block) for count in columns]
     tables["rows"] = [time_calls(model, first, int(rows)) for rows in FLAGS.rows]
     facts = {"model": config.model.name, "dtype": config.model.dtype, **limits}
     for name in ("p50_s", "program_mb") if len(columns) > 1 else ():

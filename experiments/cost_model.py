@@ -37,7 +37,7 @@ from absl import flags
 from synthdiff.config import Config
 from synthdiff.layout import Layout
 from synthdiff.models.config import ModelConfig, count_params, make_network
-from synthdiff.sampling import BLOCK
+from synthdiff.sampling import choose_block
 from synthdiff.train.optim import TrainConfig
 
 UPDATE_PASSES = 10  # arrays as large as the weights that one update reads or writes
@@ -95,7 +95,7 @@ def predict_efficiency(work: Work, chip: Chip, batch: int, chips: int, scaling: 
             "efficiency": efficiency}  # fmt: skip
 
 
-def sampling_efficiency(rows: int, chips: int, block: int = BLOCK) -> float:
+def sampling_efficiency(rows: int, chips: int, block: int) -> float:
     """Share of the drawn records that are kept: every chip draws whole blocks."""
     return rows / (chips * block * math.ceil(rows / (chips * block)))
 
@@ -112,12 +112,13 @@ def define_flags() -> None:
 
 def predict(run_dir: Path) -> None:
     config = Config(read_config("model", ModelConfig), train=read_config("train", TrainConfig))
-    work = count_work(config, encode_cohort(FLAGS.columns)[1].layout)
+    layout = encode_cohort(FLAGS.columns)[1].layout
+    work, block = count_work(config, layout), choose_block(layout, "tpu")
     chip, batch, tables = read_config("chip", Chip), config.train.batch_size, {}
     chips = [int(text) for text in FLAGS.chips]
     tables["predicted"] = [predict_efficiency(work, chip, batch, n, scaling)
                            for scaling in ("weak", "strong") for n in chips]  # fmt: skip
-    tables["sampling"] = [{"chips": n, "efficiency": sampling_efficiency(FLAGS.rows, n)}
+    tables["sampling"] = [{"chips": n, "efficiency": sampling_efficiency(FLAGS.rows, n, block)}
                           for n in chips]  # fmt: skip
     facts = {"parameters": work.parameters, "FLOP per record": work.flops}
     facts |= {"bytes reduced per step": work.reduced, **asdict(chip)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
@@ -23,8 +24,20 @@ from synthdiff.diffusion.spread import spread_uniform
 from synthdiff.layout import Layout, Records
 from synthdiff.train.parallel import make_parallel_map
 
-BLOCK = 512  # records per device and program: fixed, so that a row never depends on the batch
+BLOCK = 512  # records per device and program, at least
+WIDEST = 2**20  # tokens of a program on an accelerator, which many records at once keep busy
 LAST = 2**31 - 1  # records are counted in int32; no record is this one or the one before it
+
+
+def choose_block(layout: Layout, platform: str | None = None) -> int:
+    """Records per device and program: fixed for a table and a kind of device, so that a row never
+    depends on how many are asked for.
+
+    platform: of the devices, as jax.default_backend() calls it, which is the default.
+    """
+    if (platform or jax.default_backend()) == "cpu":
+        return BLOCK  # the cache holds no more
+    return max(BLOCK, min(1 << int(math.log2(WIDEST / len(layout.tokens))), 32 * BLOCK))
 
 
 def draw_table(
@@ -44,7 +57,7 @@ def draw_table(
     given: columns that are not drawn, one cell for each of these rows.
     """
     positive(num_rows=num_rows)
-    in_range(0, LAST - 1 - num_rows - BLOCK, first=first)
+    in_range(0, LAST - 1 - num_rows - choose_block(codec.layout), first=first)
     run = _make_sampler(config, codec.layout, sampler, guidance)
     records = _draw_records(run, codec, params, given, first, num_rows, seed)
     return codec.decode(records, np.random.default_rng([seed, 2]), first)
@@ -79,7 +92,13 @@ def _draw_records(
 ) -> Any:
     """What the mapped sampler makes of these rows of the endless table of this seed."""
     values, known = codec.encode_given(given, num_rows, np.random.default_rng([seed, 1]), first)
-    return run((params, purpose_key(seed, "sample"), known), values, first, num_rows, BLOCK)
+    return run(
+        (params, purpose_key(seed, "sample"), known),
+        values,
+        first,
+        num_rows,
+        choose_block(codec.layout),
+    )
 
 
 @lru_cache(maxsize=8)

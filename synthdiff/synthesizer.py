@@ -41,7 +41,7 @@ from synthdiff.diffusion.schedules import Schedule
 from synthdiff.layout import Layout, Records
 from synthdiff.models.config import ModelConfig, make_network, split_outputs, start_at_shares
 from synthdiff.private_run import PrivateRun
-from synthdiff.sampling import BLOCK, draw_table
+from synthdiff.sampling import choose_block, draw_table
 from synthdiff.train.checkpoint import hash_tree
 from synthdiff.train.loop import fit as fit_loop
 from synthdiff.train.optim import make_optimizer
@@ -296,7 +296,8 @@ def measure_loss(
     config, codec = model.config, model.codec
     records = codec.encode(conform(df, codec.schema), np.random.default_rng([seed, 0]))
     measure = _make_measure(config.model, config.schedule, codec.layout, num_noises)
-    return measure((model.params, purpose_key(seed, "measure")), records, 0, len(df), BLOCK)
+    shared, block = (model.params, purpose_key(seed, "measure")), choose_block(codec.layout)
+    return measure(shared, records, 0, len(df), block)
 
 
 @lru_cache(maxsize=8)

@@ -56,6 +56,8 @@ def test_no_revision_outside_a_repository(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert read_git_revision(tmp_path) is None
     assert read_git_revision(tmp_path / "absent") is None
+    monkeypatch.setenv("SYNTHDIFF_REVISION", "abc")  # the files alone were copied
+    assert read_git_revision(tmp_path) == "abc"
 
 
 def test_manifest_has_every_field():

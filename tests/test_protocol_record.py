@@ -97,3 +97,20 @@ def _run(*flags):
 def test_mistakes_end_in_one_line(flags, expected, tmp_path):
     done = _run(f"--run_dir={tmp_path}", *flags)
     assert done.returncode != 0 and expected in done.stderr and "Traceback" not in done.stderr
+
+
+def test_one_machine_draws_and_another_scores(tmp_path):
+    flags = [f"--run_dir={tmp_path}", "--data=rand_hie", "--methods=real,shuffled", "--seeds=0"]
+    done = _run(*flags, "--draw_only", "--num_samples=1")
+    assert done.returncode == 0, done.stderr[-3000:]
+    folder = tmp_path / "shuffled" / "seed0"
+    first = (folder / "table0.parquet").read_bytes()
+    assert json.loads((folder / "origin.json").read_text())["device"].startswith("1 x cpu")
+    assert _run(*flags, "--draw_only", "--num_samples=2").returncode == 0
+    assert {path.name for path in folder.iterdir()} == {
+        "drawn.json", "origin.json", "table0.parquet", "table1.parquet"
+    }  # fmt: skip
+    again, second = ((folder / f"table{i}.parquet").read_bytes() for i in (0, 1))
+    assert again == first != second
+    assert len(pd.read_parquet(folder / "table0.parquet")) > 10_000
+    assert not (tmp_path / "record.json").exists()

@@ -17,7 +17,9 @@ from synthdiff.config import Config
 from synthdiff.data.infer import infer_schema
 from synthdiff.diffusion.samplers import SAMPLERS, SamplerConfig
 from synthdiff.diffusion.schedules import SHAPES, Schedule
+from synthdiff.layout import Layout
 from synthdiff.models.config import ModelConfig
+from synthdiff.sampling import BLOCK, WIDEST, choose_block
 from synthdiff.synthesizer import MODEL_FILES
 from synthdiff.train.metrics import read_metrics
 from synthdiff.train.optim import TrainConfig
@@ -311,3 +313,13 @@ def test_every_learnable_schedule_trains(name):
     assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(model.params))
     table = model.sample(20)
     assert set(table["sex"]) == {"F", "M"} and table["bmi"].notna().any()
+
+
+@pytest.mark.parametrize("tokens", [3, 64, 1000, 20_000])
+def test_blocks_keep_an_accelerator_busy_and_within_its_memory(tokens):
+    layout = Layout(tuple(map(str, range(tokens))), (), (0,), (2,), (), ())
+    assert choose_block(layout, "cpu") == BLOCK
+    wide = choose_block(layout, "gpu")
+    assert wide >= BLOCK and wide & (wide - 1) == 0
+    assert wide * tokens <= max(WIDEST, BLOCK * tokens) and wide <= 32 * BLOCK
+    assert (tokens <= 1000) == (wide > BLOCK)

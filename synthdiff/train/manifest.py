@@ -26,7 +26,10 @@ def hash_frame(df: pd.DataFrame) -> str:
 
 
 def read_git_revision(folder: Path | None = None) -> str | None:
-    """Commit of the checkout that this code runs from, "-dirty" where files differ; else None."""
+    """Commit of the checkout that this code runs from, "-dirty" where files differ; else None.
+
+    Where files were copied without their history, what the variable SYNTHDIFF_REVISION says.
+    """
     folder = folder or Path(__file__).parent
 
     def git(*words: str) -> str | None:
@@ -39,9 +42,9 @@ def read_git_revision(folder: Path | None = None) -> str | None:
         return done.stdout.strip() if done.returncode == 0 else None
 
     revision = git("rev-parse", "HEAD")
-    if revision and git("status", "--porcelain", "--untracked-files=no"):
-        revision += "-dirty"
-    return revision
+    if not revision:
+        return os.environ.get("SYNTHDIFF_REVISION")
+    return revision + "-dirty" if git("status", "--porcelain", "--untracked-files=no") else revision
 
 
 def _version_of(package: str) -> str | None:
