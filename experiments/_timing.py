@@ -77,9 +77,15 @@ def describe_limits(dtype: str) -> dict[str, float]:
     return {"peak_flops": measure_peak(dtype), "bandwidth": measure_bandwidth()}
 
 
+def lower_for_counts(fn: Callable, *args: object) -> jax.stages.Lowered:
+    """fn(*args) for the CPU, wherever it will run: XLA counts no costs for plug-in devices."""
+    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+        return jax.jit(fn).lower(*args)
+
+
 def count_flops(fn: Callable, *args: object) -> float:
     """Floating-point operations of fn(*args) by XLA; refuses a loop, whose body counts once."""
-    lowered = jax.jit(fn).lower(*args)
+    lowered = lower_for_counts(fn, *args)
     if "stablehlo.while" in lowered.as_text():
         raise ValueError("count_flops: the program has a loop. Fix: count its body, times its runs")
     return float(lowered.cost_analysis()["flops"])
@@ -109,8 +115,8 @@ def count_gradient(config: Config, layout: Layout, batch: int) -> float:
 
 
 def count_bytes(fn: Callable, *args: object) -> float:
-    """Bytes that the compiled program moves by XLA's estimate, which knows of no cache."""
-    return float(jax.jit(fn).lower(*args).compile().cost_analysis()["bytes accessed"])
+    """Bytes that the program compiled for a CPU moves by XLA's estimate, which knows no cache."""
+    return float(lower_for_counts(fn, *args).compile().cost_analysis()["bytes accessed"])
 
 
 def reset_host_peak() -> float:

@@ -6,7 +6,8 @@
 columns; a single step per call pays for its dispatch alone. "columns" rows run
 --steps_of_columns steps per call. All devices are used. The table is simulated. share_of_peak is
 the arithmetic of the network forwards and backwards over a measured matrix product; compile_s is
-the first call less a later one; host_gb is what the process grew by at its peak.
+the first call less a later one; host_gb is what the process grew by at its peak. On a GPU the table
+"kernels" says where the first case of "dispatch" spends its time.
 """
 
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 import jax
 from _cases import encode_cohort, make_advance
 from _common import FLAGS, define_config_flags, read_config, run_script
+from _profile import profile
 from _tables import Panel, report
 from _timing import (
     count_gradient,
@@ -39,12 +41,18 @@ PANELS = [
 ]
 
 
-def time_training(num_codes: int, steps_per_call: int, config: Config, peak: float) -> dict:
-    """One row: the training of one model on a cohort with `num_codes` code columns."""
+def time_training(
+    num_codes: int, steps_per_call: int, config: Config, peak: float, kernels: list[dict]
+) -> dict:
+    """One row: the training of one model on a cohort with `num_codes` code columns.
+
+    The first case puts its kernels into the list.
+    """
     data, codec = encode_cohort(num_codes)
     held, batch = reset_host_peak(), config.train.batch_size
     advance = make_advance(config, data, codec.layout, steps_per_call)
     calls = measure_calls(advance, FLAGS.repeats)
+    kernels += [] if kernels else profile(advance)
     step_s = calls["p50_s"] / steps_per_call
     flops = count_gradient(config, codec.layout, batch) / len(jax.local_devices())
     return (
@@ -72,15 +80,17 @@ def benchmark(run_dir: Path) -> None:
     started = time.time()
     config = Config(read_config("model", ModelConfig), train=read_config("train", TrainConfig))
     columns, peak = [int(text) for text in FLAGS.columns], measure_peak(config.model.dtype)
-    measure = cache(lambda count, steps: time_training(count, steps, config, peak))
+    kernels: list[dict] = []
+    measure = cache(lambda count, steps: time_training(count, steps, config, peak, kernels))
     dispatch = [measure(columns[0], int(steps)) for steps in FLAGS.steps_per_call]
-    wide = [measure(count, FLAGS.steps_of_columns) for count in columns]
+    several = columns if len(columns) > 1 else []
+    wide = [measure(count, FLAGS.steps_of_columns) for count in several]
     facts = {"dtype": config.model.dtype, "peak_flops": peak}
-    for name in ("step_s", "host_gb") if len(columns) > 1 else ():
+    for name in ("step_s", "host_gb") if wide else ():
         slope = fit_slope([row["columns"] for row in wide], [row[name] for row in wide])
         facts[f"slope of {name} in columns"] = slope
     facts["wall_seconds"] = round(time.time() - started)
-    tables = {"dispatch": dispatch, "columns": wide}
+    tables = {"dispatch": dispatch, "columns": wide, "kernels": kernels}
     report(run_dir / "training.json", "Speed of training", facts, tables, PANELS)
 
 

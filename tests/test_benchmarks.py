@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
 import _tables
 from _cases import encode_cohort, make_training
+from _profile import share_out
 from _timing import count_flops, fit_slope, make_evaluation, measure_calls
 from _torch_arms import draw_batches, draw_weights, make_jax_steps, make_torch_steps
 from benchmark_few_steps import fit_steps, mark_front
@@ -128,6 +129,22 @@ def test_reduced_bytes_are_those_of_the_program(name):
     rows = np.zeros((2, 8), np.int32)
     program = jax.make_jaxpr(lambda state, data: run(state, data, rows))(state, data)
     assert count_work(config, codec.layout).reduced == reduced_bytes(program.jaxpr) > 0
+
+
+def test_kernels_of_a_profile_share_its_time():
+    events = [("gemm_128<bf16>", 0.0, 4e6), ("fusion_1", 4e6, 1e6), ("fusion_2.3", 6e6, 2e6)]
+    rows = {row["kernel"]: row for row in share_out(events)}
+    assert rows["gemm"]["share"] == pytest.approx(0.5) and rows["gemm"]["ms"] == 4.0
+    assert rows["fusion"]["calls"] == 2 and rows["fusion"]["share"] == pytest.approx(3 / 8)
+    assert rows["idle"]["share"] == pytest.approx(1 / 8) and rows["others"]["calls"] == 0
+    many = share_out([(chr(97 + i), float(i), 1.0) for i in range(20)])
+    assert many[-2]["calls"] == 8 and sum(row["share"] for row in many) == pytest.approx(1.0)
+    assert share_out([]) == []
+
+
+def test_costs_are_counted_wherever_the_program_runs():
+    x = jax.ShapeDtypeStruct((8, 8), "f")
+    assert count_flops(jnp.dot, x, x) == 2 * 8**3
 
 
 def test_efficiency_of_measured_devices():
