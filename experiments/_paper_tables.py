@@ -108,6 +108,44 @@ def make_privacy_table(dataset: str, record: str) -> Table:
     )
 
 
+def make_peers_table(place: str, record: str, unit: str) -> Table:
+    """A record of benchmark_peers.py."""
+    return Table(
+        f"Speed of sampling beside published networks, Adult, {place}",
+        record,
+        "/tables/networks",
+        (
+            Line("parameters", 0, None, ("/parameters",)),
+            Line("evaluations per record", 0, None, ("/evaluations",)),
+            Line(f"records per {unit}", 1, None, ("/records_per_s",)),
+            Line("ours with NFE 32 is faster, times", 1, None, ("/ours_32_times",)),
+            Line("ours with NFE 8 is faster, times", 1, None, ("/ours_8_times",)),
+            Line("shape error, %", 2, None, ("/shape_error",)),
+            Line("trend error, %", 2, None, ("/trend_error",)),
+        ),
+        name="{network}",
+        tall=True,
+        note="Median and range over rounds. Peers are rebuilt from published sizes and untrained; "
+        "their errors are as published, ours those of the Adult table (NFE 32).",
+    )
+
+
+def make_gpu_table(what: str, record: str) -> Table:
+    """A record of benchmark_training.py on a GPU."""
+    return Table(
+        f"Speed of training on one GPU, {what}",
+        record,
+        "/tables/dispatch",
+        (
+            Line("seconds per step", 5, None, ("/step_s",)),
+            Line("records per second", 0, None, ("/records_per_s",)),
+            Line("share of peak FLOP/s", 3, None, ("/share_of_peak",)),
+        ),
+        name="{steps_per_call} steps per dispatch",
+        tall=True,
+    )
+
+
 def make_fairness_table(title: str, record: str) -> Table:
     """A record of fairness.py."""
     columns = ("real", "as is", "balanced", "change")
@@ -325,24 +363,8 @@ TABLES = {
         tall=True,
         plot=plot_panels_of("benchmark_sampling"),
     ),
-    "peers": Table(
-        "Speed of sampling beside published networks, Adult",
-        "peers.json",
-        "/tables/networks",
-        (
-            Line("parameters", 0, None, ("/parameters",)),
-            Line("evaluations per record", 0, None, ("/evaluations",)),
-            Line("records per processor second", 1, None, ("/records_per_s",)),
-            Line("ours with NFE 32 is faster, times", 1, None, ("/ours_32_times",)),
-            Line("ours with NFE 8 is faster, times", 1, None, ("/ours_8_times",)),
-            Line("shape error, %", 2, None, ("/shape_error",)),
-            Line("trend error, %", 2, None, ("/trend_error",)),
-        ),
-        name="{network}",
-        tall=True,
-        note="Median and range over rounds. Peers are rebuilt from published sizes and untrained; "
-        "their errors are as published, ours those of the Adult table (NFE 32).",
-    ),
+    "peers": make_peers_table("one core", "peers.json", "processor second"),
+    "gpu_peers": make_peers_table("one GPU", "gpu_peers.json", "second"),
     "training": Table(
         "Speed of training by columns",
         "training.json",
@@ -355,6 +377,19 @@ TABLES = {
         name="{columns} columns",
         tall=True,
         plot=plot_panels_of("benchmark_training"),
+    ),
+    "gpu_training": make_gpu_table("default size, batches of 256", "gpu_training.json"),
+    "gpu_training_wide": make_gpu_table("wide, batches of 8,192", "gpu_training_wide.json"),
+    "gpu_torch": Table(
+        "A plain perceptron in two frameworks, one GPU",
+        "gpu_torch.json",
+        "/tables/steps",
+        (
+            Line("steps per second", 0, None, ("/steps_per_s",)),
+            Line("loss after the same steps", 4, None, ("/loss",)),
+        ),
+        name="{arm}, batches of {batch}",
+        tall=True,
     ),
     "scaling": Table(
         "Scaling over devices",

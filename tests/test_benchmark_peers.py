@@ -14,6 +14,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 ADULT = 6, (9, 16, 7, 15, 6, 5, 2, 42, 2)  # numbers, and categories with the target
 ERRORS = ("shape_error", "trend_error")
+RECORDS = ("peers.json", "gpu_peers.json")
 
 
 def count_perceptron(width, embedding, sizes):
@@ -71,8 +72,9 @@ def test_record_of_a_tiny_run(tmp_path):
     assert "(1 to 1)" in (tmp_path / "peers.md").read_text()
 
 
-def test_record_quotes_our_errors_with_the_evaluations_they_were_measured_with():
-    rows = json.loads((RESULTS / "peers.json").read_text())["tables"]["networks"]
+@pytest.mark.parametrize("record", RECORDS)
+def test_record_quotes_our_errors_with_the_evaluations_they_were_measured_with(record):
+    rows = json.loads((RESULTS / record).read_text())["tables"]["networks"]
     adult = json.loads((RESULTS / "adult.json").read_text())
     scores = adult["methods"]["unet"]["scores"]
     assert "--sampler.num_steps=32" in adult["command"].split()
@@ -81,11 +83,12 @@ def test_record_quotes_our_errors_with_the_evaluations_they_were_measured_with()
         assert ours[32][name] == scores[name]["mean"] and ours[8][name] is None
 
 
-def test_record_quotes_the_peers_as_published():
+@pytest.mark.parametrize("record", RECORDS)
+def test_record_quotes_the_peers_as_published(record):
     pytest.importorskip("torch")
     from _peer_networks import PEERS
 
-    rows = json.loads((RESULTS / "peers.json").read_text())["tables"]["networks"]
+    rows = json.loads((RESULTS / record).read_text())["tables"]["networks"]
     found = {row["network"]: row for row in rows}
     for peer in PEERS:
         assert all(found[peer.name][name] == getattr(peer, name) for name in ERRORS)

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -110,7 +111,7 @@ def test_a_wrong_number_in_the_readme_is_found(name, tmp_path):
     text = formats.fill_blocks(f"{opening}\n<!-- end -->\n\nmore\n", TABLES, RESULTS)
     assert text.startswith(opening) and text.endswith("\n\nmore\n")
     assert drift(tmp_path, text) == ""
-    wrong = text[::-1].replace("7", "8", 1)[::-1]
+    wrong = re.sub(r"\d(?=\D*$)", lambda last: str((int(last[0]) + 1) % 10), text)
     assert wrong != text and "\n-" in drift(tmp_path, wrong)
     assert formats.fill_blocks(wrong, TABLES, RESULTS) == text
 
