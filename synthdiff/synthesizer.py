@@ -50,7 +50,7 @@ from synthdiff.train.processes import ask_first, require_same
 from synthdiff.train.state import create_state, keep_whole
 from synthdiff.train.step import make_train_step
 
-VERSION = 2
+VERSION = 3
 MODEL_FILES = ("config.json", "codec.json", "weights.msgpack")
 NOTICE = "PRIVATE.txt"
 _NOTICE = """Only release/ is meant for others. These files hold values of real patients, or were

@@ -70,7 +70,7 @@ def given(codec, **where):
     return codec.encode_given(df, 3, RNG(0))
 
 
-def test_ranks_are_of_numbers_and_ordinal_columns_only():
+def test_ranks_are_of_numbers_and_ordinal_columns():
     layout = fit().layout
     ranks = {
         layout.tokens[layout.categorical_token[at]]: places
@@ -78,6 +78,16 @@ def test_ranks_are_of_numbers_and_ordinal_columns_only():
     }
     assert ranks["age"] == ranks["stage"] == (0, 0.5, 1)  # missing has no place
     assert not ranks["ward"] and not ranks["site"] and not ranks["codes=E11"]
+
+
+def test_ranks_are_of_columns_of_codes():
+    codes = [f"{i}" for i in range(240, 260)] + ["250.8", "V57", "E11", "?"]
+    codec, _ = one_column(np.repeat(codes, 6), kind="categorical")
+    levels, (ranks,) = codec.coders[0].levels, codec.layout.ranks
+    ordered = [levels[at] for at in np.argsort(ranks)]
+    assert ordered == [*codes[:11], "250.8", *codes[11:20], "E11", "V57", "?"]
+    for others in (codes[:19], [f"ward {i}" for i in range(30)]):
+        assert one_column(np.repeat(others, 6), kind="categorical")[0].layout.ranks == ((),)
 
 
 def test_ranks_place_spikes_among_the_bins():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Self
@@ -12,11 +13,33 @@ import pandas as pd
 from synthdiff._validate import input_error
 from synthdiff.data.schema import Column
 
+FEWEST_CODES = 20
+MOST_NAMES = 0.1  # share of levels that are no codes
+_CODE = re.compile(r"([A-Za-z]{0,3})(\d+)([.-]?\w*)")
+
 
 def find_codes(values: pd.Series, levels: Sequence) -> np.ndarray:
     """The place of each value among the levels: int32 [rows], -1 where it is none of them."""
     index = pd.Index(list(levels), dtype=object)
     return index.get_indexer(values.astype(object)).astype(np.int32)
+
+
+def rank_codes(levels: Sequence) -> np.ndarray | None:
+    """Places [levels] in the order of their letters and digits, where most levels are codes.
+
+    ICD, ATC, postal and other codes put what is alike side by side. None: fewer than FEWEST_CODES
+    levels, or more than MOST_NAMES of them are no codes; those few come last.
+
+    >>> rank_codes([f"V{i}" for i in range(20)] + ["250.8", "250.13", "41"])[-3:]
+    array([2, 1, 0])
+    """
+    found = [_CODE.fullmatch(str(level)) for level in levels]
+    if len(levels) < FEWEST_CODES or found.count(None) > MOST_NAMES * len(levels):
+        return None
+    keys = [(0, m[1].upper(), int(m[2]), m[3]) if m else (1, "", 0, "") for m in found]
+    places = np.empty(len(levels), int)
+    places[sorted(range(len(levels)), key=keys.__getitem__)] = np.arange(len(levels))
+    return places
 
 
 def count_patients(codes: np.ndarray, num_codes: int, patients: np.ndarray) -> np.ndarray:

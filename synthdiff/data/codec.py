@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from synthdiff._validate import input_error
-from synthdiff.data.categories import CategoryCoder, CodeSetCoder, explode_codes
+from synthdiff.data.categories import CategoryCoder, CodeSetCoder, explode_codes, rank_codes
 from synthdiff.data.conform import coerce, plain
 from synthdiff.data.dtypes import fresh_ids, to_dtype, to_values
 from synthdiff.data.numeric import NumericCoder
@@ -99,15 +99,20 @@ class Codec:
         )
 
     def _rank(self, column: int) -> tuple[float, ...]:
-        """Where the categories of a number or an ordinal column stand in their order, 0 to 1."""
-        coder = self.coders[column]
+        """Where the categories of a column stand in their order, 0 to 1; () where it has none.
+
+        Numbers, ordinal columns and codes have one.
+        """
+        coder, places = self.coders[column], None
         if isinstance(coder, NumericCoder):
-            middles = coder.middles
+            places = coder.middles
         elif isinstance(coder, CategoryCoder) and self.schema[coder.name].kind == "ordinal":
-            middles = np.arange(len(coder.levels))
-        else:
+            places = np.arange(len(coder.levels))
+        elif isinstance(coder, CategoryCoder):
+            places = rank_codes(coder.levels)
+        if places is None:
             return ()
-        ranks = rankdata(middles, "ordinal") - 1
+        ranks = rankdata(places, "ordinal") - 1
         return tuple((ranks / max(1, len(ranks) - 1)).tolist())
 
     def encode(self, df: pd.DataFrame, rng: np.random.Generator) -> Records:
