@@ -18,12 +18,19 @@ from absl import flags
 from synthdiff._files import seal
 from synthdiff.data.table import write_json
 from synthdiff.eval.audit import audit
+from synthdiff.eval.game import MAX_PATIENTS
 from synthdiff.eval.policy import worst_status
 
 PARTS = ("train", "test", "reference", "synthetic")
 
 
+def define_size_flag() -> None:
+    about = "patients attacked a side, at most; time grows with it, and what a small leak needs"
+    flags.DEFINE_integer("max_patients", MAX_PATIENTS, about, lower_bound=20)
+
+
 def define_flags() -> None:
+    define_size_flag()
     flags.DEFINE_boolean("whitebox", False, "also attack the model itself")
     flags.DEFINE_integer("shadow_models", 16, "models trained on reference patients (8 to 64)")
     flags.DEFINE_integer("shadow_steps", 800, "training steps of each shadow model")
@@ -54,7 +61,8 @@ def print_attacks(block: dict) -> None:
 
 def attack_tables(run_dir: Path, tables: dict, schema, whitebox=None) -> dict:
     """Writes audit.json and prints the verdict."""
-    result = audit(*(tables[part] for part in PARTS), schema, whitebox=whitebox)
+    options = {"whitebox": whitebox, "max_patients": FLAGS.max_patients}
+    result = audit(*(tables[part] for part in PARTS), schema, **options)
     write_json(run_dir / "audit.json", result, private=True)
     seal(run_dir, "audit.json")
     print(f"{result['verdict']} ({result['members']} {result['unit']}s a side)")

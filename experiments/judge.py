@@ -49,4 +49,4 @@ def judge(run_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_script(judge, define_data_flags, evaluate.define_flags)
+    run_script(judge, define_data_flags, evaluate.define_flags, audit.define_size_flag)

@@ -147,6 +147,15 @@ def test_too_few_patients_are_inconclusive_without_a_leak_only():
     assert _audit(**few, synthetic=few["train"])["verdict"] == "LEAK DETECTED"
 
 
+def test_no_more_patients_are_attacked_than_wanted():
+    found = audit(**_tables(), schema=SCHEMA, max_patients=30)
+    assert found["members"] == found["nonmembers"] == 30
+    assert found["reference_rows"] == found["synthetic_rows"] == 300
+    assert "Attacks saw a random 300 of 2100 rows." in found["reasons"]
+    linked = found["disclosure"]["linkability"]
+    assert linked["attempts"] == linked["control_attempts"] == 30
+
+
 def test_too_small_parts_are_refused():
     with pytest.raises(InputError, match="fewer than 20 patients"):
         _audit(test=_draw(1, 10))

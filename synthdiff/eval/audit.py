@@ -26,7 +26,7 @@ from synthdiff.eval.controls import (
 from synthdiff.eval.copies import compare_copies, compare_near_copies, list_nearest
 from synthdiff.eval.disclosure import adjust_together, audit_disclosure
 from synthdiff.eval.features import check_table, hash_rows, patient_numbers, row_keys
-from synthdiff.eval.game import Game, patient_ids, rows_of, set_up_game
+from synthdiff.eval.game import MAX_PATIENTS, Game, patient_ids, rows_of, set_up_game
 from synthdiff.eval.hipaa import membership_f1
 from synthdiff.eval.membership import Scores, score_attack, summarise_attack
 from synthdiff.eval.policy import evaluate_policy
@@ -131,7 +131,7 @@ def _attack_whole_patients(
         return {"skipped": str(error)}
     sides = {"train": game.members, "test": game.nonmembers}
     played = {part: rows_of(wide[part], side, plan.wide, part) for part, side in sides.items()}
-    own = set_up_game(wide | played, plan.wide, rng)
+    own = set_up_game(wide | played, plan.wide, rng, game.max_patients)
     found, _ = attack_game(own, wide, plan.wide, rng, rng)
     return _Whole(own, wide, plan.wide, found)
 
@@ -146,11 +146,12 @@ def _join_whole_patients(
     block = judge_game(game, whole.found, rng, [*on_model, *list_tests(membership)])
     block["copies"]["near"] = compare_near_copies(game)
     held_out = pd.concat([wide["test"], wide["reference"]], ignore_index=True)
+    sides = wide["train"], held_out, wide["synthetic"]
     block |= {
         "columns": len(schema.features),
         "reference_rows": len(game.reference),
         "synthetic_rows": len(game.synthetic),
-        "disclosure": audit_disclosure(wide["train"], held_out, wide["synthetic"], schema, rng),
+        "disclosure": audit_disclosure(*sides, schema, rng, game.max_patients),
     }
     return membership | {"whole_patients": block} | join_verdicts(membership, block)
 
@@ -206,12 +207,13 @@ def audit(
     schema: Schema,
     seed: int = 0,
     whitebox: Whitebox | None = None,
+    max_patients: int = MAX_PATIENTS,
 ) -> dict:
     """Attacks `synthetic` and says what that shows.
 
     train: rows the generator learnt from. test and reference: rows of other patients, drawn
     like train and disjoint from it and from each other; the attacker sees `reference`.
-    Members are as many train patients as there are test patients (at most 5000 a side).
+    Members are as many train patients as there are test patients (at most `max_patients` a side).
 
     The verdict is the first that applies: INVALID (parts share patients, train and test differ
     by themselves, or the null control fails), LEAK DETECTED (Holm-adjusted p < 0.05 of any
@@ -234,7 +236,7 @@ def audit(
     rng, strata_rng, disclosure_rng, f1_rng, whole_rng = map(
         np.random.default_rng, np.random.SeedSequence(seed).spawn(5)
     )
-    game = set_up_game(tables, schema, rng)
+    game = set_up_game(tables, schema, rng, max_patients)
     rngs = rng, strata_rng, whole_rng
     membership, scores = _audit_members(game, tables, schema, whitebox, seed, rngs)
     held_out = pd.concat([test, reference], ignore_index=True)
@@ -248,7 +250,9 @@ def audit(
         "seed": seed,
         "rows_sha256": {part: hash_rows(df, schema) for part, df in tables.items()},
         **membership,
-        "disclosure": audit_disclosure(train, held_out, synthetic, schema, disclosure_rng),
+        "disclosure": audit_disclosure(
+            train, held_out, synthetic, schema, disclosure_rng, max_patients
+        ),
         "membership_f1": membership_f1(*scores["distance"].raw, share, f1_rng),
         "nearest": list_nearest(game),
     }

@@ -14,15 +14,13 @@ import pandas as pd
 
 from synthdiff.data.schema import Schema
 from synthdiff.eval.features import Featurizer, patient_numbers
+from synthdiff.eval.game import MAX_PATIENTS, ROWS_PER_PATIENT, cap_rows
 from synthdiff.eval.inference import guess_secret
 from synthdiff.eval.linkability import chance_of_link, find_links
 from synthdiff.eval.risk import compare_rates
 from synthdiff.eval.singling_out import attack_multivariate, attack_univariate
 from synthdiff.eval.statistics import holm
 from synthdiff.eval.strata import find_outliers
-
-_MAX_PATIENTS = 5000
-_MAX_ROWS = 50_000
 
 
 @dataclass(frozen=True)
@@ -50,10 +48,11 @@ def _draw_targets(
     synthetic: pd.DataFrame,
     schema: Schema,
     rng: np.random.Generator,
+    max_patients: int,
 ) -> _Targets:
     drawn = []
     for df in (members, controls):
-        kept, patients = _keep(df, schema, _MAX_PATIENTS, rng)
+        kept, patients = _keep(df, schema, max_patients, rng)
         order = rng.permutation(len(kept))
         drawn.append(kept.iloc[order[np.unique(patients[order], return_index=True)[1]]])
     table = pd.concat(drawn, ignore_index=True)
@@ -81,17 +80,17 @@ def audit_disclosure(
     synthetic: pd.DataFrame,
     schema: Schema,
     rng: np.random.Generator,
+    max_patients: int = MAX_PATIENTS,
 ) -> dict:
     """Singling out, linkability, and inference of each sensitive column and the target.
 
     held_out: every real row of patients whom the generator never saw. Singling out asks all real
-    patients, the others at most 5000 a side, one random record of each; of synthetic rows 50,000.
-    The p-values of all attacks are adjusted together (Holm).
+    patients, the others at most `max_patients` a side, one random record of each; ten times as many
+    synthetic rows are seen. The p-values of all attacks are adjusted together (Holm).
     """
-    if len(synthetic) > _MAX_ROWS:
-        synthetic = synthetic.iloc[rng.choice(len(synthetic), _MAX_ROWS, replace=False)]
-    synthetic = synthetic.reset_index(drop=True)
-    targets = _draw_targets(train, held_out, synthetic, schema, rng)
+    kept = cap_rows(len(synthetic), ROWS_PER_PATIENT * max_patients, rng)
+    synthetic = synthetic.iloc[kept].reset_index(drop=True)
+    targets = _draw_targets(train, held_out, synthetic, schema, rng, max_patients)
     secrets = dict.fromkeys([*schema.sensitive, *filter(None, [schema.target])])
     crowds = [(df, patient_numbers(df, schema)) for df in (train, held_out)]
     single = {"univariate": attack_univariate(crowds, synthetic, schema, rng)}

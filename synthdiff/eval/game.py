@@ -15,8 +15,8 @@ from synthdiff.eval.features import Featurizer, row_keys
 from synthdiff.eval.membership import Side
 
 _MIN_PATIENTS = 20
-_MAX_PATIENTS = 5000
-_MAX_ROWS = 50_000
+MAX_PATIENTS = 5000
+ROWS_PER_PATIENT = 10  # most rows of the synthetic and of the reference table per patient of a side
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Game:
     """Equally many member and non-member patients, and the rows that attacks may see.
 
     member_rows, synthetic_rows: where the rows stand in the train and the synthetic table.
+    max_patients: how many of a side were wanted at most.
     """
 
     unit: str
@@ -36,6 +37,7 @@ class Game:
     synthetic_rows: np.ndarray
     overlap: int
     notes: list[str]
+    max_patients: int = MAX_PATIENTS
 
     @property
     def patients(self) -> int:
@@ -70,17 +72,23 @@ def _keep_patients(ids: np.ndarray, count: int, rng: np.random.Generator) -> np.
     return np.flatnonzero(np.isin(ids, rng.choice(np.unique(ids), count, replace=False)))
 
 
-def _cap_rows(count: int, rng: np.random.Generator) -> np.ndarray:
-    """All row numbers, or 50,000 random ones."""
-    if count <= _MAX_ROWS:
+def cap_rows(count: int, most: int, rng: np.random.Generator) -> np.ndarray:
+    """All row numbers, or `most` random ones."""
+    if count <= most:
         return np.arange(count)
-    return np.sort(rng.choice(count, _MAX_ROWS, replace=False))
+    return np.sort(rng.choice(count, most, replace=False))
 
 
-def set_up_game(tables: dict[str, pd.DataFrame], schema: Schema, rng: np.random.Generator) -> Game:
+def set_up_game(
+    tables: dict[str, pd.DataFrame],
+    schema: Schema,
+    rng: np.random.Generator,
+    max_patients: int = MAX_PATIENTS,
+) -> Game:
     """Draws equally many member and non-member patients and encodes every table.
 
     tables: "train", "test", "reference" and "synthetic". Features are learnt from the reference.
+    max_patients: of a side; of the synthetic and of the reference rows ten times as many are seen.
     """
     ids = {part: patient_ids(tables[part], schema, part) for part in ("train", "test", "reference")}
     shared = 0
@@ -92,13 +100,14 @@ def set_up_game(tables: dict[str, pd.DataFrame], schema: Schema, rng: np.random.
         raise input_error(
             "audit", f"a part has fewer than {_MIN_PATIENTS} patients", "hold out more patients"
         )
-    count, total = min(available, _MAX_PATIENTS), len(tables["synthetic"])
+    count, total = min(available, max_patients), len(tables["synthetic"])
+    most = ROWS_PER_PATIENT * max_patients
     rows = {part: _keep_patients(ids[part], count, rng) for part in ("train", "test")}
-    rows |= {part: _cap_rows(len(tables[part]), rng) for part in ("reference", "synthetic")}
+    rows |= {part: cap_rows(len(tables[part]), most, rng) for part in ("reference", "synthetic")}
     tables = {part: tables[part].iloc[kept].reset_index(drop=True) for part, kept in rows.items()}
     notes = []
     if len(rows["synthetic"]) < total:
-        notes.append(f"Attacks saw a random {_MAX_ROWS} of {total} rows.")
+        notes.append(f"Attacks saw a random {most} of {total} rows.")
     encode = Featurizer.fit(tables["reference"], schema).transform
 
     def make_side(part: str) -> Side:
@@ -115,4 +124,5 @@ def set_up_game(tables: dict[str, pd.DataFrame], schema: Schema, rng: np.random.
         synthetic_rows=rows["synthetic"],
         overlap=shared,
         notes=notes,
+        max_patients=max_patients,
     )
