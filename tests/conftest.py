@@ -1,16 +1,21 @@
 """Tests compile much and compute little, so XLA's slow optimisations are left out.
 
-Scripts that tests run keep no compiled programs in the user's home. Both must be set before JAX
-starts; a setting of the caller's own wins.
+Compiled programs are kept while the tests run, for the scripts that they start and for each other,
+and not in the user's home. Both must be set before JAX starts; a setting of the caller's own wins.
 """
 
+import atexit
 import os
+import shutil
+import tempfile
 
 import pytest
 from absl import flags
 
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", "")
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # set in the workers of pytest-xdist
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="synthdiff-programs-")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
