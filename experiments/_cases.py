@@ -57,7 +57,7 @@ def make_training(
     tx = make_optimizer(config.train)
     step = make_train_step(make_loss_fn(apply_fn, layout, config.schedule), tx, config.train)
     state = create_state(jax.jit(init_fn)(jax.random.key(0)), tx)
-    return make_parallel_train(step, devices), state
+    return make_parallel_train(step, devices, donate=True), state
 
 
 def make_advance(

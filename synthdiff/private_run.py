@@ -142,10 +142,8 @@ class PrivateRun:
             return params
         train = replace(train, num_steps=self.dp.tree_steps, batch_size=DRAWN_BATCH, accumulate=1)
         tx = make_optimizer(train)
-        run, data = (
-            make_parallel_train(make_train_step(loss_fn, tx, train)),
-            to_devices(self._draw()),
-        )
+        step, data = make_train_step(loss_fn, tx, train), to_devices(self._draw())
+        run = make_parallel_train(step, donate=True)
         return fit(
             to_devices(create_state(params, tx)),
             lambda state, rows: run(state, data, rows),

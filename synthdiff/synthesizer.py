@@ -266,7 +266,7 @@ def train(
         shares = count_shares(data, layout)
         rows_of = partial(batch_indices, patients, len(df), config.train.batch_size, seed)
     require_same("the training table or its settings", (np.array(repr(config)), data))
-    run, data = make_parallel_train(step), to_devices(data)
+    run, data = make_parallel_train(step, donate=True), to_devices(data)
     if start:
         params = start.params
     else:

@@ -9,7 +9,7 @@ import pytest
 from synthdiff._validate import InputError
 from synthdiff.layout import Records
 from synthdiff.train.optim import BLOCK, OPTIMIZERS, RMS, TrainConfig, make_optimizer
-from synthdiff.train.parallel import make_parallel_map, make_parallel_train
+from synthdiff.train.parallel import make_parallel_map, make_parallel_train, to_devices
 from synthdiff.train.state import create_state, update_ema
 from synthdiff.train.step import draw_randomness, make_train_step
 
@@ -48,6 +48,25 @@ def test_accumulation_changes_nothing():
     for name, values in one_metrics.items():
         np.testing.assert_allclose(values, four_metrics[name], rtol=1e-4)
     np.testing.assert_allclose(one_metrics["per_part"].mean(axis=1), one_metrics["loss"], rtol=1e-5)
+
+
+def test_a_donated_state_gives_its_memory_to_the_next():
+    config = TrainConfig(num_steps=10, batch_size=BATCH, warmup_steps=0)
+    tx = make_optimizer(config)
+    params = {"w": jnp.eye(3) * 0.5, "b": jnp.ones(3)}
+    rows = np.random.default_rng(1).integers(0, 40, (3, BATCH)).astype(np.int32)
+    kept, step = create_state(params, tx), make_train_step(noisy_loss, tx, config)
+    first = state = to_devices(kept, ONE)  # params and their average are one array before, two now
+    run = make_parallel_train(step, ONE, donate=True)
+    for _ in range(2):
+        state, _ = run(state, data(), rows)
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(first))
+    run, again = make_parallel_train(step, ONE), kept
+    for _ in range(2):
+        again, _ = run(again, data(), rows)
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(kept))
+    for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(again), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_accumulation_that_does_not_divide_is_refused():

@@ -73,7 +73,7 @@ def train_shadows(
     seeds = jnp.arange(len(member), dtype=jnp.int32) + config.seed * len(member)
     start = jax.vmap(lambda seed: create_state(init_fn(purpose_key(seed, "init")), tx))
     carry, data = to_devices((seeds, jax.jit(start)(seeds))), to_devices(data)
-    run = make_parallel_train(make_shadow_step(loss_fn, tx, config))
+    run = make_parallel_train(make_shadow_step(loss_fn, tx, config), donate=True)
     for first in range(0, config.num_steps, config.steps_per_call):
         count = min(config.steps_per_call, config.num_steps - first)
         rows = draw_rows(member, config.batch_size, config.seed, first, count)

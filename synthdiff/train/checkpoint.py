@@ -32,9 +32,9 @@ def hash_tree(tree: Any) -> str:
 
 
 def _flatten(state: TrainState) -> dict[str, np.ndarray]:
-    """Arrays by path; empty ones, such as of a table without numbers, are no use to Orbax."""
+    """Copies by path; empty ones, such as of a table without numbers, are no use to Orbax."""
     leaves = jax.tree_util.tree_leaves_with_path(state)
-    return {_name(path): np.asarray(leaf) for path, leaf in leaves if leaf.size}
+    return {_name(path): np.array(leaf) for path, leaf in leaves if leaf.size}
 
 
 def _unflatten(arrays: dict[str, np.ndarray], template: TrainState) -> TrainState:
@@ -89,7 +89,10 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(folder, options=options)
 
     def save(self, state: TrainState) -> None:
-        """Starts writing the state under its own step; waits only for an earlier write."""
+        """Starts writing a copy of the state under its own step; waits only for an earlier write.
+
+        A copy, since the next step of training may take the memory of the state.
+        """
         step = int(state.step)
         if step in self._manager.all_steps():
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import jax
@@ -16,13 +17,17 @@ from synthdiff.train.step import AXIS
 T = TypeVar("T")
 
 
-def make_parallel_train(step: Callable, devices: Sequence[jax.Device] | None = None) -> Callable:
+def make_parallel_train(
+    step: Callable, devices: Sequence[jax.Device] | None = None, *, donate: bool = False
+) -> Callable:
     """Builds `run(state, data, rows [k, batch, ...]) -> (state, metrics [k, ...])`.
 
     k steps are one dispatch, each batch cut evenly over the devices, by default those of all
     processes. Every process calls with the same whole batch and feeds its own devices their share.
     State and data are broadcast (in_axes None), so neither ever has a device axis. Axes of `rows`
     beyond the batch, such as one for models that are trained together, go to the step as they are.
+    donate: the new state takes the memory of the old one, which is gone after the call; the state
+    must come from `to_devices` or from a call before.
     """
     devices = list(devices or jax.devices())
     own = _find_own(devices)
@@ -34,7 +39,12 @@ def make_parallel_train(step: Callable, devices: Sequence[jax.Device] | None = N
         return jax.lax.scan(body, state, rows)
 
     mapped = jax.pmap(
-        many, AXIS, in_axes=(None, None, 1, 0), out_axes=(None, None), devices=devices
+        many,
+        AXIS,
+        in_axes=(None, None, 1, 0),
+        out_axes=(None, None),
+        devices=devices,
+        donate_argnums=(0,) if donate else (),
     )
 
     def run(state: Any, data: Any, rows: np.ndarray) -> tuple:
@@ -95,11 +105,12 @@ def _find_own(devices: Sequence[jax.Device]) -> list[int]:
 def to_devices(tree: T, devices: Sequence[jax.Device] | None = None) -> T:
     """Copies a pytree once to every device, so that later calls move nothing.
 
-    Every process must hold the same; each copies to its own devices.
+    Every process must hold the same; each copies to its own devices. Each leaf gets memory of its
+    own, also one that occurs twice.
     """
     devices = list(devices or jax.devices())
     copy = jax.pmap(
-        lambda _, tree: jax.tree.map(jnp.asarray, tree),
+        lambda _, tree: jax.tree.map(partial(jnp.array, copy=True), tree),
         AXIS,  # the axis of training: under another name its program would compile twice
         in_axes=(0, None),
         out_axes=None,
