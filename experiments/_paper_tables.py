@@ -378,6 +378,30 @@ TABLES = {
         tall=True,
         plot=plot_panels_of("benchmark_training"),
     ),
+    "columns_training": Table(
+        "Training, up to 10,000 code columns",
+        "columns_training.json",
+        "/tables/columns",
+        (
+            Line("seconds per step", 2, None, ("/step_s",)),
+            Line("memory, GB", 1, None, ("/host_gb",)),
+        ),
+        name="{columns} columns",
+        tall=True,
+        plot=plot_panels_of("benchmark_training"),
+    ),
+    "columns_sampling": Table(
+        "Sampling, up to 10,000 code columns",
+        "columns_sampling.json",
+        "/tables/columns",
+        (
+            Line("seconds for 512 records", 1, None, ("/p50_s",)),
+            Line("memory of the program, MB", 0, None, ("/program_mb",)),
+        ),
+        name="{columns} columns",
+        tall=True,
+        plot=plot_panels_of("benchmark_sampling"),
+    ),
     "gpu_training": make_gpu_table("default size, batches of 256", "gpu_training.json"),
     "gpu_training_wide": make_gpu_table("wide, batches of 8,192", "gpu_training_wide.json"),
     "gpu_torch": Table(

@@ -13,15 +13,20 @@ import json
 from pathlib import Path
 
 import _methods
-from _common import FLAGS, define_config_flags, describe_origin, locate_record, run_script
+from _common import (
+    FLAGS,
+    define_config_flags,
+    describe_origin,
+    locate_record,
+    run_script,
+    write_record,
+)
 from absl import flags
 from train import CONFIGS
 
-from synthdiff._files import write_atomically
 from synthdiff._validate import input_error, one_of, positive
 from synthdiff.config import Config
 from synthdiff.data.protocol import SPLITS, load_split
-from synthdiff.data.table import write_json
 from synthdiff.eval.protocol.mle import GRIDS
 from synthdiff.eval.protocol.record import format_markdown, summarise
 from synthdiff.eval.protocol.trees import require_xgboost
@@ -92,12 +97,12 @@ def benchmark(root: Path) -> None:
             one_of(_methods.METHODS, methods=name)
         positive(num_samples=FLAGS.num_samples)
         require_xgboost()
-        write_json(path, run_all(root))
+        record = run_all(root)
     elif not path.exists():
         raise input_error(f"--record={path}", "no such record", "run without --report first")
-    text = format_markdown(json.loads(path.read_text()))
-    write_atomically(path.with_suffix(".md"), text.encode())
-    print(path.with_suffix(".md").read_text())
+    else:
+        record = json.loads(path.read_text())
+    write_record(path, record, format_markdown(record))
 
 
 if __name__ == "__main__":

@@ -13,13 +13,12 @@ stopped goes on.
 from functools import partial
 from pathlib import Path
 
-from _common import FLAGS, describe_data, read_data, run_script
+from _common import FLAGS, describe_data, read_data, run_script, write_record
 from _frontier import format_markdown, plot_frontier
 from _sweep import fill_record, fit_timed, open_record, read_arm, score_fully, split_patients
 from absl import flags
 from train import define_flags as define_train_flags
 
-from synthdiff._files import write_atomically
 from synthdiff._validate import input_error
 from synthdiff.data.table import write_json
 
@@ -64,7 +63,7 @@ def sweep(run_dir: Path) -> None:
             ):
                 write_json(path, record)
     text = format_markdown("Frontier", record)
-    write_atomically(path.with_suffix(".md"), text.encode())
+    write_record(path, record, text)
     plot_frontier(record, path.with_suffix(".png"))
 
 

@@ -18,12 +18,11 @@ from pathlib import Path
 
 import train
 from _cohort import ARMS, part_cohort, plot_sizes
-from _common import FLAGS, describe_data, read_data, run_script
+from _common import FLAGS, describe_data, read_data, run_script, write_record
 from _frontier import format_markdown
 from _sweep import fill_record, fit_timed, open_record, read_arm, score_fully, split_patients
 from absl import flags
 
-from synthdiff._files import write_atomically
 from synthdiff.data.schema import Schema
 from synthdiff.data.table import write_json
 from synthdiff.synthesizer import Synthesizer, fit
@@ -72,7 +71,7 @@ def compare(run_dir: Path) -> None:
             if fill_record(record, name, str(seed), score):
                 write_json(path, record)
     text = format_markdown("Beginning with other patients", record)
-    write_atomically(path.with_suffix(".md"), text.encode())
+    write_record(path, record, text)
     plot_sizes(record, path.with_suffix(".png"))
 
 

@@ -87,7 +87,7 @@ def _describe_attacks(attacks: Mapping[str, dict], unit: str, whose: str = "") -
 
 def _describe_leaks(found: Mapping, unit: str) -> list[str]:
     reasons, copies = _describe_attacks(found["attacks"], unit), found["copies"]
-    for stratum, result in found.get("strata", {}).items():
+    for stratum, result in found["strata"].items():
         reasons += _describe_attacks(result.get("attacks", {}), unit, f" on {stratum} only")
     if copies["p_value_holm"] < ALPHA:
         reasons.append(
@@ -131,7 +131,7 @@ def decide(
 ) -> tuple[str, list[str]]:
     """The verdict and the reasons for it, in words.
 
-    found: "attacks", "copies" and, if any, "strata", with Holm-adjusted p-values.
+    found: "attacks", "copies" and "strata", with Holm-adjusted p-values.
     """
     invalid, attacks = _check_validity(game, controls), found["attacks"]
     leaks = _describe_leaks(found, game.unit)
