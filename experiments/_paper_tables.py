@@ -378,6 +378,20 @@ TABLES = {
         tall=True,
         plot=plot_panels_of("benchmark_training"),
     ),
+    "audit_speed": Table(
+        "Speed of the audit by patients a side",
+        "audit_speed.json",
+        "/tables/audit",
+        (
+            Line("seconds for the table", 0, None, ("/table_s",)),
+            Line("losses of the model", 0, None, ("/losses",)),
+            Line("seconds for them", 0, None, ("/losses_s",)),
+            Line("seconds for all attacks on the model", 0, None, ("/whitebox_s",)),
+        ),
+        name="{patients} patients",
+        tall=True,
+        plot=plot_panels_of("benchmark_audit"),
+    ),
     "columns_training": Table(
         "Training, up to 10,000 code columns",
         "columns_training.json",
