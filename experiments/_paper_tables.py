@@ -130,17 +130,22 @@ def make_peers_table(place: str, record: str, unit: str) -> Table:
     )
 
 
+def list_speeds(digits: int) -> tuple[Line, ...]:
+    """What a table of training speed shows; digits: of the seconds."""
+    return (
+        Line("seconds per step", digits, None, ("/step_s",)),
+        Line("records per second", 0, None, ("/records_per_s",)),
+        Line("share of peak FLOP/s", 3, None, ("/share_of_peak",)),
+    )
+
+
 def make_gpu_table(what: str, record: str) -> Table:
     """A record of benchmark_training.py on a GPU."""
     return Table(
         f"Speed of training on one GPU, {what}",
         record,
         "/tables/dispatch",
-        (
-            Line("seconds per step", 5, None, ("/step_s",)),
-            Line("records per second", 0, None, ("/records_per_s",)),
-            Line("share of peak FLOP/s", 3, None, ("/share_of_peak",)),
-        ),
+        list_speeds(digits=5),
         name="{steps_per_call} steps per dispatch",
         tall=True,
     )
@@ -369,11 +374,7 @@ TABLES = {
         "Speed of training by columns",
         "training.json",
         "/tables/columns",
-        (
-            Line("seconds per step", 3, None, ("/step_s",)),
-            Line("records per second", 0, None, ("/records_per_s",)),
-            Line("share of peak FLOP/s", 3, None, ("/share_of_peak",)),
-        ),
+        list_speeds(digits=3),
         name="{columns} columns",
         tall=True,
         plot=plot_panels_of("benchmark_training"),

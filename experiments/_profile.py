@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -18,6 +18,8 @@ def profile(call: Callable[[], object]) -> list[dict]:
     Shares are of the time from the first kernel's start to the last one's end, on the first GPU.
     Empty where there is no GPU: a CPU's profile has no kernels.
     """
+    if jax.default_backend() != "gpu":
+        return []
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
             jax.block_until_ready(call())
@@ -34,13 +36,13 @@ def profile(call: Callable[[], object]) -> list[dict]:
     return share_out(events)
 
 
-def share_out(events: Iterable[tuple[str, float, float]]) -> list[dict]:
+def share_out(events: list[tuple[str, float, float]]) -> list[dict]:
     """Rows of (name, start, duration in ns), names alike but for what follows a digit together."""
-    kinds: dict[str, list[float]] = {}
-    for name, _, duration in (events := list(events)):
-        kinds.setdefault(re.split(r"[\d<(]", name)[0].rstrip("_. "), []).append(duration)
     if not events:
         return []
+    kinds: dict[str, list[float]] = {}
+    for name, _, duration in events:
+        kinds.setdefault(re.split(r"[\d<(]", name)[0].rstrip("_. "), []).append(duration)
     span = max(start + duration for _, start, duration in events) - min(e[1] for e in events)
     ranked = sorted(kinds.items(), key=lambda kind: -sum(kind[1]))
     rows = [(name, len(spent), sum(spent)) for name, spent in ranked[:MOST]]

@@ -106,10 +106,9 @@ class Codec:
         coder, places = self.coders[column], None
         if isinstance(coder, NumericCoder):
             places = coder.middles
-        elif isinstance(coder, CategoryCoder) and self.schema[coder.name].kind == "ordinal":
-            places = np.arange(len(coder.levels))
         elif isinstance(coder, CategoryCoder):
-            places = rank_codes(coder.levels)
+            ordinal = self.schema[coder.name].kind == "ordinal"
+            places = np.arange(len(coder.levels)) if ordinal else rank_codes(coder.levels)
         if places is None:
             return ()
         ranks = rankdata(places, "ordinal") - 1

@@ -37,7 +37,7 @@ class Game:
     synthetic_rows: np.ndarray
     overlap: int
     notes: list[str]
-    max_patients: int = MAX_PATIENTS
+    max_patients: int
 
     @property
     def patients(self) -> int:

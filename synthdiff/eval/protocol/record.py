@@ -50,12 +50,12 @@ def format_markdown(record: dict) -> str:
     for key in ("command", "commit", "device", "rows", "mle_grid", "wall_seconds"):
         lines.append(f"- {key}: {record[key]}")
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-    lines += [f"- versions: {versions}", ""]
+    lines.append(f"- versions: {versions}")
     methods = record["methods"]
     for name, method in methods.items():
         places = {f"{o['device']}, commit {o['commit']}" for o in method.get("origins", []) if o}
-        lines[-1:] = [*(f"- {name} trained and drawn on {place}" for place in sorted(places)), ""]
-    lines.append("| score | " + " | ".join(methods) + " |")
+        lines += [f"- {name} trained and drawn on {place}" for place in sorted(places)]
+    lines += ["", "| score | " + " | ".join(methods) + " |"]
     lines.append("| --- |" + " ---: |" * len(methods))
     for name, about in METRICS.items():
         cells = [_format_score(method["scores"][name]) for method in methods.values()]
