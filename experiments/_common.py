@@ -204,13 +204,15 @@ def describe_origin(manifest: dict | None = None, *folders: str) -> dict:
     """What every record says of where it comes from: command, commit, device and versions.
 
     manifest: of the run that was measured; by default of this script. The command leaves out our
-    own folders: --run_dir, --data_dir, --record, --compilation_cache and the `folders`.
+    own folders, --run_dir, --data_dir, --record, --compilation_cache and the `folders`, and who
+    shared the work.
     """
     if manifest is None:
         from synthdiff.train.manifest import describe_run  # JAX, which not every script needs
 
         manifest = describe_run(config={}, data_hash=None, seeds={})
     ours = ("--run_dir", "--data_dir", "--record", "--compilation_cache", *folders)
+    ours += ("--coordinator", "--num_processes", "--process_id")
     return {
         "command": shlex.join(
             [script_name(), *(w for w in sys.argv[1:] if not w.startswith(ours))]

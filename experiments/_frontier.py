@@ -1,10 +1,10 @@
-"""Table and plot of a frontier record: each knob's way between fidelity and exposure."""
+"""Plot of a frontier record: each knob's way between fidelity and exposure."""
 
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _scores import format_spread, summarise
+from _scores import summarise
 
 EXPOSURE = {
     "attack likelihood_influence AUC": "attack on the table, AUC",
@@ -19,23 +19,6 @@ def split_point(point: str) -> tuple[str, str]:
     """(knob, value) of a point; the default has no value."""
     knob, _, value = point.partition("=")
     return knob, value
-
-
-def format_markdown(title: str, record: dict) -> str:
-    """One row per point, every score as mean and standard deviation over seeds."""
-    points = {point: summarise(list(runs.values())) for point, runs in record["runs"].items()}
-    names = list(dict.fromkeys(name for scores in points.values() for name in scores))
-    lines = [f"# {title} on {record['dataset']}", "", f"    {record['command']}", ""]
-    lines += [f"- {key}: {record[key]}" for key in ("commit", "device")]
-    seeds = len(next(iter(record["runs"].values())))
-    lines += [f"- mean ± standard deviation over {seeds} seeds of split, training and table", ""]
-    lines += ["| score | " + " | ".join(points) + " |", "| --- |" + " ---: |" * len(points)]
-    for name in names:
-        cells = " | ".join(
-            format_spread(scores[name]) if name in scores else "–" for scores in points.values()
-        )
-        lines.append(f"| {name} | {cells} |")
-    return "\n".join(lines) + "\n"
 
 
 def _order(points: list[str]) -> list[str]:

@@ -93,19 +93,22 @@ def make_privacy_table(dataset: str, record: str) -> Table:
     return Table(
         f"{dataset}: what differential privacy costs, by epsilon (0: none)",
         record,
-        "/scores",
+        "/runs",
         (
-            Line("fidelity rate, %", 2, PERCENT, ("/fidelity rate",)),
-            Line("fidelity rate of other real rows, %", 2, None, ("/fidelity rate, floor",)),
-            Line("detection AUC (0.5 is best)", 3, AUC, ("/detection AUC",)),
-            Line("AUROC, trained on real", 3, None, ("/utility trtr auroc",)),
-            Line("AUROC, trained on synthetic", 3, AUC, ("/utility tstr auroc",)),
+            Line("fidelity rate, %", 2, PERCENT, ("/*/fidelity rate",)),
+            Line("fidelity rate of other real rows, %", 2, None, ("/*/fidelity rate, floor",)),
+            Line("detection AUC (0.5 is best)", 3, AUC, ("/*/detection AUC",)),
+            Line("AUROC, trained on real", 3, None, ("/*/utility trtr auroc",)),
+            Line("AUROC, trained on synthetic", 3, AUC, ("/*/utility tstr auroc",)),
             Line(
-                "attack by likelihood influence, AUC", 3, AUC, ("/attack likelihood_influence AUC",)
+                "attack by likelihood influence, AUC",
+                3,
+                AUC,
+                ("/*/attack likelihood_influence AUC",),
             ),
         ),
         note="Mean ± standard deviation over training seeds.",
-    )
+    )  # fmt: skip
 
 
 def make_peers_table(place: str, record: str, unit: str) -> Table:

@@ -1,16 +1,13 @@
 """One model among many: the config of an arm, its training, its scores and what it exposes."""
 
-import json
 import shlex
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import jax
 import numpy as np
 import pandas as pd
 import train
-from _common import FLAGS, describe_origin, locate_record
+from _common import FLAGS
 from absl.flags import Error
 from absl.testing import flagsaver
 
@@ -27,7 +24,6 @@ from synthdiff.eval.statistics import auc_interval
 from synthdiff.eval.utility import predict_target, score_utility
 from synthdiff.models.config import count_params
 from synthdiff.synthesizer import Synthesizer, fit, measure_loss
-from synthdiff.train.manifest import hash_frame
 
 SPLIT = {"train": 0.4, "test": 0.4, "reference": 0.2}  # as many members as strangers
 NUM_NOISES = 4
@@ -44,48 +40,6 @@ def read_arm(text: str, seed: int) -> Config:
             raise input_error(f"--arm={text}", f"{rest[0]!r} is no flag", "write --model.name=mlp")
         FLAGS["train.seed"].value = seed
         return train.build_config()
-
-
-def open_record(
-    run_dir: Path, df: pd.DataFrame, arms: Sequence[str] = (), **facts: object
-) -> tuple[Path, dict]:
-    """The sweep's record and its file: what an earlier start measured, and what this one is.
-
-    arms: as for `read_arm`; facts: whatever else the scores hang on. Raises InputError where an
-    earlier start had another table, other settings, or another arm of the same name: more seeds
-    and more arms go on.
-    """
-    path = locate_record(run_dir / "record.json")
-    record = json.loads(path.read_text()) if path.exists() else {}
-    about = {"dataset": FLAGS.data, "data_hash": hash_frame(df), "num_rows": FLAGS.num_rows}
-    about |= {"config": train.build_config().to_json(), **facts}
-    texts = {name: flags.strip() for name, _, flags in (arm.partition(":") for arm in arms)}
-    if record:
-        require_same(path, record, about)
-        require_same(path, texts | record.get("arms", {}), texts)
-    return path, record | about | {
-        "arms": record.get("arms", {}) | texts,
-        **describe_origin(),
-        "runs": record.get("runs", {}),
-    }
-
-
-def require_same(path: Path, earlier: dict, about: dict) -> None:
-    """Raises InputError where what was measured `earlier`, into this file, is about others."""
-    for name, value in json.loads(json.dumps(about)).items():
-        if earlier.get(name) != value:
-            problem = f"holds scores of another table or settings ({name!r} differs)"
-            raise input_error(str(path), problem, "name another --run_dir or --record")
-
-
-def fill_record(record: dict, name: str, seed: str, score: Callable[[], dict]) -> bool:
-    """Scores this arm and seed if the record lacks them; whether it did."""
-    if seed in record["runs"].get(name, {}):
-        return False
-    scores = score()
-    record["runs"].setdefault(name, {})[seed] = scores
-    print(f"{name} seed {seed}: {scores}", flush=True)
-    return True
 
 
 def fit_timed(

@@ -7,8 +7,10 @@
 
 Every combination of the --grid values is an arm, or --random=N of them, which keeps the same ones
 as N grows. Every other flag of train.py holds for all arms. Finished arms and seeds are read from
-the record, so a run that was stopped goes on. Losses are the training objective without known
-columns, in nats per record, on patients of the training and of the test part.
+the record, so a run that was stopped goes on. Several processes with the same command and folder
+share the arms (`_record.py`): `launch/local.sh ablate ...`, or an array of SLURM jobs. Losses are
+the training objective without known columns, in nats per record, on patients of the training and
+of the test part.
 """
 
 from functools import partial
@@ -18,20 +20,15 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import train
-from _common import (
-    FLAGS,
-    describe_data,
-    read_data,
-    run_script,
-    split_table,
-)
+from _cluster import define_cluster_flags
+from _common import FLAGS, describe_data, read_data, run_script, split_table
+from _record import open_record, run_sweep
 from _scores import format_spread, summarise
-from _sweep import fill_record, fit_timed, open_record, read_arm, score_model
+from _sweep import fit_timed, read_arm, score_model
 from absl import flags
 
 from synthdiff._files import write_atomically
 from synthdiff.data.schema import Schema
-from synthdiff.data.table import write_json
 
 SHOWN = ("held-out loss", "detection AUC", "fidelity rate")
 
@@ -62,8 +59,7 @@ def list_arms() -> list[str]:
 
 
 def write_ablation(path: Path, record: dict) -> None:
-    """JSON, and beside it a Markdown table and a plot of every seed by arm."""
-    write_json(path, record)
+    """A Markdown table beside the record, and a plot of every seed by arm."""
     arms = {arm: summarise(list(runs.values())) for arm, runs in record["runs"].items()}
     names = list(next(iter(arms.values())))
     lines = [f"# Ablation on {record['dataset']}", "", f"    {record['command']}", ""]
@@ -103,13 +99,15 @@ def ablate(run_dir: Path) -> None:
     """Runs every arm and seed that the record does not hold yet."""
     arms, (df, schema) = list_arms(), read_data(describe_data())
     parts = split_table(df, schema, FLAGS.split_seed)
-    path, record = open_record(run_dir, df, arms, split_seed=FLAGS.split_seed)
-    for seed in FLAGS.seeds:
-        for text in arms:
-            score = partial(score_arm, text, parts, schema, int(seed))
-            if fill_record(record, text.partition(":")[0], seed, score):
-                write_ablation(path, record)
+    facts = {"num_rows": FLAGS.num_rows, "split_seed": FLAGS.split_seed}
+    path, record = open_record(run_dir, df, arms, config=train.build_config().to_json(), **facts)
+    jobs = [
+        (text.partition(":")[0], seed, partial(score_arm, text, parts, schema, int(seed)))
+        for seed in FLAGS.seeds
+        for text in arms
+    ]
+    run_sweep(run_dir, path, record, jobs, partial(write_ablation, path))
 
 
 if __name__ == "__main__":
-    run_script(ablate, define_flags)
+    run_script(ablate, define_flags, define_cluster_flags)

@@ -7,24 +7,25 @@ A sweep sets one flag of train.py to each value in turn, the others staying as t
 cuts the training part. A seed draws the split by patient (40 % train, 40 % test, 20 % known to the
 attacker), the training and the table. Exposure is measured on all patients of train and test:
 attacks on the table, the model's own loss, and the gap between its loss on both. A run that was
-stopped goes on.
+stopped goes on, and several processes in one folder share the points (`_record.py`).
 """
 
 from functools import partial
 from pathlib import Path
 
+import train
+from _cluster import define_cluster_flags
 from _common import FLAGS, describe_data, read_data, run_script, write_record
-from _frontier import format_markdown, plot_frontier
-from _sweep import fill_record, fit_timed, open_record, read_arm, score_fully, split_patients
+from _frontier import plot_frontier
+from _record import format_sweep, open_record, run_sweep
+from _sweep import fit_timed, read_arm, score_fully, split_patients
 from absl import flags
-from train import define_flags as define_train_flags
 
 from synthdiff._validate import input_error
-from synthdiff.data.table import write_json
 
 
 def define_flags() -> None:
-    define_train_flags()
+    train.define_flags()
     flags.DEFINE_multi_string("sweep", [], "flag=value,value,... or patients=number,...")
     flags.DEFINE_list("seeds", ["0", "1", "2"], "seeds of split, training and table")
     flags.DEFINE_integer("num_rows", 8192, "synthetic rows that are scored and attacked")
@@ -55,17 +56,20 @@ def score_point(df, schema, knob: str, value: str, seed: int) -> dict[str, float
 def sweep(run_dir: Path) -> None:
     """Scores every point and seed that the record does not hold yet."""
     df, schema = read_data(describe_data())
-    (path, record), points = open_record(run_dir, df), read_sweeps()
-    for seed in FLAGS.seeds:
-        for point, choice in points.items():
-            if fill_record(
-                record, point, seed, partial(score_point, df, schema, *choice, int(seed))
-            ):
-                write_json(path, record)
-    text = format_markdown("Frontier", record)
-    write_record(path, record, text)
-    plot_frontier(record, path.with_suffix(".png"))
+    points, facts = read_sweeps(), {"config": train.build_config().to_json()}
+    path, record = open_record(run_dir, df, num_rows=FLAGS.num_rows, **facts)
+    jobs = [
+        (point, seed, partial(score_point, df, schema, *choice, int(seed)))
+        for seed in FLAGS.seeds
+        for point, choice in points.items()
+    ]
+
+    def show(record: dict) -> None:
+        write_record(path, record, format_sweep("Frontier", record))
+        plot_frontier(record, path.with_suffix(".png"))
+
+    run_sweep(run_dir, path, record, jobs, show)
 
 
 if __name__ == "__main__":
-    run_script(sweep, define_flags)
+    run_script(sweep, define_flags, define_cluster_flags)

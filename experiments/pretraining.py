@@ -8,7 +8,8 @@ flags of train.py, and stays in <run_dir>/first; the column itself is left out. 
 number of patients, "alone" trains on them from random weights and "pretrained" begins at the first
 model, with the flags of --alone and --pretrained added; "first model" has seen none of them. A seed
 draws split (40 % train, 40 % test, 20 % known to the attacker), training and table; exposure is
-measured on the patients of train and test, not on those of the first model. A run goes on.
+measured on the patients of train and test, not on those of the first model. A run that was
+stopped goes on, and several processes in one folder share the arms (`_record.py`).
 """
 
 from collections.abc import Callable, Iterator
@@ -16,15 +17,17 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
+import pandas as pd
 import train
+from _cluster import define_cluster_flags
 from _cohort import ARMS, part_cohort, plot_sizes
 from _common import FLAGS, describe_data, read_data, run_script, write_record
-from _frontier import format_markdown
-from _sweep import fill_record, fit_timed, open_record, read_arm, score_fully, split_patients
+from _record import Job, format_sweep, open_record, run_sweep
+from _sweep import fit_timed, read_arm, score_fully, split_patients
 from absl import flags
 
+from synthdiff._files import hold_file
 from synthdiff.data.schema import Schema
-from synthdiff.data.table import write_json
 from synthdiff.synthesizer import Synthesizer, fit
 
 
@@ -40,17 +43,23 @@ def define_flags() -> None:
     flags.mark_flag_as_required("cohort")
 
 
-def list_runs(parts_of: Callable[[int], dict], first: Synthesizer, seed: int) -> Iterator[tuple]:
-    """(name, parts, how to get the model and what it took) of every arm of one seed."""
+def list_jobs(cohort: pd.DataFrame, schema: Schema, first: Synthesizer) -> Iterator[Job]:
+    """Every arm and size of each seed."""
     sizes = [int(size) for size in FLAGS.patients]
-    yield "first model", parts_of(max(sizes)), lambda parts, schema: (first, {})
-    for size, (arm, start) in product(sizes, {"alone": None, "pretrained": first}.items()):
-        config = read_arm(f"{arm}: {FLAGS[arm].value}", seed)
-        yield f"{arm}, {size}", parts_of(size), partial(fit_timed, config, start=start)
+    for seed in FLAGS.seeds:
+        score = partial(score_run, cohort, schema, int(seed))
+        yield "first model", seed, partial(score, max(sizes), lambda *given: (first, {}))
+        for size, (arm, start) in product(sizes, {"alone": None, "pretrained": first}.items()):
+            config = read_arm(f"{arm}: {FLAGS[arm].value}", int(seed))
+            make = partial(fit_timed, config, start=start)
+            yield f"{arm}, {size}", seed, partial(score, size, make)
 
 
-def score_run(parts: dict, schema: Schema, make: Callable, seed: int) -> dict[str, float]:
-    """Everything about the model that `make` gives."""
+def score_run(
+    cohort: pd.DataFrame, schema: Schema, seed: int, size: int, make: Callable
+) -> dict[str, float]:
+    """Everything about the model that `make` gives for so many patients."""
+    parts = split_patients(cohort, schema, seed, size)
     model, spent = make(parts["train"], schema)
     return score_fully(model, parts, schema, seed, FLAGS.num_rows) | spent
 
@@ -62,18 +71,17 @@ def compare(run_dir: Path) -> None:
     arms = [f"{arm}: {FLAGS[arm].value}" for arm in ARMS]
     for text in arms:
         read_arm(text, 0)
-    path, record = open_record(run_dir, df, arms, cohort=FLAGS.cohort)
-    first = fit(others, schema, config=train.build_config(), folder=run_dir / "first")
-    for seed in map(int, FLAGS.seeds):
-        parts_of = partial(split_patients, cohort, schema, seed)
-        for name, parts, make in list_runs(parts_of, first, seed):
-            score = partial(score_run, parts, schema, make, seed)
-            if fill_record(record, name, str(seed), score):
-                write_json(path, record)
-    text = format_markdown("Beginning with other patients", record)
-    write_record(path, record, text)
-    plot_sizes(record, path.with_suffix(".png"))
+    config, facts = train.build_config(), {"num_rows": FLAGS.num_rows, "cohort": FLAGS.cohort}
+    path, record = open_record(run_dir, df, arms, config=config.to_json(), **facts)
+    with hold_file(run_dir / "first.lock", wait=True):  # of several processes one trains it
+        first = fit(others, schema, config=config, folder=run_dir / "first")
+
+    def show(record: dict) -> None:
+        write_record(path, record, format_sweep("Beginning with other patients", record))
+        plot_sizes(record, path.with_suffix(".png"))
+
+    run_sweep(run_dir, path, record, list(list_jobs(cohort, schema, first)), show)
 
 
 if __name__ == "__main__":
-    run_script(compare, define_flags)
+    run_script(compare, define_flags, define_cluster_flags)

@@ -114,31 +114,42 @@ def hash_file(path: Path) -> str:
 
 
 @contextmanager
-def hold_folder(folder: str | Path) -> Iterator[Path]:
-    """Keeps other processes out of a folder that exists; the kernel lets go of it after a kill.
+def hold_file(path: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Whether this process holds the lock file, and keeps others off it until the block ends.
 
-    Raises InputError that names the process which holds it. Where the file system has no locks
-    nothing is held.
+    wait: until whoever holds it lets go. The kernel lets go of it after a kill. Where the file
+    system has no locks everybody holds it.
     """
-    folder = Path(folder)
     if fcntl is None:
-        yield folder
+        yield True
         return
-    with explain_writing(folder / LOCK):
-        file = open(folder / LOCK, "a+")  # noqa: SIM115  (a "w" would empty the holder's name)
+    with explain_writing(path):
+        file = open(path, "a+")  # noqa: SIM115  (a "w" would empty the holder's name)
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            problem = f"is in use by {file.read().strip() or 'another process'}"
-            raise input_error(
-                str(folder), problem, "wait for it, or name another folder"
-            ) from error
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            held = False
         except OSError:
-            yield folder
-            return
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
+            held = True
+        else:
+            held = True
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            file.flush()
+        yield held
+
+
+@contextmanager
+def hold_folder(folder: str | Path) -> Iterator[Path]:
+    """Keeps other processes out of a folder that exists, as `hold_file` does.
+
+    Raises InputError that names the process which holds it.
+    """
+    folder = Path(folder)
+    with hold_file(folder / LOCK) as held:
+        if not held:
+            holder = (folder / LOCK).read_text().strip() or "another process"
+            fix = "wait for it, or name another folder"
+            raise input_error(str(folder), f"is in use by {holder}", fix)
         yield folder

@@ -15,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
 import _common
 import ablate
-from _sweep import open_record
+import train
+from _record import open_record
 
 GRID = ["model.width=8,16", "sampler.name=ddim,heun,churn"]
 FLAGS, SCRIPT = flags.FLAGS, ablate
@@ -103,6 +104,7 @@ def test_scores_of_other_settings_are_not_gone_on_with(tmp_path):
     FLAGS.record = str(tmp_path / "record.json")
 
     def begin(table=df, arms=("wide: --model.width=64",), **facts):
+        facts |= {"config": train.build_config().to_json()}
         path, record = open_record(tmp_path, table, arms, **facts)
         _common.write_record(path, record, "# Arms")
         return record
