@@ -12,6 +12,7 @@ and pair tables are not attacked here, only the gradients that codec and tree le
 
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -26,16 +27,18 @@ from _common import (
 )
 from _tables import format_table
 from absl import flags
+from scipy.optimize import brentq
 
 from synthdiff._validate import input_error
 from synthdiff.data.batches import poisson_batches
-from synthdiff.eval.epsilon import audit_claim
+from synthdiff.eval.epsilon import audit_claim, rejects_curve
 from synthdiff.train.canaries import run_canaries, score_canaries
 from synthdiff.train.dp import DpConfig, GradientPlan, draw_secret, plan_privacy
 from synthdiff.train.optim import TrainConfig
-from synthdiff.train.privacy_engine import compute_epsilon, make_event
+from synthdiff.train.privacy_engine import compute_epsilon, make_event, make_tradeoff
 
 ALPHA = 0.05
+LEAST_SIGMA, MOST_SIGMA, STEP = 0.5, 1e3, 0.02  # where curves are sought; less noise takes minutes
 
 
 def simulate_traces(
@@ -45,6 +48,23 @@ def simulate_traces(
     shape = (plan.num_steps, len(included))
     moves = included * (rng.random(shape) < plan.rate) + noise * plan.sigma * rng.normal(size=shape)
     return np.cumsum(moves, axis=0) * plan.clip_norm / plan.expected_batch
+
+
+def bound_by_plan(
+    plan: GradientPlan, delta: float, correct: int, guesses: int, canaries: int, alpha: float
+) -> float:
+    """The epsilon of such steps with the least noise for which the guesses were too good."""
+
+    def gap(log_noise: float) -> float:
+        curve = make_tradeoff(plan.sigma * np.exp(log_noise), plan.rate, plan.num_steps)
+        return rejects_curve(correct, guesses, canaries, curve, alpha)
+
+    least, most = float(np.log(LEAST_SIGMA / plan.sigma)), float(np.log(MOST_SIGMA / plan.sigma))
+    if gap(most) <= 0:
+        return 0.0
+    log_noise = least if gap(least) > 0 else brentq(gap, least, most, xtol=STEP)
+    event = make_event(plan.sigma * np.exp(log_noise + STEP), plan.rate, plan.num_steps)
+    return compute_epsilon(event, delta)
 
 
 def audit_gradients(
@@ -66,9 +86,9 @@ def audit_gradients(
     claimed = compute_epsilon(event, dp.delta)
 
     def find_bound(traces: np.ndarray) -> float:
-        scores = score_canaries(traces, plan)
+        scores, by_curve = score_canaries(traces, plan), partial(bound_by_plan, plan, dp.delta)
         found = [
-            audit_claim(each, included, claimed, dp.delta, ALPHA / len(scores))
+            audit_claim(each, included, claimed, dp.delta, ALPHA / len(scores), by_curve)
             for each in scores.values()
         ]
         return max(bound for each in found for bound in each["lower_bounds"].values())

@@ -96,15 +96,33 @@ def test_copy_of_a_table_with_few_distinct_rows_is_found(name):
     assert statistics.auc(*_scores(distance, 1, discrete=True)) < 0.52
 
 
+@pytest.mark.parametrize("name", ATTACKS)
+def test_with_the_labels_shuffled_a_leak_is_gone(name):
+    scores = np.concatenate(_scores(ATTACKS[name], 1))
+    assert statistics.rank_p_value(scores[:N], scores[N:]) < 1e-3
+    rng, found = np.random.default_rng(0), []
+    for _ in range(200):
+        rng.shuffle(scores)
+        found.append(statistics.rank_p_value(scores[:N], scores[N:]))
+    assert stats.kstest(found, stats.uniform.cdf).pvalue > 0.001
+
+
 def test_ties_do_not_favour_members():
     for name, attack in ATTACKS.items():
         found = statistics.auc(*_scores(attack, 0, discrete=True))
         assert abs(found - 0.5) < 3.5 * _null_error(), name
 
 
-@pytest.mark.parametrize(
-    ("share", "n", "m"), [(0.1, 1000, 1000), (1.0, 1000, 1000), (0.0, 500, 500)]
-)
+LEAKS = [
+    (0.1, 1000, 1000),
+    (0.01, 2000, 4000),
+    (1.0, 1000, 1000),
+    (1.0, 1000, 3000),
+    (0.0, 500, 500),
+]
+
+
+@pytest.mark.parametrize(("share", "n", "m"), LEAKS)
 def test_calibrated_leak_has_its_closed_form(share, n, m):
     """q = 1 - (1 - p/n)^m of the members are copied: TPR at 0 FPR is q, AUC is 0.5 + q/2."""
     rng = np.random.default_rng(1)

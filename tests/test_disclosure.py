@@ -198,7 +198,7 @@ def test_predicates_match_by_hand():
 PAIR = Schema((Column("a", "continuous"), Column("b", "continuous")))
 
 
-@pytest.mark.parametrize(("k", "rate"), [(1, 0.25), (3, 1.0), (4, 1.0)])
+@pytest.mark.parametrize(("k", "rate"), [(1, 0.25), (2, 1.0), (3, 1.0), (4, 1.0)])
 def test_linkability_vector(k, rate):
     real = pd.DataFrame({"a": [0, 0, 4, 0], "b": [0, 1, 9, 4]})
     synthetic = pd.DataFrame({"a": [0, 1, 4, 9], "b": [0, 1, 4, 9]})

@@ -13,7 +13,7 @@ from scipy.stats import binomtest, kstest
 
 from synthdiff._validate import InputError
 from synthdiff.data.batches import make_roster, poisson_batches
-from synthdiff.eval.epsilon import audit_claim
+from synthdiff.eval.epsilon import audit_claim, gaussian_tradeoff
 from synthdiff.layout import Records
 from synthdiff.train import dp as dp_module
 from synthdiff.train import privacy_engine
@@ -29,7 +29,12 @@ from synthdiff.train.dp import (
 )
 from synthdiff.train.optim import TrainConfig
 from synthdiff.train.parallel import make_parallel_train
-from synthdiff.train.privacy_engine import calibrate_sigma, compute_epsilon, make_event
+from synthdiff.train.privacy_engine import (
+    calibrate_sigma,
+    compute_epsilon,
+    make_event,
+    make_tradeoff,
+)
 from synthdiff.train.state import create_state
 
 has_extra = all(map(importlib.util.find_spec, ("jax_privacy", "dp_accounting")))
@@ -90,6 +95,25 @@ def test_calibration_spends_the_budget_and_no_more():
     assert calibrate_sigma(1.0, DELTA, 1.0, 1) == pytest.approx(3.7306316, abs=2e-3)
     sigma = calibrate_sigma(3.0, DELTA, 0.1, 200, 8.0)
     assert 2.99 < compute_epsilon(make_event(sigma, 0.1, 200, 8.0), DELTA) <= 3.0
+
+
+@needs_extra
+def test_steps_cost_what_the_accountant_of_jax_privacy_says():
+    assert compute_epsilon(make_event(1.5, 0.1, 100), DELTA) == pytest.approx(3.53587, abs=1e-4)
+    sigma = calibrate_sigma(3.0, DELTA, 0.1, 1000)
+    assert 4.49 < sigma <= 4.50570  # theirs, which is rounded up
+    assert compute_epsilon(make_event(sigma - 2e-3, 0.1, 1000), DELTA) > 3.0
+
+
+@needs_extra
+def test_curve_of_all_patients_in_one_step_is_the_gaussian_one():
+    exact, found = gaussian_tradeoff(1.993091, DELTA), make_tradeoff(2.0, 1.0, 1)
+    for alpha in (1e-3, 0.1, 0.5, 0.9):
+        assert exact(alpha) - 1e-3 <= found(alpha) <= exact(alpha) + 1e-6  # tangents lie below
+        sampled = make_tradeoff(2.0, 0.1, 1)(alpha)
+        assert (
+            1 - alpha - (1 - alpha - found(alpha)) / 2 < sampled < 1 - alpha
+        )  # power: sampling gives less away
 
 
 @needs_extra

@@ -1,16 +1,21 @@
 """Lower bounds on epsilon: known answers, coverage, and power."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 from scipy.special import expit
-from scipy.stats import binom
+from scipy.stats import binom, norm
 
 from synthdiff.eval.epsilon import (
     audit_claim,
+    bound_by_curve,
     bound_by_guesses,
     bound_by_rates,
+    gaussian_tradeoff,
     guess_canaries,
     guess_p_value,
+    rejects_curve,
 )
 
 REPEATS = 100
@@ -102,3 +107,61 @@ def test_guesses_take_both_ends():
     included = np.array([False, True, True, False, True, False, False, True])
     assert guess_canaries(np.arange(8.0), included, share=0.5) == (2, 4)
     assert guess_canaries(included.astype(float), included, share=1.0) == (8, 8)
+
+
+@pytest.mark.parametrize(("epsilon", "mu"), [(9.997256, 2.0), (4.377178, 1.0), (1.993091, 0.5)])
+def test_gaussian_curve_is_that_of_its_mechanism(epsilon, mu):
+    curve = gaussian_tradeoff(epsilon, 1e-5)
+    for alpha in (0.001, 0.1, 0.5, 0.9):
+        expected = norm.cdf(norm.ppf(1 - alpha) - mu)
+        assert curve(alpha) == pytest.approx(expected, rel=1e-4)
+        assert curve(curve(alpha)) == pytest.approx(alpha)  # symmetric
+
+
+CURVE_ANSWERS = [
+    (90, 100, 1000, 2.456405),
+    (480, 500, 2000, 4.506026),
+    (1000, 1000, 2000, 11.047582),
+    (60, 100, 1000, 0.043523),
+    (140, 250, 1000, 0.017274),
+    (125, 250, 1000, 0.0),
+]
+
+
+@pytest.mark.parametrize(("correct", "guesses", "canaries", "expected"), CURVE_ANSWERS)
+def test_known_answers_of_the_curve(correct, guesses, canaries, expected):
+    """By jax-privacy 2.0.0, whose own function is asked where it is installed."""
+    found = bound_by_curve(correct, guesses, canaries, 1e-5)
+    assert found == pytest.approx(expected, abs=2e-6)
+    if find_spec("jax_privacy"):
+        from jax_privacy.auditing import _epsilon_one_run_fdp as bound
+
+        assert found == pytest.approx(bound(0.0, canaries, guesses, correct, 0.05, 1e-5), abs=2e-6)
+
+
+def test_a_true_curve_is_rejected_in_at_most_one_run_of_twenty_and_a_false_one_in_most():
+    """Gaussian canaries of mu 1, epsilon 4.377: more is found than by one point of the curve."""
+    rng, rejected, below, bounds = np.random.default_rng(3), 0, 0, []
+    for _ in range(REPEATS):
+        included = rng.random(1000) < 0.5
+        counts = *guess_canaries(rng.normal(included, 1.0), included), 1000
+        rejected += rejects_curve(*counts, gaussian_tradeoff(4.377178, 1e-5)) > 0
+        below += rejects_curve(*counts, gaussian_tradeoff(1.0, 1e-5)) > 0
+        bounds.append((bound_by_curve(*counts, 1e-5), bound_by_guesses(*counts, 1e-5)))
+    assert rejected <= binom.ppf(0.999, REPEATS, 0.05)
+    assert below > 0.95 * REPEATS
+    curve, guesses = np.mean(bounds, axis=0)
+    assert guesses < 1.6 < 2.0 < curve < 4.377
+
+
+def test_all_bounds_share_the_level():
+    rng, shares = np.random.default_rng(0), []
+    audit_claim(*respond(rng, 1.0), 1.0, 0.0, 0.06, lambda *given: shares.append(given[-1]) or 0.0)
+    assert shares == [pytest.approx(0.02)]
+
+
+@pytest.mark.parametrize(("epsilon", "ceiling"), [(0.5, 0.0165), (1.0, 0.0272), (3.0, 0.201)])
+def test_what_an_attack_may_reach_at_one_percent_false_alarms(epsilon, ceiling):
+    """TPR <= e^epsilon FPR + delta, and no mechanism's curve allows more."""
+    assert np.exp(epsilon) * 0.01 + 1e-5 == pytest.approx(ceiling, rel=5e-3)
+    assert 1 - gaussian_tradeoff(epsilon, 1e-5)(0.01) < ceiling

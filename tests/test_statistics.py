@@ -152,6 +152,11 @@ def test_wilson_vectors(count, total, centre, half_width):
     assert (found["upper"] - found["lower"]) / 2 == pytest.approx(half_width, abs=tolerance)
 
 
+def test_wilson_vector_of_another_confidence():
+    found = statistics.wilson_interval(100, 100, 0.68)
+    assert (found["lower"] + found["upper"]) / 2 == pytest.approx(0.9951036894831882, abs=1e-9)
+
+
 @pytest.mark.parametrize(("count", "total"), [(0, 20), (3, 200), (20, 20)])
 def test_clopper_pearson_is_scipys_exact_interval(count, total):
     exact = stats.binomtest(count, total).proportion_ci(0.95, "exact")

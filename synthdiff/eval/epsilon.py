@@ -1,21 +1,24 @@
 """Lower bounds on epsilon from an attack's guesses: what a claim must not fall below.
 
 A bound above the claimed epsilon shows that the claim is false. A bound below it shows nothing:
-both methods have ceilings, and faults that no canary feels, such as
+all methods have ceilings, and faults that no canary feels, such as
 batches of a shuffle where the accounting assumes Poisson samples, leave no trace here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import expit
-from scipy.stats import binom
+from scipy.special import expit, ndtr, ndtri
+from scipy.stats import binom, norm
 from statsmodels.stats.proportion import proportion_confint
 
 from synthdiff._validate import positive
 
 MOST = 50.0  # bounds are sought in [0, MOST]
+Tradeoff = Callable[[float], float]  # least false negative rate at a false positive rate
 
 
 def bound_by_rates(
@@ -80,6 +83,56 @@ def bound_by_guesses(
     return float(brentq(gap, 0.0, MOST)) if gap(MOST) > 0 else MOST
 
 
+def gaussian_tradeoff(epsilon: float, delta: float) -> Tradeoff:
+    """The curve of the Gaussian mechanism that is just (epsilon, delta) private.
+
+    Dong, Roth and Su 2022 (arXiv 1905.02383, eq. 6); mu as in Balle and Wang 2018 (1805.06530).
+    """
+
+    def excess(mu: float) -> float:
+        far = np.exp(epsilon + norm.logcdf(-mu / 2 - epsilon / mu))
+        return float(ndtr(mu / 2 - epsilon / mu) - far - delta)
+
+    mu = brentq(excess, 1e-9, 2 * MOST)
+    return lambda alpha: float(ndtr(ndtri(1 - alpha) - mu))
+
+
+def rejects_curve(
+    correct: int, guesses: int, canaries: int, tradeoff: Tradeoff, alpha: float = 0.05
+) -> float:
+    """Positive where so many right guesses in one run are too many for a mechanism of this curve.
+
+    tradeoff: symmetric, as of one canary's coin. Wrong for a true curve in at most alpha of runs.
+    The recursion of Mahloujifar, Melis and Chaudhuri 2025 (arXiv 2410.22235), which uses the whole
+    curve and so finds more than `guess_p_value`, to which one point of it is all that is known.
+    """
+    positive(guesses=guesses)
+    right, wrong = alpha * correct / canaries, alpha * (guesses - correct) / canaries
+    for left in range(correct - 1, -1, -1):
+        more = max(wrong, tradeoff(1 - right))
+        if more == wrong:
+            break
+        right = min(1.0, right + left / (guesses - left) * (more - wrong))
+        wrong = more
+    return right + wrong - guesses / canaries
+
+
+def bound_by_curve(
+    correct: int, guesses: int, canaries: int, delta: float, alpha: float = 0.05
+) -> float:
+    """The largest epsilon at which `rejects_curve` rejects the Gaussian mechanism; 0 for none.
+
+    A bound for mechanisms that are Gaussian; for others search over their own curves.
+    """
+
+    def gap(epsilon: float) -> float:
+        return rejects_curve(correct, guesses, canaries, gaussian_tradeoff(epsilon, delta), alpha)
+
+    if gap(0.0) <= 0:
+        return 0.0
+    return float(brentq(gap, 0.0, MOST, xtol=1e-6)) if gap(MOST) < 0 else MOST
+
+
 def guess_canaries(
     scores: np.ndarray, included: np.ndarray, share: float = 0.25
 ) -> tuple[int, int]:
@@ -91,19 +144,29 @@ def guess_canaries(
 
 
 def audit_claim(
-    scores: np.ndarray, included: np.ndarray, claimed: float, delta: float, alpha: float = 0.05
+    scores: np.ndarray,
+    included: np.ndarray,
+    claimed: float,
+    delta: float,
+    alpha: float = 0.05,
+    curve_bound: Callable[[int, int, int, float], float] | None = None,
 ) -> dict:
-    """Both lower bounds beside the claimed epsilon, each at alpha / 2.
+    """Lower bounds beside the claimed epsilon, each at an equal share of alpha.
 
-    scores [canaries]: higher means "was in". included: the coins. contradicted: the claim is false
-    (in at most alpha of audits of a true claim it is called so wrongly).
+    scores [canaries]: higher means "was in". included: the coins. curve_bound: the bound from
+    right guesses, guesses, canaries and alpha by the mechanism's own trade-off curves, where they
+    are known. contradicted: the claim is false (in at most alpha of audits of a true claim it is
+    called so wrongly).
     """
     included = np.asarray(included, bool)
     right, guesses = guess_canaries(scores, included)
+    counts, share = (right, guesses, len(scores)), alpha / (3 if curve_bound else 2)
     bounds = {
-        "rates": bound_by_rates(scores[included], scores[~included], delta, alpha / 2),
-        "guesses": bound_by_guesses(right, guesses, len(scores), delta, alpha / 2),
+        "rates": bound_by_rates(scores[included], scores[~included], delta, share),
+        "guesses": bound_by_guesses(*counts, delta, share),
     }
+    if curve_bound:
+        bounds["curve"] = curve_bound(*counts, share)
     return {
         "claimed": claimed,
         "delta": delta,

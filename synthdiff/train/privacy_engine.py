@@ -12,9 +12,12 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+import numpy as np
+
 from synthdiff._validate import input_error
 
 SMALLEST_SIGMA = 0.25  # with less noise an epsilon says nothing
+CURVE_POINTS, CURVE_GRID = 200, 1e-3  # tangents of a trade-off curve, and its grid of losses
 TOLERANCE = 1e-3  # of a noise multiplier; calibration errs on the private side
 
 
@@ -60,6 +63,29 @@ def compute_epsilon(event: Any, delta: float, method: str = "pld") -> float:
     """Epsilon at delta of an event, adjacency: add or remove one patient. method: pld or rdp."""
     accountant = _accountants()[method]()
     return float(accountant.compose(event).get_epsilon(delta))
+
+
+@cache  # as below
+def make_tradeoff(sigma: float, rate: float, num_steps: int) -> Callable[[float], float]:
+    """f(a): the least rate of misses of whoever tells, with false alarms a, if a patient was in.
+
+    That of Poisson-sampled Gaussian steps, from below, by its tangents: at every epsilon
+    f(a) >= 1 - delta(epsilon) - e^epsilon a, and the same with a and f(a) exchanged (Dong, Roth
+    and Su 2022, arXiv 1905.02383, proposition 6).
+    """
+    pld = load_package("dp_accounting.pld.privacy_loss_distribution")
+    step = pld.from_gaussian_mechanism(
+        sigma, sampling_prob=rate, value_discretization_interval=CURVE_GRID
+    )
+    losses = step.self_compose(num_steps)
+    epsilons = np.linspace(0.0, losses.get_epsilon_for_delta(1e-9), CURVE_POINTS)
+    kept = 1.0 - np.array(losses.get_delta_for_epsilon(epsilons))
+    slopes = np.exp(epsilons)
+
+    def tradeoff(alpha: float) -> float:
+        return float(max(0.0, np.max(kept - slopes * alpha), np.max((kept - alpha) / slopes)))
+
+    return tradeoff
 
 
 @cache  # a pure function of numbers, and seconds long
