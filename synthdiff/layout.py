@@ -49,6 +49,8 @@ class Layout:
       other category replaces it.
     ranks: for each categorical part, where its first categories stand in their order, from 0 to 1;
       empty where they have none, as the whole is if no part has.
+    turns: each categorical part's place, from 0, among those that a sampler shows one after the
+      other (`data/turns.py`); empty for an order by chance.
     """
 
     tokens: tuple[str, ...]
@@ -58,6 +60,7 @@ class Layout:
     gate: tuple[int, ...]
     num_bins: tuple[int, ...]
     ranks: tuple[tuple[float, ...], ...] = ()
+    turns: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         widths = [bucket_width(k) for k in self.cardinalities]
@@ -69,6 +72,8 @@ class Layout:
             raise ValueError("Layout: cardinalities needs one entry per categorical part.")
         if self.ranks and len(self.ranks) != len(self.cardinalities):
             raise ValueError("Layout: ranks needs one entry per categorical part.")
+        if self.turns and sorted(self.turns) != list(range(len(self.cardinalities))):
+            raise ValueError("Layout: turns needs each place once.")
 
     @property
     def num_continuous(self) -> int:

@@ -35,9 +35,10 @@ from synthdiff.train.processes import ask_first
 from synthdiff.train.state import create_state
 from synthdiff.train.step import make_train_step
 
-CODEC, ROWS, JITTER, SAMPLES, TREE, DRAWN = range(6)  # uses of the secret in NumPy
+CODEC, ROWS, JITTER, SAMPLES, TREE, DRAWN, TURNS = range(7)  # uses of the secret in NumPy
 DRAWN_ROWS = 1 << 17  # records drawn from the tree, to train the network on
 DRAWN_BATCH = 512
+TURN_ROWS = 20_000  # and to see which columns hang together
 WARM_UP = "warm_up"  # folder of its states
 
 
@@ -107,6 +108,7 @@ class PrivateRun:
             most, noise = dp.max_rows_per_patient, plan.tree_sigma
             tree, entries = fit_tree(records, layout, shares, most, noise, rng(TREE), target)
             ledger += entries
+            codec = codec.with_turns(tree.sample(TURN_ROWS, rng(TURNS)))
         public = {"unit": unit, "columns": list_public(schema)}
         account = describe_privacy(dp, plan, ledger, public)
         return cls(codec, shares, table, patients, plan, dp, secret, account, tree)

@@ -191,11 +191,12 @@ def test_reaches_the_joint_table(name):
     assert stats.chisquare(independent, expected * independent.sum() / expected.sum()).pvalue < 1e-9
 
 
-def test_turns_are_uniform_and_evenly_spread():
-    layout = Layout(tuple("abcde"), (), tuple(range(5)), (2,) * 5, (), ())
+@pytest.mark.parametrize("turns", [(), (2, 0, 3, 1, 4)], ids=["by chance", "apart"])
+def test_turns_are_uniform_and_evenly_spread(turns):
+    layout = Layout(tuple("abcde"), (), tuple(range(5)), (2,) * 5, (), (), turns=turns)
     keys = record_keys(purpose_key(0, "sample"), jnp.arange(4000))
     noise = draw_step_noise(keys, jnp.int32(0), layout)
-    turns = np.asarray(draw_turns(noise))
+    turns = np.asarray(draw_turns(noise, layout))
     for part in range(5):
         assert stats.kstest(turns[:, part], "uniform").pvalue > 1e-3
     np.testing.assert_array_equal(
@@ -206,6 +207,28 @@ def test_turns_are_uniform_and_evenly_spread():
     # power: turns by chance, as masking has them, collide in most records
     chance = np.sort(np.asarray(noise.turn) * 5, axis=1).astype(int)
     assert np.mean(np.all(chance == range(5), axis=1)) < 0.1
+
+
+def twins_denoiser(z, t, pick=None):
+    """Four coins: the third is the first, the fourth the second."""
+    twin = z.categorical[:, jnp.array([2, 3, 0, 1])]
+    sure = jnp.where(jnp.arange(2) == twin[..., None], 0.0, -40.0)
+    logits = jnp.where((twin == 2)[..., None], 0.0, sure)
+    return Prediction(jnp.zeros((len(twin), 0)), (logits,))
+
+
+def test_parts_that_hang_together_are_never_drawn_in_one_step():
+    """Two steps suffice for two pairs of twins, if no twins share one."""
+
+    def split_up(turns):
+        layout = Layout(tuple("abcd"), (), (0, 1, 2, 3), (2,) * 4, (), (), turns=turns)
+        codes = np.asarray(run("ancestral", 2, layout, twins_denoiser).categorical)
+        assert np.abs(codes.mean(axis=0) - 0.5).max() < 0.02
+        return np.mean(codes[:, :2] != codes[:, 2:])
+
+    assert split_up((0, 1, 2, 3)) < 1e-3
+    assert split_up(()) > 0.1  # power: in a random order a third of them do
+    assert split_up((0, 2, 1, 3)) > 0.2  # as do most in the worst
 
 
 def test_more_steps_undo_simultaneous_unmasking():

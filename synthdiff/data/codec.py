@@ -17,6 +17,7 @@ from synthdiff.data.conform import coerce, plain
 from synthdiff.data.dtypes import fresh_ids, to_dtype, to_values
 from synthdiff.data.numeric import NumericCoder
 from synthdiff.data.schema import ID_KINDS, Column, Schema
+from synthdiff.data.turns import order_turns
 from synthdiff.layout import Layout, Records, bucket_width
 
 Coder = NumericCoder | CategoryCoder | CodeSetCoder
@@ -28,11 +29,12 @@ MASKED_LABEL = "(missing)"
 
 @dataclass(frozen=True)
 class Codec:
-    """One coder per modelled column, in schema order."""
+    """One coder per modelled column, in schema order. turns: as of `Layout`."""
 
     schema: Schema
     coders: tuple[Coder, ...]
     min_patients: int
+    turns: tuple[int, ...] = ()
 
     @classmethod
     def fit(
@@ -60,7 +62,12 @@ class Codec:
         )
         learnt = {coder.name: _learnt(schema[coder.name], coder) for coder in coders}
         columns = tuple(learnt.get(column.name, column) for column in schema.columns)
-        return cls(replace(schema, columns=columns), coders, min_patients)
+        codec = cls(replace(schema, columns=columns), coders, min_patients)
+        return codec.with_turns(codec.encode(df, np.random.default_rng(0)))
+
+    def with_turns(self, records: Records) -> Codec:
+        """The codec that knows which parts of such records hang together."""
+        return replace(self, turns=order_turns(records, self.layout, seed=0))
 
     @cached_property
     def _parts(self) -> tuple[list, list, list[str]]:
@@ -96,6 +103,7 @@ class Codec:
             gate=tuple(gate_of.get(column, -1) for column, _ in continuous),
             num_bins=tuple(self.coders[column].num_bins for column, _ in continuous),
             ranks=tuple(self._rank(column) for column, *_ in categorical),
+            turns=self.turns,
         )
 
     def _rank(self, column: int) -> tuple[float, ...]:
@@ -240,6 +248,7 @@ class Codec:
             "min_patients": self.min_patients,
             "schema": self.schema.to_json(),
             "coders": [_listed(coder.to_json()) for coder in self.coders],
+            "turns": list(self.turns),
         }
 
     @classmethod
@@ -251,7 +260,8 @@ class Codec:
         for fields in data["coders"]:
             fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
             coders.append(CODERS[fields.pop("coder")](**fields))
-        return cls(Schema.from_json(data["schema"]), tuple(coders), data["min_patients"])
+        schema, turns = Schema.from_json(data["schema"]), tuple(data.get("turns", ()))
+        return cls(schema, tuple(coders), data["min_patients"], turns)
 
 
 def count_shares(records: Records, layout: Layout) -> tuple[np.ndarray, ...]:

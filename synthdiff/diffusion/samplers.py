@@ -3,9 +3,10 @@
 A sampler is a rule that moves the continuous parts from time t to s < t. Categorical parts follow
 one rule beside every sampler: a part becomes visible, drawn from the predicted distribution, when
 the schedule's share of visible categories passes the part's own turn. Turns are uniform, as masking
-by chance has it, but spread evenly within a record: parts shown in the same step are drawn
-independently of one another, so the fewer share a step, the better they fit together. For the same
-reason the ancestral sampler takes its times where each step shows an equal share of the categories.
+by chance has it, but spread evenly within a record, and far apart where parts hang together: parts
+shown in the same step are drawn independently of one another, so the fewer share a step, and the
+less they tell of each other, the better they fit together. For the same reason the ancestral
+sampler takes its times where each step shows an equal share of the categories.
 The last step returns the clean estimate, or a draw around it.
 """
 
@@ -177,11 +178,16 @@ def draw_categories(prediction: Prediction, uniform: jax.Array, layout: Layout) 
     return jnp.minimum(jnp.concatenate(drawn, axis=1), mask_codes(layout) - 1)
 
 
-def draw_turns(noise: Noise) -> jax.Array:
+def draw_turns(noise: Noise, layout: Layout) -> jax.Array:
     """When each part's turn comes, in shares of visible categories: [batch, K] in [0, 1).
 
-    A random order of the parts, spread evenly: each turn by itself is uniform.
+    Each turn by itself is uniform, and those of a record are spread evenly: the circle of
+    `layout.turns`, turned and mirrored by chance, or a random order where there is none.
     """
+    if layout.turns:
+        circle = jnp.array(layout.turns) / len(layout.turns)
+        mirrored = noise.remask[:, :1] < 0.5
+        return (jnp.where(mirrored, -circle, circle) + noise.turn[:, :1]) % 1.0
     order = jnp.argsort(jnp.argsort(noise.turn, axis=-1), axis=-1)
     return (order + noise.remask) / max(1, noise.turn.shape[-1])
 
@@ -280,7 +286,7 @@ def sample(
         z = Records(rule.step(z.continuous, step), categorical)
         return (z, turns, prediction.x0, step.sigma_t), carry[0]
 
-    carry = (z, draw_turns(first), jnp.zeros_like(z.continuous), sigma)
+    carry = (z, draw_turns(first, layout), jnp.zeros_like(z.continuous), sigma)
     (z, _, _, _), states = jax.lax.scan(body, carry, jnp.arange(config.num_steps - 1))
     states = jax.tree.map(lambda before, at: jnp.concatenate([before, at[None]]), states, z)
     i = jnp.int32(config.num_steps - 1)
