@@ -191,12 +191,16 @@ def test_reaches_the_joint_table(name):
     assert stats.chisquare(independent, expected * independent.sum() / expected.sum()).pvalue < 1e-9
 
 
-@pytest.mark.parametrize("turns", [(), (2, 0, 3, 1, 4)], ids=["by chance", "apart"])
-def test_turns_are_uniform_and_evenly_spread(turns):
+def draw_some_turns(turns, num_steps):
     layout = Layout(tuple("abcde"), (), tuple(range(5)), (2,) * 5, (), (), turns=turns)
     keys = record_keys(purpose_key(0, "sample"), jnp.arange(4000))
     noise = draw_step_noise(keys, jnp.int32(0), layout)
-    turns = np.asarray(draw_turns(noise, layout))
+    return np.asarray(draw_turns(noise, layout, num_steps)), noise
+
+
+@pytest.mark.parametrize(("turns", "num_steps"), [((), 2), ((2, 0, 3, 1, 4), 5)])
+def test_turns_are_uniform_and_evenly_spread(turns, num_steps):
+    turns, noise = draw_some_turns(turns, num_steps)
     for part in range(5):
         assert stats.kstest(turns[:, part], "uniform").pvalue > 1e-3
     np.testing.assert_array_equal(
@@ -207,6 +211,19 @@ def test_turns_are_uniform_and_evenly_spread(turns):
     # power: turns by chance, as masking has them, collide in most records
     chance = np.sort(np.asarray(noise.turn) * 5, axis=1).astype(int)
     assert np.mean(np.all(chance == range(5), axis=1)) < 0.1
+
+
+def test_with_few_steps_neighbours_on_the_circle_share_one():
+    """Five parts in two steps: three and two in a row, from anywhere on, and any step first."""
+    turns, _ = draw_some_turns((2, 0, 3, 1, 4), 2)
+    for part in range(5):
+        assert stats.kstest(turns[:, part], stats.uniform.cdf).pvalue > 1e-3
+    early = turns[:, [1, 3, 0, 2, 4]] < 0.5  # in the order of the circle
+    assert set(early.sum(axis=1)) == {2, 3}
+    assert (np.abs(np.diff(early, axis=1, append=early[:, :1])).sum(axis=1) == 2).all()
+    assert early.sum(axis=1).mean() == pytest.approx(2.5, abs=0.05)
+    apart = draw_some_turns((), 2)[0][:, [1, 3, 0, 2, 4]] < 0.5  # power
+    assert (np.abs(np.diff(apart, axis=1, append=apart[:, :1])).sum(axis=1) == 4).mean() > 0.3
 
 
 def twins_denoiser(z, t, pick=None):

@@ -20,8 +20,7 @@ SWAPS = 400  # tried per part
 def order_turns(records: Records, layout: Layout, seed: int) -> tuple[int, ...]:
     """Each categorical part's place, 0 to K - 1, on a circle of turns; () for an order by chance.
 
-    Places a step apart are those of parts that tell least of each other. Rotated by chance for
-    each record, so that every part comes at every time.
+    Parts in a row on it tell least of each other, and may share a step.
     """
     if not 2 < layout.num_categorical <= MOST_PARTS:
         return ()

@@ -178,18 +178,21 @@ def draw_categories(prediction: Prediction, uniform: jax.Array, layout: Layout) 
     return jnp.minimum(jnp.concatenate(drawn, axis=1), mask_codes(layout) - 1)
 
 
-def draw_turns(noise: Noise, layout: Layout) -> jax.Array:
+def draw_turns(noise: Noise, layout: Layout, num_steps: int) -> jax.Array:
     """When each part's turn comes, in shares of visible categories: [batch, K] in [0, 1).
 
-    Each turn by itself is uniform, and those of a record are spread evenly: the circle of
-    `layout.turns`, turned and mirrored by chance, or a random order where there is none.
+    Each turn by itself is uniform, and those of a record are spread evenly, in a random order. With
+    fewer steps than parts, which parts share a step is read off the circle of `layout.turns`,
+    rotated by chance, and only the order of the steps is random.
     """
-    if layout.turns:
-        circle = jnp.array(layout.turns) / len(layout.turns)
-        mirrored = noise.remask[:, :1] < 0.5
-        return (jnp.where(mirrored, -circle, circle) + noise.turn[:, :1]) % 1.0
-    order = jnp.argsort(jnp.argsort(noise.turn, axis=-1), axis=-1)
-    return (order + noise.remask) / max(1, noise.turn.shape[-1])
+    num_parts = noise.turn.shape[-1]
+    if not layout.turns or num_steps >= num_parts:
+        order = jnp.argsort(jnp.argsort(noise.turn, axis=-1), axis=-1)
+        return (order + noise.remask) / max(1, num_parts)
+    place = (jnp.array(layout.turns) / num_parts + noise.turn[:, :1]) % 1.0 * num_steps
+    order = jnp.argsort(noise.remask[:, :num_steps], axis=-1)
+    step = jnp.minimum(place.astype(jnp.int32), num_steps - 1)
+    return (jnp.take_along_axis(order, step, axis=-1) + place - step) / num_steps
 
 
 def find_times(rule: Rule, num_steps: int, levels_fn: LevelsFn) -> jax.Array:
@@ -286,7 +289,7 @@ def sample(
         z = Records(rule.step(z.continuous, step), categorical)
         return (z, turns, prediction.x0, step.sigma_t), carry[0]
 
-    carry = (z, draw_turns(first, layout), jnp.zeros_like(z.continuous), sigma)
+    carry = (z, draw_turns(first, layout, config.num_steps), jnp.zeros_like(z.continuous), sigma)
     (z, _, _, _), states = jax.lax.scan(body, carry, jnp.arange(config.num_steps - 1))
     states = jax.tree.map(lambda before, at: jnp.concatenate([before, at[None]]), states, z)
     i = jnp.int32(config.num_steps - 1)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pandas as pd
+from tqdm import tqdm
 
 from synthdiff.data.schema import Schema
 from synthdiff.eval.codes import evaluate_codes
@@ -17,6 +20,8 @@ from synthdiff.eval.subgroups import evaluate_subgroups
 from synthdiff.eval.temporal import evaluate_temporal
 from synthdiff.eval.utility import predict_target, score_utility
 
+NUM_PARTS = 10
+
 
 def evaluate(
     train: pd.DataFrame,
@@ -28,28 +33,36 @@ def evaluate(
     """Fidelity, detection, utility, groups, diversity, codes and visits, each by its floor.
 
     train: rows the generator learnt from; test: rows of other patients. A metric that cannot
-    run on these tables is {"skipped": reason}. Raises InputError where a column is absent.
+    run on these tables is {"skipped": reason}. Raises InputError where a column is absent. What
+    takes over 5 seconds shows its progress on a terminal.
     """
     for where, df in (("train", train), ("test", test), ("synthetic", synthetic)):
         check_table(df, schema, f"{where} table")
+    parts = _score_parts(train, test, synthetic, schema, seed)
+    bar = {"total": NUM_PARTS, "unit": "part", "delay": 5.0, "leave": False, "disable": None}
+    return dict(tqdm(parts, "evaluating", **bar))
+
+
+def _score_parts(
+    train: pd.DataFrame, test: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema, seed: int
+) -> Iterator[tuple[str, dict | list]]:
+    tables = (train, test, synthetic, schema)
+    yield "rows", {"train": len(train), "test": len(test), "synthetic": len(synthetic)}
+    fidelity = evaluate_fidelity(*tables)
+    yield "fidelity", fidelity
     detection = detection_auc(test, synthetic, schema, seed)
     if "skipped" not in detection:
         floor = detection_auc(test, train, schema, seed)
         detection = {"auc": detection, "floor": floor, "model": MODEL}
+    yield "detection", detection
     sources = {"train": train, "synthetic": synthetic}
     if schema.sensitive:
         sources |= draw_halves(train, schema, seed)
     predictions = predict_target(sources, test, schema, seed)
-    fidelity = evaluate_fidelity(train, test, synthetic, schema)
-    return {
-        "rows": {"train": len(train), "test": len(test), "synthetic": len(synthetic)},
-        "fidelity": fidelity,
-        "detection": detection,
-        "utility": score_utility(predictions),
-        "subgroups": evaluate_subgroups(train, test, synthetic, schema, predictions, seed),
-        "diversity": evaluate_diversity(train, test, synthetic, schema, predictions),
-        "codes": evaluate_codes(train, test, synthetic, schema, seed),
-        "temporal": evaluate_temporal(train, test, synthetic, schema, seed),
-        "marginals": summarise_marginals(train, test, synthetic, schema),
-        "joint": summarise_pairs(train, test, synthetic, schema, fidelity["pairs"]),
-    }
+    yield "utility", score_utility(predictions)
+    yield "subgroups", evaluate_subgroups(*tables, predictions, seed)
+    yield "diversity", evaluate_diversity(*tables, predictions)
+    yield "codes", evaluate_codes(*tables, seed)
+    yield "temporal", evaluate_temporal(*tables, seed)
+    yield "marginals", summarise_marginals(*tables)
+    yield "joint", summarise_pairs(*tables, fidelity["pairs"])
