@@ -178,10 +178,10 @@ def read_stage(path: Path, stage: str) -> dict:
     return parse_json(path, read_sealed(path, fix), fix)
 
 
-def read_trajectory(run_dir: Path) -> dict | None:
-    """What pipeline.py found of the way out of noise; None where it was not run."""
-    path = run_dir / "trajectory.json"
-    return read_stage(path, "pipeline") if path.exists() else None
+def read_extras(run_dir: Path) -> dict[str, dict | None]:
+    """What pipeline.py left for the report beside the scores; None where it left none."""
+    paths = {name: run_dir / f"{name}.json" for name in ("trajectory", "frontier")}
+    return {n: read_stage(path, "pipeline") if path.exists() else None for n, path in paths.items()}
 
 
 def locked(stage: Callable[..., None]) -> Callable[..., None]:

@@ -6,34 +6,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 from _scores import summarise
 
-EXPOSURE = {
-    "attack likelihood_influence AUC": "attack on the table, AUC",
-    "attack on the model, loss AUC": "attack on the model, AUC",
-    "loss gap": "loss of strangers less loss of members, nats",
-}
-QUALITY = {"detection AUC": "detection AUC (0.5 is best)", "fidelity rate": "fidelity rate, %"}
+from synthdiff.eval.frontier import EXPOSURE, QUALITY, group_points, split_point
+
+GAP = {"loss gap": "loss of strangers less loss of members, nats"}
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-
-
-def split_point(point: str) -> tuple[str, str]:
-    """(knob, value) of a point; the default has no value."""
-    knob, _, value = point.partition("=")
-    return knob, value
-
-
-def _order(points: list[str]) -> list[str]:
-    return sorted(points, key=lambda point: float(split_point(point)[1]))
 
 
 def plot_frontier(record: dict, path: Path) -> None:
     """Quality against exposure: one line per knob, bars of two standard errors over seeds."""
     scores = {point: summarise(list(runs.values())) for point, runs in record["runs"].items()}
-    knobs = {}
-    for point in scores:
-        if point != "default":
-            knobs.setdefault(split_point(point)[0], []).append(point)
+    knobs, exposure = group_points(list(scores)), EXPOSURE | GAP
+    del knobs["default"]
     figure, axes = plt.subplots(
-        len(QUALITY), len(EXPOSURE), figsize=(5 * len(EXPOSURE), 4 * len(QUALITY)), squeeze=False
+        len(QUALITY), len(exposure), figsize=(5 * len(exposure), 4 * len(QUALITY)), squeeze=False
     )
 
     def draw(axis, names: list[str], x: str, y: str, colour: str, label: str) -> None:
@@ -52,9 +37,9 @@ def plot_frontier(record: dict, path: Path) -> None:
             axis.annotate(text, (left, low), (4, 4), textcoords="offset points", fontsize=7)
 
     for row, (y, y_label) in zip(axes, QUALITY.items(), strict=True):
-        for axis, (x, x_label) in zip(row, EXPOSURE.items(), strict=True):
+        for axis, (x, x_label) in zip(row, exposure.items(), strict=True):
             for colour, (knob, points) in zip(COLOURS, knobs.items(), strict=False):
-                draw(axis, _order(points), x, y, colour, knob)
+                draw(axis, points, x, y, colour, knob)
             draw(axis, ["default"], x, y, "black", "default")
             axis.set(xlabel=x_label, ylabel=y_label)
     axes[0, 0].legend(fontsize=8)

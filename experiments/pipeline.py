@@ -2,7 +2,8 @@
 
     python experiments/pipeline.py --run_dir=runs/quickstart
 
-Stages whose output is already in the run folder are done again except training, which resumes.
+--frontier names a record of frontier.py on the same table, which the report then shows. Stages
+whose output is already in the run folder are done again except training, which resumes.
 """
 
 import time
@@ -12,14 +13,17 @@ import audit
 import evaluate
 import sample
 import train
-from _common import FLAGS, locked, read_manifest, read_stage, read_trajectory, run_script
+from _common import FLAGS, locked, read_extras, read_manifest, read_stage, run_script
 from _start import define_start_flag
+from absl import flags
 
 from synthdiff import load
-from synthdiff._files import seal, write_atomically
+from synthdiff._files import parse_json, seal, write_atomically
+from synthdiff._validate import input_error
 from synthdiff.data.schema import Schema
 from synthdiff.data.table import write_json
 from synthdiff.eval.datasheet import write_datasheet
+from synthdiff.eval.frontier import summarise_frontier
 from synthdiff.eval.model_card import write_model_card
 from synthdiff.eval.report import write_report
 from synthdiff.eval.trajectory import summarise_states
@@ -36,8 +40,21 @@ def trace(run_dir: Path) -> None:
     seal(run_dir, "trajectory.json")
 
 
+def keep_frontier(run_dir: Path, path: Path) -> None:
+    """Writes frontier.json: what other settings gave, by a record of frontier.py."""
+    fix = "name a record of frontier.py"
+    if not path.exists():
+        raise input_error(f"--frontier={path}", "no such file", fix)
+    record = parse_json(path, path.read_bytes(), fix)
+    found = summarise_frontier(record, read_manifest(run_dir)["dataset"])
+    write_json(run_dir / "frontier.json", found)
+    seal(run_dir, "frontier.json")
+
+
 def report(run_dir: Path) -> None:
     """Writes report.html, MODEL_CARD.md and DATASHEET.md from what the stages left."""
+    if FLAGS.frontier:
+        keep_frontier(run_dir, Path(FLAGS.frontier))
     found = {
         "manifest": read_manifest(run_dir),
         "schema": Schema.load(run_dir / "schema.json"),
@@ -45,8 +62,7 @@ def report(run_dir: Path) -> None:
         "audit": read_stage(run_dir / "audit.json", "audit"),
     }
     made = {"training": read_metrics(run_dir / "metrics.jsonl")}
-    made["trajectory"] = read_trajectory(run_dir)
-    write_report(run_dir / "report.html", **found, **made)
+    write_report(run_dir / "report.html", **found, **made, **read_extras(run_dir))
     write_atomically(run_dir / "MODEL_CARD.md", write_model_card(**found).encode())
     about = {name: found[name] for name in ("manifest", "schema")}
     write_atomically(run_dir / "DATASHEET.md", write_datasheet(**about).encode())
@@ -81,6 +97,7 @@ def define_flags() -> None:
     sample.define_flags()
     evaluate.define_flags()
     audit.define_flags()
+    flags.DEFINE_string("frontier", None, "record of frontier.py on the same table, to show")
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ from pathlib import Path
 from _common import (
     FLAGS,
     locked,
+    read_extras,
     read_manifest,
     read_run,
     read_stage,
-    read_trajectory,
     run_script,
 )
 from absl import flags
@@ -38,8 +38,7 @@ def run_release(run_dir: Path) -> None:
         evaluation = read_stage(path_there, "evaluate") if path_there.exists() else None
         training = read_metrics(run_dir / "metrics.jsonl")
         parts = {"evaluation": evaluation, "audit": shown, "training": training}
-        parts["trajectory"] = read_trajectory(run_dir)
-        write_report(path, manifest=manifest, schema=schema, **parts)
+        write_report(path, manifest=manifest, schema=schema, **parts, **read_extras(run_dir))
 
     folder, accept = run_dir / "release", FLAGS.accept_caution
     refusals = write_release(folder, audit, tables, schema, manifest, write_page, accept)

@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from synthdiff._validate import InputError
 from synthdiff.data.schema import Column, Schema
 from synthdiff.data.sources.simulate import join_codes
 from synthdiff.eval.audit import audit
 from synthdiff.eval.evaluate import evaluate
+from synthdiff.eval.frontier import group_points, summarise_frontier
 from synthdiff.eval.group_measures import SCORES
 from synthdiff.eval.report import write_report
 from synthdiff.eval.report.groups import CHECKS, GAPS
@@ -213,6 +215,48 @@ def test_the_way_out_of_noise_is_shown_where_it_is_known(html, tmp_path, results
     assert "1971" in _decoded(page[page.index('id="trajectory"') :].partition("</section>")[0])
     bare = {**TRAJECTORY, "noise": None, "columns": {}}  # codes only
     assert "Grey" not in _render(tmp_path, **{**results, "trajectory": bare})
+
+
+SWEEP = {
+    "dataset": "demo",
+    "command": "experiments/frontier.py --sweep=<b>=1",
+    "runs": {
+        point: {
+            seed: {"detection AUC": auc + seed, "fidelity rate": 90.0 + seed,
+                   "attack likelihood_influence AUC": 0.5 + seed,
+                   "attack on the model, loss AUC": 0.6}
+            for seed in (0.0, 0.02)
+        }
+        for point, auc in {"default": 0.7, "steps=900": 0.6, "steps=80": 0.9}.items()
+    },
+}  # fmt: skip
+
+
+def test_what_other_settings_gave_is_shown_where_it_was_measured(html, tmp_path, results):
+    assert "frontier" not in html.lower()
+    frontier = summarise_frontier(SWEEP, "demo")
+    score = frontier["points"]["steps=80"]["detection AUC"]
+    assert score["mean"] == pytest.approx(0.91) and score["error"] == pytest.approx(0.01)
+    page = _render(tmp_path, **{**results, "frontier": frontier})
+    part = page[page.index('id="frontier"') :].partition("</section>")[0]
+    assert 'href="#frontier"' in page and "&lt;b&gt;" in part
+    assert "0.910 ± 0.010" in part and "90.01 ± 0.01" in part and ">this run<" in part
+    assert "this run</text>" in _decoded(part)  # in the legend
+    bare = _render(tmp_path, **{**results, "frontier": frontier, "evaluation": None})
+    own = bare[bare.index(">this run<") :].partition("</tr>")[0]
+    assert own.count("–") == 3  # a run without scores, and an attack that was not made
+
+
+def test_points_of_a_knob_are_in_the_order_of_their_values():
+    names = ["default", "steps=900", "noise=1", "steps=80"]
+    expected = {"default": ["default"], "steps": ["steps=80", "steps=900"], "noise": ["noise=1"]}
+    assert group_points(names) == expected
+
+
+@pytest.mark.parametrize("record", [{**SWEEP, "dataset": "other"}, {"dataset": "demo"}])
+def test_a_sweep_of_another_table_is_refused(record):
+    with pytest.raises(InputError, match=r"record of frontier\.py on the same table"):
+        summarise_frontier(record, "demo")
 
 
 def test_equal_results_give_equal_bytes(tmp_path, results, html):

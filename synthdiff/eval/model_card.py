@@ -43,6 +43,7 @@ FILES = {
     "synthetic.csv": ("the synthetic table", _LEARNT, _RELEASED),
     "timings.json": ("seconds of each stage", "nothing", "yes"),
     "trajectory.json": ("how synthetic rows come out of noise", "shares of synthetic rows", _OWNER),
+    "frontier.json": ("what other settings gave, if asked for", "scores of a study", _OWNER),
     "visits.json": ("how visits become one record", "values of enough patients", _OWNER),
     "weights.msgpack": ("the model", _LEARNT, "only with differential privacy"),
 }  # fmt: skip

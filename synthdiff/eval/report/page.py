@@ -13,6 +13,7 @@ from synthdiff.data.schema import Schema
 from synthdiff.eval.report.codes import write_codes, write_diversity
 from synthdiff.eval.report.fidelity import write_fidelity
 from synthdiff.eval.report.formats import Result
+from synthdiff.eval.report.frontier import write_frontier
 from synthdiff.eval.report.groups import write_groups
 from synthdiff.eval.report.markup import page, tag
 from synthdiff.eval.report.privacy import write_privacy
@@ -31,7 +32,7 @@ from synthdiff.eval.report.visits import write_visits
 
 _SECTIONS = (
     *("Limits", "Fidelity", "Utility", "Groups", "Diversity", "Codes", "Visits"),
-    *("Privacy", "Training", "Trajectory", "Provenance"),
+    *("Privacy", "Frontier", "Training", "Trajectory", "Provenance"),
 )
 
 
@@ -44,6 +45,7 @@ def write_report(
     audit: Result,
     training: Sequence[Mapping] | None,
     trajectory: Mapping | None = None,
+    frontier: Mapping | None = None,
 ) -> None:
     """Writes the report as one HTML file that needs no network and no script.
 
@@ -54,9 +56,11 @@ def write_report(
     training: rows {"step", "loss", ...} as train.loop writes them.
     trajectory: as `summarise_states` gives it, of the model that made the table; a table that
       came alone has none, and no section for it.
+    frontier: as `summarise_frontier` gives it; no section without it.
     Any other None section says that it was not run.
     """
-    shown = [title for title in _SECTIONS if title != "Trajectory" or trajectory]
+    absent = {"Trajectory": not trajectory, "Frontier": not frontier}
+    shown = [title for title in _SECTIONS if not absent.get(title)]
     links = [tag("a", title, href=f"#{title.lower()}") for title in shown]
     body = (
         write_head(manifest, evaluation),
@@ -72,6 +76,7 @@ def write_report(
         write_codes(evaluation),
         write_visits(evaluation),
         write_privacy(audit, manifest, schema),
+        *((write_frontier(frontier, evaluation, audit),) if frontier else ()),
         write_training(training),
         *((write_trajectory(trajectory),) if trajectory else ()),
         write_provenance(manifest, schema),

@@ -1,0 +1,55 @@
+"""What other settings gave: fidelity against exposure, of a sweep of the same table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from synthdiff._validate import input_error
+
+QUALITY = {
+    "detection AUC": "detection AUC (0.5 is best)",
+    "fidelity rate": "fidelity rate, %",
+}
+EXPOSURE = {
+    "attack likelihood_influence AUC": "attack on the table, AUC (0.5 is chance)",
+    "attack on the model, loss AUC": "attack on the model, AUC (0.5 is chance)",
+}
+
+
+def split_point(point: str) -> tuple[str, str]:
+    """(knob, value) of "knob=value"; the default has no value."""
+    knob, _, value = point.partition("=")
+    return knob, value
+
+
+def group_points(names: list[str]) -> dict[str, list[str]]:
+    """{knob: its points in the order of their values}; the default is under its own name."""
+    knobs: dict[str, list[str]] = {}
+    for name in names:
+        knobs.setdefault(split_point(name)[0], []).append(name)
+    for points in knobs.values():
+        points.sort(key=lambda name: float(split_point(name)[1] or 0))
+    return knobs
+
+
+def summarise_frontier(record: Mapping, dataset: str) -> dict:
+    """Mean and standard error of the scores of each point of a record of frontier.py.
+
+    {"dataset", "command", "seeds", "points": {name: {score: {"mean", "error" or None}}}}.
+    Raises InputError where the record is of another table, or is none of a sweep.
+    """
+    if record.get("dataset") != dataset or not record.get("runs"):
+        problem = f"is of {record.get('dataset')!r}, and this run of {dataset!r}"
+        raise input_error("--frontier", problem, "name a record of frontier.py on the same table")
+    points = {}
+    for name, runs in record["runs"].items():
+        scores = {}
+        for score in (*QUALITY, *EXPOSURE):
+            values = [run[score] for run in runs.values()]
+            error = float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
+            scores[score] = {"mean": float(np.mean(values)), "error": error}
+        points[name] = scores
+    seeds = max(len(runs) for runs in record["runs"].values())
+    return {"dataset": dataset, "command": record["command"], "seeds": seeds, "points": points}
