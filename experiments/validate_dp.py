@@ -17,6 +17,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from _canaries import bound_by_plan, simulate_traces
 from _common import (
     FLAGS,
     define_config_flags,
@@ -27,44 +28,16 @@ from _common import (
 )
 from _tables import format_table
 from absl import flags
-from scipy.optimize import brentq
 
 from synthdiff._validate import input_error
 from synthdiff.data.batches import poisson_batches
-from synthdiff.eval.epsilon import audit_claim, rejects_curve
+from synthdiff.eval.epsilon import audit_claim
 from synthdiff.train.canaries import run_canaries, score_canaries
-from synthdiff.train.dp import DpConfig, GradientPlan, draw_secret, plan_privacy
+from synthdiff.train.dp import DpConfig, draw_secret, plan_privacy
 from synthdiff.train.optim import TrainConfig
-from synthdiff.train.privacy_engine import compute_epsilon, make_event, make_tradeoff
+from synthdiff.train.privacy_engine import compute_epsilon, make_event
 
 ALPHA = 0.05
-LEAST_SIGMA, MOST_SIGMA, STEP = 0.5, 1e3, 0.02  # where curves are sought; less noise takes minutes
-
-
-def simulate_traces(
-    plan: GradientPlan, included: np.ndarray, noise: float, rng: np.random.Generator
-) -> np.ndarray:
-    """What `run_canaries` finds if all is as planned but for `noise` times as much of it."""
-    shape = (plan.num_steps, len(included))
-    moves = included * (rng.random(shape) < plan.rate) + noise * plan.sigma * rng.normal(size=shape)
-    return np.cumsum(moves, axis=0) * plan.clip_norm / plan.expected_batch
-
-
-def bound_by_plan(
-    plan: GradientPlan, delta: float, correct: int, guesses: int, canaries: int, alpha: float
-) -> float:
-    """The epsilon of such steps with the least noise for which the guesses were too good."""
-
-    def gap(log_noise: float) -> float:
-        curve = make_tradeoff(plan.sigma * np.exp(log_noise), plan.rate, plan.num_steps)
-        return rejects_curve(correct, guesses, canaries, curve, alpha)
-
-    least, most = float(np.log(LEAST_SIGMA / plan.sigma)), float(np.log(MOST_SIGMA / plan.sigma))
-    if gap(most) <= 0:
-        return 0.0
-    log_noise = least if gap(least) > 0 else brentq(gap, least, most, xtol=STEP)
-    event = make_event(plan.sigma * np.exp(log_noise + STEP), plan.rate, plan.num_steps)
-    return compute_epsilon(event, delta)
 
 
 def audit_gradients(

@@ -164,7 +164,7 @@ class CodesMeasure:
 
     def compare_lag(self, real: np.ndarray, other: np.ndarray) -> float:
         """Difference of the means."""
-        return float(np.abs(real - other))
+        return self.sizes.compare_lag(real, other)
 
     def by_visit(self, cells: np.ndarray, slot: np.ndarray, visits: int) -> np.ndarray:
         """Sums of the sizes' ranks, as of a number."""
