@@ -59,12 +59,16 @@ def run_sweep(
     show: writes table and plot, whenever every name has a score. Any number of processes may run
     the same sweep in a folder that all see: each takes the next job, also that of one which died.
     """
+    if not jobs:
+        raise input_error("--seeds", "nothing to do", "name one seed and one setting at least")
     locks = make_folder(run_dir / "locks")
     names, seeds, _ = zip(*jobs, strict=True)
 
     def add(found: dict[str, dict]) -> None:
         with hold_file(locks / "record", wait=True):
-            runs = record["runs"] | read_record(path).get("runs", {})
+            there = read_record(path)
+            record["arms"] = there.get("arms", {}) | record.get("arms", {})
+            runs = record["runs"] | there.get("runs", {})
             for name, scores in found.items():
                 runs[name] = runs.get(name, {}) | scores
             record["runs"] = {

@@ -82,6 +82,20 @@ def test_a_table_has_a_row_per_score_and_says_what_a_name_lacks():
     assert "over 1 to 2 seeds" in text
 
 
+def test_arms_of_another_process_stay_in_the_record(tmp_path):
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps({"runs": {"b": {"0": {"loss": 2.0}}}, "arms": {"b": "--x=1"}}))
+    ours = {"runs": {}, "arms": {"a": ""}}
+    run_sweep(tmp_path, path, ours, [("a", "0", lambda: {"loss": 1.0})], lambda record: None)
+    found = json.loads(path.read_text())
+    assert found["arms"] == {"b": "--x=1", "a": ""} and list(found["runs"]) == ["a", "b"]
+
+
+def test_a_sweep_of_nothing_is_an_input_error(tmp_path):
+    with pytest.raises(ValueError, match="nothing to do"):
+        run_sweep(tmp_path, tmp_path / "record.json", {"runs": {}}, [], print)
+
+
 def test_a_damaged_record_is_named(tmp_path):
     (tmp_path / "record.json").write_text("{")
     with pytest.raises(ValueError, match=r"record.json.*damaged.*remove it"):
