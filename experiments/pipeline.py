@@ -40,21 +40,21 @@ def trace(run_dir: Path) -> None:
     seal(run_dir, "trajectory.json")
 
 
-def keep_frontier(run_dir: Path, path: Path) -> None:
-    """Writes frontier.json: what other settings gave, by a record of frontier.py."""
-    fix = "name a record of frontier.py"
+def read_frontier() -> dict | None:
+    """What other settings gave, by the record of --frontier."""
+    if not FLAGS.frontier:
+        return None
+    path, fix = Path(FLAGS.frontier), "name a record of frontier.py"
     if not path.exists():
         raise input_error(f"--frontier={path}", "no such file", fix)
-    record = parse_json(path, path.read_bytes(), fix)
-    found = summarise_frontier(record, read_manifest(run_dir)["dataset"])
-    write_json(run_dir / "frontier.json", found)
-    seal(run_dir, "frontier.json")
+    return summarise_frontier(parse_json(path, path.read_bytes(), fix), FLAGS.data)
 
 
 def report(run_dir: Path) -> None:
     """Writes report.html, MODEL_CARD.md and DATASHEET.md from what the stages left."""
-    if FLAGS.frontier:
-        keep_frontier(run_dir, Path(FLAGS.frontier))
+    if frontier := read_frontier():
+        write_json(run_dir / "frontier.json", frontier)
+        seal(run_dir, "frontier.json")
     found = {
         "manifest": read_manifest(run_dir),
         "schema": Schema.load(run_dir / "schema.json"),
@@ -81,6 +81,7 @@ STAGES = {
 
 def run_pipeline(run_dir: Path) -> None:
     """Runs every stage and writes how long each took."""
+    read_frontier()  # a mistake is known before the training
     seconds = {}
     for name, stage in STAGES.items():
         print(f"== {name}")
