@@ -248,9 +248,12 @@ def test_what_other_settings_gave_is_shown_where_it_was_measured(html, tmp_path,
 
 
 def test_points_of_a_knob_are_in_the_order_of_their_values():
-    names = ["default", "steps=900", "noise=1", "steps=80"]
-    expected = {"default": ["default"], "steps": ["steps=80", "steps=900"], "noise": ["noise=1"]}
-    assert group_points(names) == expected
+    names = ["default", "steps=900", "name=unet", "steps=80", "name=mlp"]
+    assert group_points(names) == {
+        "default": ["default"],
+        "steps": ["steps=80", "steps=900"],
+        "name": ["name=unet", "name=mlp"],
+    }
 
 
 @pytest.mark.parametrize("record", [{**SWEEP, "dataset": "other"}, {"dataset": "demo"}])

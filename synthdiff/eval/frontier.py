@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 
 from synthdiff._validate import input_error
 
@@ -25,12 +26,16 @@ def split_point(point: str) -> tuple[str, str]:
 
 
 def group_points(names: list[str]) -> dict[str, list[str]]:
-    """{knob: its points in the order of their values}; the default is under its own name."""
+    """{knob: its points in the order of their values}; the default is under its own name.
+
+    Values that are no numbers, such as names of models, stay in the order in which they were given.
+    """
     knobs: dict[str, list[str]] = {}
     for name in names:
         knobs.setdefault(split_point(name)[0], []).append(name)
     for points in knobs.values():
-        points.sort(key=lambda name: float(split_point(name)[1] or 0))
+        values = pd.to_numeric(pd.Series([split_point(name)[1] for name in points]), "coerce")
+        points[:] = [points[at] for at in values.argsort(kind="stable")]
     return knobs
 
 
