@@ -256,7 +256,10 @@ def test_points_of_a_knob_are_in_the_order_of_their_values():
     }
 
 
-@pytest.mark.parametrize("record", [{**SWEEP, "dataset": "other"}, {"dataset": "demo"}])
+BARE = {"dataset": "demo", "runs": {"default": {"0": {"fidelity rate": 99.0}}}}
+
+
+@pytest.mark.parametrize("record", [{**SWEEP, "dataset": "other"}, {"dataset": "demo"}, BARE])
 def test_a_sweep_of_another_table_is_refused(record):
     with pytest.raises(InputError, match=r"record of frontier\.py on the same table"):
         summarise_frontier(record, "demo")

@@ -45,9 +45,14 @@ def summarise_frontier(record: Mapping, dataset: str) -> dict:
     {"dataset", "command", "seeds", "points": {name: {score: {"mean", "error" or None}}}}.
     Raises InputError where the record is of another table, or is none of a sweep.
     """
+    fix = "name a record of frontier.py on the same table"
     if record.get("dataset") != dataset or not record.get("runs"):
         problem = f"is of {record.get('dataset')!r}, and this run of {dataset!r}"
-        raise input_error("--frontier", problem, "name a record of frontier.py on the same table")
+        raise input_error("--frontier", problem, fix)
+    every = [run for runs in record["runs"].values() for run in runs.values()]
+    for score in (*QUALITY, *EXPOSURE):
+        if not all(score in run for run in every):
+            raise input_error("--frontier", f"lacks {score!r}", fix)
     points = {}
     for name, runs in record["runs"].items():
         scores = {}
