@@ -4,6 +4,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+from _frontier import plot_frontier
 from _paper_formats import plot_intervals
 from _papers import Grid, Line, Table
 
@@ -27,14 +28,12 @@ PERCENT, AUC = 0.5, 0.02  # tolerances where the record has one seed
 
 def plot_knobs(record: dict, grid: Grid, path: Path) -> None:
     """Quality against exposure, a line per setting."""
-    from _frontier import plot_frontier  # here, as it brings JAX along
-
     plot_frontier(record, path)
 
 
 def plot_dots(record: dict, grid: Grid, path: Path) -> None:
     """Every seed of every arm of an ablation."""
-    from ablate import plot_arms  # as above
+    from ablate import plot_arms  # here, as it brings JAX along
 
     plot_arms(record, path)
 
@@ -100,12 +99,8 @@ def make_privacy_table(dataset: str, record: str) -> Table:
             Line("detection AUC (0.5 is best)", 3, AUC, ("/*/detection AUC",)),
             Line("AUROC, trained on real", 3, None, ("/*/utility trtr auroc",)),
             Line("AUROC, trained on synthetic", 3, AUC, ("/*/utility tstr auroc",)),
-            Line(
-                "attack by likelihood influence, AUC",
-                3,
-                AUC,
-                ("/*/attack likelihood_influence AUC",),
-            ),
+            Line("attack by likelihood influence, AUC", 3, AUC,
+                 ("/*/attack likelihood_influence AUC",)),
         ),
         note="Mean ± standard deviation over training seeds.",
     )  # fmt: skip

@@ -126,14 +126,14 @@ def hold_file(path: Path, *, wait: bool = False) -> Iterator[bool]:
     with explain_writing(path):
         file = open(path, "a+")  # noqa: SIM115  (a "w" would empty the holder's name)
     with file:
+        held = True
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             held = False
-        except OSError:
-            held = True
+        except OSError:  # no locks here
+            pass
         else:
-            held = True
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
             file.flush()

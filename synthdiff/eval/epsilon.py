@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import expit, ndtr, ndtri
-from scipy.stats import binom, norm
+from scipy.special import expit, log_ndtr, ndtr, ndtri
+from scipy.stats import binom
 from statsmodels.stats.proportion import proportion_confint
 
 from synthdiff._validate import positive
@@ -90,7 +90,7 @@ def gaussian_tradeoff(epsilon: float, delta: float) -> Tradeoff:
     """
 
     def excess(mu: float) -> float:
-        far = np.exp(epsilon + norm.logcdf(-mu / 2 - epsilon / mu))
+        far = np.exp(epsilon + log_ndtr(-mu / 2 - epsilon / mu))
         return float(ndtr(mu / 2 - epsilon / mu) - far - delta)
 
     mu = brentq(excess, 1e-9, 2 * MOST)

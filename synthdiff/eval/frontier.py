@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -53,13 +53,21 @@ def summarise_frontier(record: Mapping, dataset: str) -> dict:
     for score in (*QUALITY, *EXPOSURE):
         if not all(score in run for run in every):
             raise input_error("--frontier", f"lacks {score!r}", fix)
-    points = {}
-    for name, runs in record["runs"].items():
-        scores = {}
-        for score in (*QUALITY, *EXPOSURE):
-            values = [run[score] for run in runs.values()]
-            error = float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
-            scores[score] = {"mean": float(np.mean(values)), "error": error}
-        points[name] = scores
+    points = summarise_points(record["runs"], (*QUALITY, *EXPOSURE))
     seeds = max(len(runs) for runs in record["runs"].values())
     return {"dataset": dataset, "command": record["command"], "seeds": seeds, "points": points}
+
+
+def summarise_points(
+    runs: Mapping[str, Mapping[str, Mapping]], scores: Iterable[str]
+) -> dict[str, dict[str, dict]]:
+    """{point: {score: {"mean", "error"}}} from {point: {seed: scores}}; one seed has no error."""
+
+    def summarise(values: list[float]) -> dict:
+        error = float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
+        return {"mean": float(np.mean(values)), "error": error}
+
+    return {
+        point: {score: summarise([run[score] for run in seeds.values()]) for score in scores}
+        for point, seeds in runs.items()
+    }

@@ -1,4 +1,4 @@
-"""The figure of a privacy-detail frontier, as a data URI of an SVG."""
+"""The figure of a privacy-detail frontier, also as a data URI of an SVG."""
 
 from __future__ import annotations
 
@@ -18,28 +18,37 @@ KNOB_STYLES = tuple(zip((BLUE, GREEN, PURPLE, SKY, ORANGE), "osv^P", strict=True
 
 @mpl.rc_context(STYLE)
 def plot_frontier(points: Mapping[str, Mapping], own: Mapping[str, Mapping]) -> str:
+    """`draw_frontier` for the report."""
+    return encode(draw_frontier(points, own, EXPOSURE))
+
+
+@mpl.rc_context(STYLE)
+def draw_frontier(
+    points: Mapping[str, Mapping], own: Mapping[str, Mapping], exposure: Mapping[str, str]
+) -> Figure:
     """Quality against exposure, a line per knob; bars are two standard errors.
 
     points: as of `summarise_frontier`. own: {score: {"mean", "error" or None}} of the run of the
-    report, whose scores may be missing.
+    report, whose scores may be missing. exposure: {score: label} of the columns of panels.
     """
-    figure = Figure(figsize=(8.6, 6.0), layout="constrained")
-    grid = figure.subplots(len(QUALITY), len(EXPOSURE), sharex="col", sharey="row")
+    figure = Figure(figsize=(4.3 * len(exposure), 6.0), layout="constrained")
+    grid = figure.subplots(len(QUALITY), len(exposure), sharex="col", sharey="row")
     for row, (y, y_label) in zip(grid, QUALITY.items(), strict=True):
-        for axes, x in zip(row, EXPOSURE, strict=True):
+        for axes, x in zip(row, exposure, strict=True):
             _draw_knobs(axes, points, x, y)
             if x in own and y in own:
                 style = {"markersize": 9, "zorder": 5, **TABLES["synthetic"], "linestyle": "none"}
                 _draw_points(axes, [own], x, y, label="this run", **style)
-            axes.axvline(0.5, color="#999999", linewidth=0.8)
+            if x in EXPOSURE:
+                axes.axvline(0.5, color="#999999", linewidth=0.8)
             axes.xaxis.set_major_locator(MaxNLocator(5))
             axes.grid(color="#e4e4e4", linewidth=0.7)
             axes.set_axisbelow(True)
         row[0].set_ylabel(y_label)
-    for axes, x_label in zip(grid[-1], EXPOSURE.values(), strict=True):
+    for axes, x_label in zip(grid[-1], exposure.values(), strict=True):
         axes.set_xlabel(x_label)
     figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
-    return encode(figure)
+    return figure
 
 
 def _draw_knobs(axes: Axes, points: Mapping[str, Mapping], x: str, y: str) -> None:

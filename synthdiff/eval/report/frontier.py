@@ -25,8 +25,7 @@ def write_frontier(frontier: Mapping, evaluation: Result, audit: Result) -> Html
     rows = [(name, *(_cell(scores[n]) for n in names)) for name, scores in points.items()]
     rows.append(("this run", *(_cell(own[n]) if n in own else "–" for n in names)))
     caption = "Mean ± standard error; a run alone has none for fidelity."
-    heads = [label.replace(" (0.5 is best)", "").replace(" (0.5 is chance)", "")
-             for label in (*QUALITY.values(), *EXPOSURE.values())]  # fmt: skip
+    heads = [label.partition(" (")[0] for label in (*QUALITY.values(), *EXPOSURE.values())]
     alt = f"Fidelity and detection against two attacks for {', '.join(points)}, and this run."
     note = "Bars are two standard errors; the grey line is an attack that finds nothing."
     return section(
