@@ -15,7 +15,12 @@ VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "synthdiff/__init__.py").re
 JAX = ">=0.8,<1"
 EXTRAS = {
     # sdmetrics 0.18.0: the last release that scores all rows and pairs and allows pandas 3.
-    "benchmark": ["sdmetrics==0.18.0", "xgboost>=2.1,<4"],
+    # xgboost-cpu is xgboost without CUDA: 6 MB for 300, but no wheel for macOS.
+    "benchmark": [
+        "sdmetrics==0.18.0",
+        "xgboost>=2.1,<4; sys_platform == 'darwin'",
+        "xgboost-cpu>=2.1.1,<4; sys_platform != 'darwin'",
+    ],
     "cuda": [f"jax[cuda13]{JAX}"],
     "docs": ["pdoc>=15,<17"],
     "dp": ["dp-accounting==0.6.0", "jax-privacy==2.0.0"],  # pinned: both still move
@@ -60,5 +65,5 @@ setup(
         "statsmodels>=0.15,<1",  # which carries the RAND HIE file that the loader knows
         "tqdm>=4.66,<5",
     ],
-    extras_require=EXTRAS | {"dev": [*EXTRAS["test"], *EXTRAS["dp"], *EXTRAS["docs"]]},
+    extras_require=EXTRAS | {"dev": [*EXTRAS["test"], *EXTRAS["dp"], *EXTRAS["docs"], *EXTRAS["benchmark"]]},
 )

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ -x .venv/bin/python ] || python3 -m venv .venv
-.venv/bin/pip install --quiet --editable '.[test,dp,docs]'
+.venv/bin/pip install --quiet --editable '.[dev]'
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 "$@"
