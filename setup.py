@@ -65,5 +65,6 @@ setup(
         "statsmodels>=0.15,<1",  # which carries the RAND HIE file that the loader knows
         "tqdm>=4.66,<5",
     ],
-    extras_require=EXTRAS | {"dev": [*EXTRAS["test"], *EXTRAS["dp"], *EXTRAS["docs"], *EXTRAS["benchmark"]]},
+    extras_require=EXTRAS
+    | {"dev": [*EXTRAS["test"], *EXTRAS["dp"], *EXTRAS["docs"], *EXTRAS["benchmark"]]},
 )
