@@ -91,7 +91,7 @@ def test_model_card_says_who_was_learnt_from_and_holds_no_real_value(finished, t
     assert str(folder) not in card
     for text, found in ((card, False), (f"{card}\nSee {real['patient'][0]}.\n", True)):
         (tmp_path / "card.md").write_text(text, encoding="utf-8")
-        assert bool(scan_folder(tmp_path, real, real, schema)) == found
+        assert bool(scan_folder(tmp_path, {"train": real}, schema)) == found
     costs = set(real["cost"][real["cost"] > 100].astype(str))  # the card has no such number
     for text, found in ((card, False), (f"{card} {min(costs)}", True)):
         assert bool(costs & set(re.findall(r"[0-9]+\.[0-9]+", text))) == found

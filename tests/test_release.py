@@ -248,9 +248,9 @@ def test_a_real_row_in_the_table_refuses_though_every_gate_passes(tables, tmp_pa
     assert "real row" in reason and list(tmp_path.iterdir()) == []
 
 
-def _scan(folder, tables):
-    real = pd.concat([tables[part] for part in PARTS[:3]])
-    return {(f.kind, f.file) for f in scan_folder(folder, real, tables["train"], SCHEMA)}
+def _scan(folder, tables, schema=SCHEMA):
+    real = {part: tables[part] for part in PARTS[:3]}
+    return {(f.kind, f.file) for f in scan_folder(folder, real, schema)}
 
 
 def test_a_clean_folder_has_no_finding(tables, tmp_path):
@@ -282,13 +282,12 @@ def test_ids_of_groups_are_ids_of_real_people(tables, tmp_path):
     """A person of a household: the household's id is fresh, the person's is not."""
     tables = {part: df.assign(who=df["id"] + "-1") for part, df in tables.items()}
     schema = Schema((Column("who", "group"), *SCHEMA.columns))
-    real = pd.concat([tables[part] for part in PARTS[:3]])
     made = tables["synthetic"].copy()
     write_table(made, tmp_path / "t.csv")
-    assert scan_folder(tmp_path, real, tables["train"], schema) == []
+    assert _scan(tmp_path, tables, schema) == set()
     made.loc[3, "who"] = tables["test"].loc[0, "who"]
     write_table(made, tmp_path / "t.csv")
-    assert [f.kind for f in scan_folder(tmp_path, real, tables["train"], schema)] == ["identifier"]
+    assert _scan(tmp_path, tables, schema) == {("identifier", "t.csv")}
 
 
 def test_rows_and_extremes_of_many_are_no_finding(tables, tmp_path):
@@ -310,6 +309,32 @@ def test_a_row_that_one_patient_has_twice_is_one_patients(tables, tmp_path):
     made.loc[3, ["age", "bmi", "name"]] = train.loc[inner, ["age", "bmi", "name"]]
     write_table(made, tmp_path / "t.csv")
     assert _scan(tmp_path, tables) == {("real row", "t.csv")}
+
+
+@pytest.mark.parametrize("part", PARTS[:3])
+def test_a_copy_of_any_real_table_is_found(tables, tmp_path, part):
+    """Held-out patients are real too, though no attack on members can see that they were copied."""
+    made = tables[part].assign(id=tables["synthetic"]["id"])
+    write_table(made[made["age"].between(40, 60)], tmp_path / "t.csv")
+    assert _scan(tmp_path, tables) == {("real row", "t.csv")}
+
+
+def _draw_levels(seed, patients=1500):
+    """Six independent columns of four levels: a row has one of 4,096 values."""
+    levels = np.random.default_rng(seed).integers(0, 4, (patients, 6)).astype(str)
+    columns = {f"c{i}": levels[:, i] for i in range(6)}
+    return pd.DataFrame({"id": [f"MRN-{seed}{i:05d}" for i in range(patients)], **columns})
+
+
+def test_rows_that_meet_by_chance_are_no_copies(tmp_path):
+    schema = Schema((Column("id", "entity"), *(Column(f"c{i}", "categorical") for i in range(6))))
+    tables = {part: _draw_levels(seed) for seed, part in enumerate(PARTS)}
+    write_table(tables["synthetic"], tmp_path / "t.csv")
+    assert _scan(tmp_path, tables, schema) == set()
+    made = tables["synthetic"].copy()
+    made.iloc[:300, 1:] = tables["train"].iloc[:300, 1:]
+    write_table(made, tmp_path / "t.csv")
+    assert _scan(tmp_path, tables, schema) == {("real row", "t.csv")}
 
 
 @pytest.mark.parametrize(

@@ -101,8 +101,8 @@ def write_release(
         hashes = {path.name: hash_file(path) for path in sorted(staging.iterdir())}
         card = write_card(decision.gates, decision.accepted, shown, manifest, schema, hashes)
         write_atomically(staging / "card.md", card.encode())
-        real = pd.concat([tables[part] for part in ("train", "test", "reference")])
-        findings = scan_folder(staging, real, tables["train"], schema)
+        real = {part: tables[part] for part in ("train", "test", "reference")}
+        findings = scan_folder(staging, real, schema)
         if not findings:
             with explain_writing(folder):
                 staging.chmod(0o755)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from synthdiff.data.conform import conform
 from synthdiff.data.schema import Schema
@@ -19,6 +20,7 @@ from synthdiff.eval.features import numeric_values, patient_numbers, row_keys
 TABLES = (".csv", ".parquet")
 TEXTS = (".json", ".md", ".html", ".txt")
 MIN_PATIENTS = 5
+CHANCE = 0.01  # how seldom as many rows must repeat real ones by chance alone to be copies
 _SHORTEST_ID = 5  # in running text; shorter ids would be found in every page number
 _WORD = re.compile(r"[\w.@-]*\w")
 _PICKLE = re.compile(rb"\x80[\x02-\x05]|\Ac[\w.]+\n[\w.]+\n|\A\(?[idl]?p?0?\n?c[\w.]+\n[\w.]+\n")
@@ -38,19 +40,36 @@ class Finding:
     what: str
 
 
-def scan_folder(
-    folder: str | Path, real: pd.DataFrame, train: pd.DataFrame, schema: Schema
-) -> list[Finding]:
-    """Every finding in a folder. real: rows of all real patients; train: those learnt from.
+@dataclass(frozen=True)
+class Known:
+    """What must not be found: real ids, rare extremes by column, and rows of each real table.
 
-    Real rows: rows of a table that equal rows of one training patient and of no other.
-    Identifiers: ids of real patients, in tables and in running text. Extremes: a table reaches, or
+    rows: by table, the keys that one patient holds, and how often rows of the others equal one.
+    """
+
+    ids: set[str]
+    extremes: dict[str, list[float]]
+    rows: dict[str, tuple[pd.Series, float]]
+
+
+def scan_folder(
+    folder: str | Path, real: Mapping[str, pd.DataFrame], schema: Schema
+) -> list[Finding]:
+    """Every finding in a folder. real: tables of disjoint patients; "train": those learnt from.
+
+    Real rows: rows of a table that equal rows of one patient of a real table and of no other
+    there, unless rows of the other real tables do so as often, as they may where a table has few
+    distinct rows. Identifiers: ids of real patients, in tables and in running text. Extremes: a table reaches, or
     a text states, the largest or smallest value of a column, if fewer than 5 training patients
     hold it and it is not public. Code: any file that is not a plain table or text, and those that
     hold pickles, active HTML or cells that a spreadsheet runs. Each blocks a release.
     """
-    ids = _real_ids(real, schema)
-    extremes = _rare_extremes(train, schema)
+    everybody = pd.concat(real.values())
+    known = Known(
+        _real_ids(everybody, schema),
+        _rare_extremes(real["train"], schema),
+        _lone_rows(real, schema),
+    )
     findings = []
     for path in sorted(Path(folder).rglob("*")):
         name = str(path.relative_to(folder))
@@ -58,9 +77,9 @@ def scan_folder(
             continue
         found = list(_find_code(path))
         if not found and path.suffix in TABLES:
-            found = list(_search_table(path, ids, extremes, train, schema))
+            found = list(_search_table(path, known, schema))
         elif not found:
-            found = list(_search_text(path, ids, extremes))
+            found = list(_search_text(path, known))
         findings += [Finding(name, kind, what) for kind, what in found]
     return findings
 
@@ -86,6 +105,32 @@ def _rare_extremes(train: pd.DataFrame, schema: Schema) -> dict[str, list[float]
     return found
 
 
+def _lone_rows(
+    real: Mapping[str, pd.DataFrame], schema: Schema
+) -> dict[str, tuple[pd.Series, float]]:
+    """`Known.rows` of these tables."""
+    keys = {part: row_keys(df, schema) for part, df in real.items()}
+    found = {}
+    for part, df in real.items():
+        held = pd.DataFrame({"key": keys[part], "whose": patient_numbers(df, schema)})
+        lone = held.drop_duplicates()["key"].drop_duplicates(keep=False)
+        others = [keys[other] for other in real if other != part]
+        found[part] = lone, float(np.isin(np.concatenate(others), lone).mean()) if others else 0.0
+    return found
+
+
+def _find_copies(keys: np.ndarray, known: Known) -> Iterator[tuple[str, str]]:
+    """Tables of which one patient's rows come back more often than by chance."""
+    for part, (lone, chance) in known.rows.items():
+        rows = np.flatnonzero(np.isin(keys, lone))
+        if len(rows) and stats.binom.sf(len(rows) - 1, len(keys), chance) < CHANCE:
+            yield (
+                "real row",
+                f"{len(rows)} rows, the first at {rows[0]}, are rows of one real patient of the "
+                f"{part} table; by chance {chance:.2%} of rows are",
+            )
+
+
 def _find_code(path: Path) -> Iterator[tuple[str, str]]:
     """Why a file could do something when it is opened, or cannot be looked through."""
     if path.is_symlink():
@@ -107,16 +152,14 @@ def _find_code(path: Path) -> Iterator[tuple[str, str]]:
         yield "code", "active content that a browser would run"
 
 
-def _search_table(
-    path: Path, ids: set[str], extremes: dict, train: pd.DataFrame, schema: Schema
-) -> Iterator[tuple[str, str]]:
+def _search_table(path: Path, known: Known, schema: Schema) -> Iterator[tuple[str, str]]:
     raw, named = read_table(path), (schema.entity, schema.group)
     if find_formulas(pd.Series(raw.columns)).any():
         yield "code", "a column name begins as a spreadsheet formula"
     for name in raw.columns:
         cells = as_text(raw[name])
         if schema.entity is None or name in named or not _is_number(raw[name]):
-            count = int(cells.isin(ids).sum())
+            count = int(cells.isin(known.ids).sum())
             if count:
                 yield "identifier", f"{count} cells of column {name!r} are ids of real patients"
         if formulas := int(find_formulas(raw[name]).sum()):
@@ -124,14 +167,10 @@ def _search_table(
     if any(column.name not in raw for column in schema.features):
         yield "unknown table", "its columns are not those of the schema, so it cannot be compared"
         return
-    held = pd.DataFrame({"key": row_keys(train, schema), "whose": patient_numbers(train, schema)})
-    one_patient = held.drop_duplicates()["key"].drop_duplicates(keep=False)
     absent = [name for name in named if name is not None and name not in raw]
     table = conform(raw.assign(**dict.fromkeys(absent, 0)), schema)
-    rows = np.flatnonzero(np.isin(row_keys(table, schema), one_patient))
-    if len(rows):
-        yield "real row", f"{len(rows)} rows, the first at {rows[0]}, are rows of one real patient"
-    for name, values in extremes.items():
+    yield from _find_copies(row_keys(table, schema), known)
+    for name, values in known.extremes.items():
         cells = numeric_values(table[name], schema[name])
         hit = sum(bool(np.any(cells == value)) for value in values)
         if hit:
@@ -142,14 +181,14 @@ def _is_number(cells: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(cells.dtype)
 
 
-def _search_text(path: Path, ids: set[str], extremes: dict) -> Iterator[tuple[str, str]]:
+def _search_text(path: Path, known: Known) -> Iterator[tuple[str, str]]:
     text = path.read_text(encoding="utf-8", errors="replace")
     words = set(_WORD.findall(text))
-    found = {word for word in words if len(word) >= _SHORTEST_ID} & ids
+    found = {word for word in words if len(word) >= _SHORTEST_ID} & known.ids
     if found:
         yield "identifier", f"{len(found)} ids of real patients"
     numbers = _numbers(text, words, path.suffix)
-    for name, values in extremes.items():
+    for name, values in known.extremes.items():
         # Whole numbers are counts of many things; one with decimals is hardly there by chance.
         if any(value in numbers for value in values if value % 1):
             yield "extreme", f"states an extreme of column {name!r} that few real patients hold"
