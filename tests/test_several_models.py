@@ -7,7 +7,7 @@ from scipy import stats
 
 from synthdiff._validate import InputError
 from synthdiff.data.infer import infer_schema
-from synthdiff.eval.several_models import attack_models, crossed_interval
+from synthdiff.eval.several_models import attack_models, crossed_interval, crossed_share
 from synthdiff.eval.statistics import auc, auc_interval
 
 MODELS, PATIENTS = 6, 150
@@ -23,6 +23,12 @@ def draw_scores(rng, shift=0.3, models=MODELS):
 
 def expected_auc(shift=0.3):
     return stats.norm.cdf(shift / np.sqrt(4 + 0.2**2))
+
+
+def test_no_member_found_in_any_model_is_not_proof_of_none():
+    found = crossed_share((np.zeros((3, 100)), np.zeros((3, 100))), rng=np.random.default_rng(0))
+    assert (found["value"], found["lower"]) == (0, 0)
+    assert found["upper"] == pytest.approx(1 - 0.025 ** (1 / 100))
 
 
 def test_intervals_hold_the_truth_and_those_of_pooled_rows_do_not():

@@ -56,6 +56,18 @@ def test_rare_values_are_counted_by_patient_over_all_parts():
     np.testing.assert_array_equal(found[1], [1007])
 
 
+def test_where_most_hold_a_rare_code_the_rarest_are_apart():
+    """1,000 patients with a code that 5 share, and 60 of them with one of their own."""
+    codes = [f"S{i % 200}" + (f";L{i}" if i < 60 else "") for i in range(1000)]
+    table = pd.DataFrame({"sex": ["F"] * 1000, "dx": codes, "x": np.arange(1000)})
+    parts = [(table[:500], np.arange(500)), (table[500:], np.arange(500, 1000))]
+    found = find_rare(parts, SCHEMA)
+    np.testing.assert_array_equal(found[0], np.arange(60))
+    assert len(found[1]) == 0
+    table["dx"] = [f"L{i}" for i in range(1000)]  # nobody is rarer than another
+    assert sum(map(len, find_rare([(table, np.arange(1000))], SCHEMA))) == 1000
+
+
 def _scores(rng, n, exposed=()):
     members, others = rng.normal(size=n), rng.normal(size=n)
     members[list(exposed)] = 10

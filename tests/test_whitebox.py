@@ -153,6 +153,16 @@ def test_check_on_shadows_knows_memory_from_none():
         assert low < found["learnt_calibrated"] < high
 
 
+def test_few_patients_who_are_all_in_one_shadow_model_are_no_crash():
+    rng, patients = np.random.default_rng(0), np.arange(20)
+    seen = rng.random((8, 20)) < 0.5
+    seen[2:6] = True  # one that learnt from all has nobody to compare with
+    seen[6, 3:] = True
+    unseen, _ = wide_game(rng, 2.0, 20, 8, seen, learns=False)
+    found = check_on_shadows(unseen, patients)
+    assert np.isfinite(list(found.values())).all()
+
+
 SCHEMA = Schema((Column("patient", "entity"), Column("x", "continuous"), Column("y", "continuous")))
 
 
@@ -214,7 +224,8 @@ def test_finding_nothing_is_inconclusive_where_the_attack_does_not_work():
         rng = np.random.default_rng(0)
         result = run_audit(
             lambda a, b, rng=rng, power=power: give(
-                rng.normal(size=len(a) + len(b)), shadow_auc={"made_up": power}
+                rng.normal(size=len(a) + len(b)),
+                shadow_auc={"made_up": power, "not_tried_on_the_model": 0.99},
             )
         )["whitebox"]
         assert result["verdict"] == "INCONCLUSIVE"  # 60 patients a side

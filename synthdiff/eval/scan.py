@@ -59,10 +59,11 @@ def scan_folder(
 
     Real rows: rows of a table that equal rows of one patient of a real table and of no other
     there, unless rows of the other real tables do so as often, as they may where a table has few
-    distinct rows. Identifiers: ids of real patients, in tables and in running text. Extremes: a table reaches, or
-    a text states, the largest or smallest value of a column, if fewer than 5 training patients
-    hold it and it is not public. Code: any file that is not a plain table or text, and those that
-    hold pickles, active HTML or cells that a spreadsheet runs. Each blocks a release.
+    distinct rows. Identifiers: ids of real patients, in tables and in running text. Extremes: a
+    table reaches, or a text states, the largest or smallest value of a column, if fewer than 5
+    training patients hold it and it is not public. Code: any file that is not a plain table or
+    text, and those that hold pickles, active HTML or cells that a spreadsheet runs. Each blocks a
+    release.
     """
     everybody = pd.concat(real.values())
     known = Known(

@@ -12,7 +12,7 @@ from synthdiff.data.schema import Schema
 from synthdiff.eval.attacks import ATTACKS
 from synthdiff.eval.game import set_up_game
 from synthdiff.eval.membership import score_attack
-from synthdiff.eval.statistics import auc, interval, tpr_at_fpr
+from synthdiff.eval.statistics import auc, clopper_pearson, interval, tpr_at_fpr
 
 Sides = tuple[np.ndarray, np.ndarray]  # scores [models, patients] of members and of non-members
 
@@ -46,6 +46,17 @@ def crossed_interval(
     return interval(float(value), tails[0], tails[1], confidence)
 
 
+def crossed_share(sides: Sides, *, rng: np.random.Generator) -> dict:
+    """`crossed_interval` of the TPR at 1% FPR, no narrower than one model's count of members.
+
+    A bootstrap has no width where no member is found in any model, or every member in all.
+    """
+    found, people = crossed_interval(tpr_at_fpr, sides, rng=rng), np.shape(sides[0])[1]
+    exact = clopper_pearson(round(found["value"] * people), people)
+    ends = min(found["lower"], exact["lower"]), max(found["upper"], exact["upper"])
+    return interval(found["value"], *ends)
+
+
 def attack_models(
     parts: dict[str, pd.DataFrame],
     synthetic: Sequence[pd.DataFrame],
@@ -71,7 +82,7 @@ def attack_models(
     return {
         name: {
             "auc": crossed_interval(auc, stack(found, 0), rng=rng),
-            "tpr_at_1pct_fpr": crossed_interval(tpr_at_fpr, stack(found, 1), rng=rng),
+            "tpr_at_1pct_fpr": crossed_share(stack(found, 1), rng=rng),
         }
         for name, found in scores.items()
     }

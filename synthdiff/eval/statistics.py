@@ -12,7 +12,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from synthdiff._validate import in_range, positive
 
-_FEW = 5  # false positives below which a bootstrapped threshold is too sure of itself
+_FEW = 30  # false positives below which a bootstrapped threshold is too sure of itself
 
 
 def interval(value: float, lower: float, upper: float, confidence: float = 0.95) -> dict:

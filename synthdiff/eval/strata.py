@@ -14,6 +14,7 @@ from synthdiff.eval.neighbours import nearest
 
 OUTLIER_SHARE = 0.05
 RARE_PATIENTS, RARE_SHARE = 11, 0.01
+RARE_MOST = 0.1  # of all patients: where most hold a rare code, only the rarest are apart
 MIN_STRATUM = 30
 _K = 5
 _MOST_OWN_ROWS = 64
@@ -81,19 +82,23 @@ def _values(df: pd.DataFrame, column: Column) -> tuple[np.ndarray, np.ndarray]:
 def find_rare(parts: Sequence[tuple[pd.DataFrame, np.ndarray]], schema: Schema) -> list[np.ndarray]:
     """Patients with a category or code that few of all patients have, as ids per part.
 
-    Few: under 11, the smallest cell that US agencies publish, or under 1%. parts: (table, patient
-    of each row). Rare numbers make outliers instead.
+    Few: under 11, the smallest cell that US agencies publish, or under 1%; where that is more than
+    a tenth of all patients, the tenth with the rarest, or else all whose code is the rarest there
+    is. parts: (table, patient of each row). Rare numbers make outliers instead.
     """
     numbers, names = _number([ids for _, ids in parts])
     df = pd.concat([table for table, _ in parts], ignore_index=True)
-    chosen = np.zeros(sum(map(len, names)), bool)
-    limit = max(RARE_PATIENTS, RARE_SHARE * len(chosen))
+    total = sum(map(len, names))
+    limit = max(RARE_PATIENTS, RARE_SHARE * total)
+    holders = np.full(total, limit)  # of each patient's rarest value
     for column in schema.features:
         rows, values = _values(df, column)
         pairs = pd.DataFrame({"value": values, "patient": numbers[rows]}).drop_duplicates()
-        few = pairs.groupby("value")["patient"].transform("size") < limit
-        chosen[pairs["patient"][few].to_numpy(np.int64)] = True
-    return _split(chosen, names)
+        sizes = pairs.groupby("value")["patient"].transform("size").to_numpy(float)
+        np.minimum.at(holders, pairs["patient"].to_numpy(np.int64), sizes)
+    crowded = np.sort(holders)[int(RARE_MOST * total)]
+    limit = min(limit, max(crowded, np.nextafter(holders.min(), np.inf)))
+    return _split(holders < limit, names)
 
 
 def audit_strata(

@@ -104,7 +104,8 @@ def decide_whitebox(
     """The verdict on handing out the model itself; `verdict` is the one on the table.
 
     about["shadow_auc"]: AUC of each attack on shadow models, which remember their patients. Where
-    no attack reaches WORKING_AUC even there, finding nothing means nothing.
+    no attack of those tried on the model reaches WORKING_AUC even there, finding nothing means
+    nothing; what only shadow models allow, such as online LiRA, does not count.
     """
     if verdict == "INVALID":
         return verdict, ["The split or a control fails, so these numbers cannot be read either."]
@@ -114,7 +115,7 @@ def decide_whitebox(
     weak = []
     if game.patients < MIN_POWER_PATIENTS:
         weak.append(f"Only {game.patients} {game.unit}s on each side.")
-    best = max(about["shadow_auc"].values())
+    best = max((a for name, a in about["shadow_auc"].items() if name in attacks), default=0.5)
     if best < WORKING_AUC:
         weak.append(f"On shadow models with known members no attack exceeds AUC {best:.3f}.")
     if weak:

@@ -139,6 +139,8 @@ def _learn(model: Any, build: Callable, targets: Losses, unseen: Losses) -> np.n
     features, labels = [], []
     for m in range(len(unseen.member)):
         game, member = unseen.attack_shadow(m)
+        if member.all() or not member.any():  # of few patients
+            continue
         found = build(game)
         features.append(_scale(found, found[~member]))
         labels.append(member)
@@ -205,6 +207,8 @@ def check_on_shadows(unseen: Losses, patients: np.ndarray, seed: int = 0) -> dic
         game, member = unseen.attack_shadow(model)
         targets, known = game.take(wanted), game.take(~wanted & ~member)
         inside = member[wanted]
+        if inside.all() or not inside.any() or not len(known.own):
+            continue
         for name, attack in attacks.items():
             scores, ids = attack(targets, known), patients[wanted]
             sides = [patient_scores(scores[s], ids[s]) for s in (inside, ~inside)]
