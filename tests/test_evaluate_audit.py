@@ -1,6 +1,7 @@
 """evaluate() and audit() end to end, on small tables whose answer is known."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,8 @@ from synthdiff.eval.attacks import ATTACKS
 from synthdiff.eval.audit import audit
 from synthdiff.eval.controls import ALPHA
 from synthdiff.eval.evaluate import evaluate
+from synthdiff.eval.statistics import interval
+from synthdiff.eval.verdict import decide
 
 SCHEMA = Schema(
     (
@@ -85,6 +88,11 @@ def test_fresh_draws_are_no_leak(clean):
     assert set(clean["attacks"]) == set(ATTACKS)
     assert clean["controls"]["leak"]["detected"]
     assert any("lower bound" in reason for reason in clean["reasons"])
+    nothing, leak = (clean["controls"][name]["auc_by_attack"] for name in ("null", "leak"))
+    assert set(nothing) == set(leak) == set(ATTACKS)
+    assert all(auc["lower"] <= 0.5 <= auc["upper"] for auc in nothing.values())
+    for name in ("distance", "calibrated_distance"):  # one that finds just the planted has 0.55
+        assert 0.5 < leak[name]["lower"] <= 0.55 <= leak[name]["upper"], name
     assert json.loads(json.dumps(clean, allow_nan=False)) == clean
 
 
@@ -123,6 +131,17 @@ def test_a_leak_of_the_outliers_alone_decides_the_verdict():
     assert min(attack["p_value_holm"] for attack in found["attacks"].values()) > ALPHA
     assert found["verdict"] == "LEAK DETECTED"
     assert any("on outliers only" in reason for reason in found["reasons"])
+
+
+def test_inference_of_members_alone_decides_the_verdict(clean):
+    game = SimpleNamespace(overlap=0, patients=2000, unit="patient")
+    rate = interval(0.6, 0.5, 0.7)
+    risk = {"attack": rate, "control": rate | {"value": 0.4}, "p_value_holm": 0.001}
+    for p_value, verdict in ((0.2, "NO LEAK DETECTED"), (0.001, "LEAK DETECTED")):
+        inferred = {"inference": {"sex": risk | {"p_value_holm": p_value}}}
+        found, reasons = decide(game, clean | {"disclosure": inferred}, clean["controls"])
+        assert found == verdict
+    assert "Inference of sex succeeds on 60.0%" in reasons[0]
 
 
 def test_a_biased_split_is_invalid():

@@ -24,7 +24,7 @@ def run(script, *flags):
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory):
     """The real table in three parts, as split.py leaves them."""
-    folder, rng = tmp_path_factory.mktemp("judge"), np.random.default_rng(0)
+    folder, rng = tmp_path_factory.mktemp("judge"), np.random.default_rng(1)
     age = rng.integers(18, 90, 300)
     real = pd.DataFrame({"patient": np.arange(600) // 2, "age": np.repeat(age, 2)})
     real["dose"] = (0.1 * real["age"] + rng.normal(size=600)).round(2)

@@ -19,12 +19,13 @@ from synthdiff.data.visit_plan import plan_visits
 from synthdiff.data.visits import widen
 from synthdiff.eval.attacks import ATTACKS
 from synthdiff.eval.controls import (
+    SMALL_LEAK_ATTACKS,
     run_blind_control,
     run_null_control,
     run_planted_leak,
 )
 from synthdiff.eval.copies import compare_copies, compare_near_copies, list_nearest
-from synthdiff.eval.disclosure import adjust_together, audit_disclosure
+from synthdiff.eval.disclosure import audit_disclosure, list_attacks
 from synthdiff.eval.features import check_table, hash_rows, patient_numbers, row_keys
 from synthdiff.eval.game import MAX_PATIENTS, Game, patient_ids, rows_of, set_up_game
 from synthdiff.eval.hipaa import membership_f1
@@ -61,9 +62,11 @@ def attack_game(
 
 
 def list_tests(found: Mapping) -> list[dict]:
-    """The results of `attack_game` that have a p-value."""
+    """The results of `attack_game`, and of "disclosure" if there, that have a p-value."""
     strata = (stratum.get("attacks", {}) for stratum in found["strata"].values())
-    return [found["copies"], *found["attacks"].values(), *(r for s in strata for r in s.values())]
+    risks = (r for r in list_attacks(found.get("disclosure") or {}).values() if "p_value" in r)
+    attacks = found["attacks"].values()
+    return [found["copies"], *attacks, *(r for s in strata for r in s.values()), *risks]
 
 
 def judge_game(
@@ -81,7 +84,7 @@ def judge_game(
     controls = {
         "null": run_null_control(game, rng),
         "leak": run_planted_leak(game, 0.10, rng, tests),
-        "leak_small": run_planted_leak(game, 0.01, rng, tests),
+        "leak_small": run_planted_leak(game, 0.01, rng, tests, SMALL_LEAK_ATTACKS),
         "blind": run_blind_control(game, rng),
     }
     verdict, reasons = decide(game, found, controls, tests)
@@ -100,10 +103,14 @@ def audit_membership(
     schema: Schema,
     rngs: tuple[np.random.Generator, np.random.Generator],
     others: Sequence[dict] = (),
+    **risks: dict,
 ) -> tuple[dict, dict[str, Scores]]:
-    """`attack_game` and `judge_game`; and the attacks' scores. rngs: of the game and the strata."""
+    """`attack_game` and `judge_game`; and the attacks' scores. rngs: of the game and the strata.
+
+    risks: "disclosure" where it was measured, which is judged with them.
+    """
     found, scores = attack_game(game, tables, schema, *rngs)
-    return judge_game(game, found, rngs[0], others), scores
+    return judge_game(game, found | risks, rngs[0], others), scores
 
 
 @dataclass(frozen=True)
@@ -111,9 +118,14 @@ class _Whole:
     """The game on whole patients: every table with one row per patient, all visits in it."""
 
     game: Game
-    tables: dict[str, pd.DataFrame]
     schema: Schema
     found: dict
+    disclosure: dict
+
+    @property
+    def tests(self) -> list[dict]:
+        """All results with a p-value."""
+        return list_tests(self.found | {"disclosure": self.disclosure})
 
 
 def _attack_whole_patients(
@@ -133,25 +145,25 @@ def _attack_whole_patients(
     played = {part: rows_of(wide[part], side, plan.wide, part) for part, side in sides.items()}
     own = set_up_game(wide | played, plan.wide, rng, game.max_patients)
     found, _ = attack_game(own, wide, plan.wide, rng, rng)
-    return _Whole(own, wide, plan.wide, found)
+    held_out = pd.concat([wide["test"], wide["reference"]], ignore_index=True)
+    parts = wide["train"], held_out, wide["synthetic"]
+    disclosure = audit_disclosure(*parts, plan.wide, rng, game.max_patients)
+    return _Whole(own, plan.wide, found, disclosure)
 
 
 def _join_whole_patients(
-    membership: dict, whole: _Whole | dict, on_model: Sequence[dict], rng: np.random.Generator
+    membership: dict, whole: _Whole | dict, others: Sequence[dict], rng: np.random.Generator
 ) -> dict:
     """The audit of rows, with the same parts on whole patients, and the worse verdict of both."""
     if not isinstance(whole, _Whole):
         return membership | {"whole_patients": whole}
-    game, wide, schema = whole.game, whole.tables, whole.schema
-    block = judge_game(game, whole.found, rng, [*on_model, *list_tests(membership)])
+    game, found = whole.game, whole.found | {"disclosure": whole.disclosure}
+    block = judge_game(game, found, rng, [*others, *list_tests(membership)])
     block["copies"]["near"] = compare_near_copies(game)
-    held_out = pd.concat([wide["test"], wide["reference"]], ignore_index=True)
-    sides = wide["train"], held_out, wide["synthetic"]
     block |= {
-        "columns": len(schema.features),
+        "columns": len(whole.schema.features),
         "reference_rows": len(game.reference),
         "synthetic_rows": len(game.synthetic),
-        "disclosure": audit_disclosure(*sides, schema, rng, game.max_patients),
     }
     return membership | {"whole_patients": block} | join_verdicts(membership, block)
 
@@ -179,15 +191,19 @@ def _audit_members(
     whitebox: Whitebox | None,
     seed: int,
     rngs: tuple[np.random.Generator, np.random.Generator, np.random.Generator],
+    disclosure: dict,
 ) -> tuple[dict, dict[str, Scores]]:
-    """Membership by rows, by whole patients and by the model; and the scores by rows."""
+    """Membership by rows, by whole patients and by the model; and the scores by rows.
+
+    disclosure: of the rows, which is judged with them.
+    """
     rng, strata_rng, whole_rng = rngs
     on_model, about = _attack_model(whitebox, game, tables, schema, seed) if whitebox else ({}, {})
     whole = _attack_whole_patients(game, tables, schema, whole_rng) if schema.order else None
-    on_whole = list_tests(whole.found) if isinstance(whole, _Whole) else []
     tests = list(on_model.values())
+    others = [*tests, *(whole.tests if isinstance(whole, _Whole) else ())]
     membership, scores = audit_membership(
-        game, tables, schema, (rng, strata_rng), [*tests, *on_whole]
+        game, tables, schema, (rng, strata_rng), others, disclosure=disclosure
     )
     membership["copies"]["near"] = compare_near_copies(game)
     if whole:
@@ -217,9 +233,10 @@ def audit(
 
     The verdict is the first that applies: INVALID (parts share patients, train and test differ
     by themselves, or the null control fails), LEAK DETECTED (Holm-adjusted p < 0.05 of any
-    attack, on all or on vulnerable patients only, or of the exact copies), INCONCLUSIVE (under
-    1000 patients a side, or a planted leak of 10% goes unseen), NO LEAK DETECTED. `reasons` gives
-    the numbers in words.
+    attack, on all or on vulnerable patients only, of the exact copies, or of singling out,
+    linkability or inference beyond that of held-out patients), INCONCLUSIVE (under 1000 patients a
+    side, or a planted leak of 10% goes unseen), NO LEAK DETECTED. `reasons` gives the numbers in
+    words.
 
     Where rows are visits, the same patients are attacked by whole trajectories too, under
     "whole_patients": Holm's rule counts both, and the verdict is the worse of the two.
@@ -238,8 +255,9 @@ def audit(
     )
     game = set_up_game(tables, schema, rng, max_patients)
     rngs = rng, strata_rng, whole_rng
-    membership, scores = _audit_members(game, tables, schema, whitebox, seed, rngs)
     held_out = pd.concat([test, reference], ignore_index=True)
+    disclosure = audit_disclosure(train, held_out, synthetic, schema, disclosure_rng, max_patients)
+    membership, scores = _audit_members(game, tables, schema, whitebox, seed, rngs, disclosure)
     share = _share_of_patients(train, held_out, schema)
     result = {
         "unit": game.unit,
@@ -250,14 +268,9 @@ def audit(
         "seed": seed,
         "rows_sha256": {part: hash_rows(df, schema) for part, df in tables.items()},
         **membership,
-        "disclosure": audit_disclosure(
-            train, held_out, synthetic, schema, disclosure_rng, max_patients
-        ),
         "membership_f1": membership_f1(*scores["distance"].raw, share, f1_rng),
         "nearest": list_nearest(game),
     }
-    whole = result.get("whole_patients") or {}
-    adjust_together(result["disclosure"], whole.get("disclosure") or {})
     return result | {"gates": evaluate_policy(result)}
 
 

@@ -24,8 +24,8 @@ LIMITS = (
 def list_untested(audit: Mapping, manifest: Mapping, schema: Schema) -> list[str]:
     """What no number of the audit speaks for, in words."""
     untested = [
-        "attacks that train shadow models of the generator, and attacks on a diffusion model "
-        "trained on the synthetic table",
+        "attacks on the table by shadow generators trained alike, or by a diffusion model trained "
+        "on it",
         "attackers who hold several releases, or tables linked to this one",
         "reconstruction of whole records by combining many statistics",
         "inference by more than the nearest synthetic record, and of columns not declared "

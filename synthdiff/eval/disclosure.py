@@ -86,7 +86,8 @@ def audit_disclosure(
 
     held_out: every real row of patients whom the generator never saw. Singling out asks all real
     patients, the others at most `max_patients` a side, one random record of each; ten times as many
-    synthetic rows are seen. The p-values of all attacks are adjusted together (Holm).
+    synthetic rows are seen. The p-values of all attacks are adjusted together (Holm), and in an
+    audit again, with those on membership.
     """
     kept = cap_rows(len(synthetic), ROWS_PER_PATIENT * max_patients, rng)
     synthetic = synthetic.iloc[kept].reset_index(drop=True)
@@ -105,17 +106,12 @@ def audit_disclosure(
         known, right, chance = guess_secret(targets.table, synthetic, schema, schema[name], rng)
         sides = targets.member[known], targets.outlier[known]
         result["inference"][name] = _compare(right, chance, *sides)
-    adjust_together(result)
+    records = [record for record in list_attacks(result).values() if "p_value" in record]
+    p_values = {str(at): record["p_value"] for at, record in enumerate(records)}
+    adjusted = holm(p_values) if records else {}
+    for record, p_value in zip(records, adjusted.values(), strict=True):
+        record["p_value_holm"] = p_value
     return result
-
-
-def adjust_together(*found: Mapping) -> None:
-    """Adjusts the p-values of all attacks of these results for all of them, in place (Holm)."""
-    records = [r for one in found for r in list_attacks(one).values() if "p_value" in r]
-    if records:
-        adjusted = holm({str(at): record["p_value"] for at, record in enumerate(records)})
-        for record, p_value in zip(records, adjusted.values(), strict=True):
-            record["p_value_holm"] = p_value
 
 
 def list_attacks(disclosure: Mapping) -> dict[str, dict]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from synthdiff.eval.controls import ALPHA, TESTS
+from synthdiff.eval.disclosure import list_attacks
 from synthdiff.eval.game import Game
 from synthdiff.eval.statistics import minimum_detectable_tpr
 
@@ -33,11 +34,12 @@ def _check_validity(game: Game, controls: Mapping[str, dict]) -> list[str]:
             f"tells them apart with AUC {blind['value']:.3f} (99% interval {blind['lower']:.3f} "
             f"to {blind['upper']:.3f})."
         )
-    null = controls["null"]["auc"]
+    null, attack = controls["null"]["auc"], controls["null"]["attack"].replace("_", " ")
     if not null["lower"] <= 0.5 <= null["upper"]:
         reasons.append(
-            "The attack finds members where nothing was learnt from them (fresh real rows): AUC "
-            f"{null['value']:.3f} (99% interval {null['lower']:.3f} to {null['upper']:.3f})."
+            f"Attack {attack} finds members where nothing was learnt from them (fresh real "
+            f"rows): AUC {null['value']:.3f} (interval {null['lower']:.3f} to "
+            f"{null['upper']:.3f}, 99% for all attacks at once)."
         )
     return reasons
 
@@ -95,6 +97,13 @@ def _describe_leaks(found: Mapping, unit: str) -> list[str]:
             f"{copies['holdout_share']:.1%} of the held-out rows; adjusted "
             f"{_format_p(copies['p_value_holm'])}."
         )
+    for name, risk in list_attacks(found.get("disclosure") or {}).items():
+        if risk.get("p_value_holm", 1.0) < ALPHA:
+            reasons.append(
+                f"{name[0].upper()}{name[1:]} succeeds on {risk['attack']['value']:.1%} of the "
+                f"training patients and on {risk['control']['value']:.1%} of the held-out ones; "
+                f"adjusted {_format_p(risk['p_value_holm'])}."
+            )
     return reasons
 
 
@@ -132,7 +141,7 @@ def decide(
 ) -> tuple[str, list[str]]:
     """The verdict and the reasons for it, in words.
 
-    found: "attacks", "copies" and "strata", with Holm-adjusted p-values.
+    found: "attacks", "copies", "strata" and perhaps "disclosure", with Holm-adjusted p-values.
     """
     invalid, attacks = _check_validity(game, controls), found["attacks"]
     leaks = _describe_leaks(found, game.unit)

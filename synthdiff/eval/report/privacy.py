@@ -82,16 +82,24 @@ def write_privacy(audit: Result, manifest: Mapping, schema: Schema) -> Html:
 
 
 def _write_attacks(audit: Mapping) -> Html:
+    controls = [(audit.get("controls") or {}).get(name) or {} for name in ("null", "leak")]
+    answers = [control.get("auc_by_attack") or {} for control in controls]
+    share = percent(controls[1].get("planted_share"))
     caption = (
         "Lower is better. AUC: chance that a member outscores a non-member; 0.5 is a coin toss. "
         "TPR at 1% FPR: share of members found when 1% of non-members are wrongly named; 1% is "
         "chance. At 0.1%: likewise, from 1,000 non-members on. Ranges are 95% intervals; p is "
         "adjusted for the number of tests (Holm). The AUC of distance and neighbourhood counts "
-        "only what exceeds the same score against real rows."
+        "only what exceeds the same score against real rows. Beside each attack stand its AUC "
+        "where there is nothing to find, fresh real rows in the place of the synthetic table, and "
+        f"where records of {share} of the members were copied in: one that found just these would "
+        "have half of that above 0.5."
     )
-    header = ("Attack", "AUC", "TPR at 1% FPR", "at 0.1%", "Adjusted p")
+    header = ("Attack", "AUC", "TPR at 1% FPR", "at 0.1%", "Adjusted p", "AUC, nothing to find",
+              "AUC, planted leak")  # fmt: skip
     rows = [
-        _attack_row(spaced(name), attack) for name, attack in by_auc(audit.get("attacks") or {})
+        (*_attack_row(spaced(name), attack), *(number(known.get(name)) for known in answers))
+        for name, attack in by_auc(audit.get("attacks") or {})
     ]
     return join((tag("h3", "Attacks, strongest first"), table(caption, header, rows)))
 
@@ -151,8 +159,9 @@ def _write_controls(audit: Mapping) -> Html:
         rows.append(_attack_row(spaced(name), control, expected))
     caption = (
         "The audit tested on cases with a known answer. Null or blind off chance makes it invalid; "
-        "a leak that goes unseen makes it inconclusive. AUC ranges are 99% for null and blind, "
-        "else 95%; p of the planted leaks is adjusted."
+        "a leak that goes unseen makes it inconclusive. Shown is the attack that strays furthest "
+        "from chance (null) or is surest (leaks). AUC ranges are 99% for blind and, all attacks "
+        "at once, for null, else 95%; p of the planted leaks is adjusted."
     )
     header = ("Control", "What it should show", "AUC", "TPR at 1% FPR", "at 0.1%", "p")
     return join((tag("h3", "Controls"), table(caption, header, rows, text=2)))
