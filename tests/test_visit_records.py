@@ -166,6 +166,7 @@ def test_impute_takes_a_row_per_patient(model):
     people = table.groupby("patient", sort=False)
     assert people.size().tolist() == [3, 1, 2] and people["sex"].first().tolist() == ["F", "M", "F"]
     assert people["dose"].first().tolist() == [4, 5, 6] and (people["sex"].nunique() == 1).all()
+    assert model.impute(given.assign(**{"dose@1": [4, None, 6]}))["dose"].dtype == "Int64"
     second = model.impute(given.iloc[1:], first=1)
     pd.testing.assert_frame_equal(second, table.iloc[3:].reset_index(drop=True))
     for long, words in ((TABLE[["dose"]], "'dose'.*one row per patient"),

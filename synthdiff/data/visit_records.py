@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -50,12 +49,17 @@ def plan_records(
 
 def to_rows(records: pd.DataFrame, codec: Codec, plan: VisitPlan, first: int = 0) -> pd.DataFrame:
     """The visits of drawn records, in types that do not depend on which records these are."""
-    casts = {column.name: _make_cast(column, codec, plan) for column in plan.schema.features}
-    return narrow(records, plan, first, lambda values, column: casts[column.name](values))
+
+    def cast(values: pd.Series, column: Column) -> pd.Series:
+        column, has_missing, whole_days = _describe_cells(column, codec, plan)
+        has_missing |= bool(values.isna().any())  # as cells that were given may be
+        return to_dtype(values, column, has_missing, whole_days)
+
+    return narrow(records, plan, first, cast)
 
 
-def _make_cast(column: Column, codec: Codec, plan: VisitPlan) -> partial:
-    """`to_dtype` of a column, knowing what its cells can be of all that the codec draws."""
+def _describe_cells(column: Column, codec: Codec, plan: VisitPlan) -> tuple[Column, bool, bool]:
+    """What `to_dtype` asks of a column, of all the cells that the codec draws."""
     name, coders = column.name, {coder.name: coder for coder in codec.coders}
     names = [f"{name}@{visit}" for visit in range(1, plan.max_visits + 1)]
     own = [n for n in (names if name in plan.varying else [name]) if n in coders]
@@ -69,7 +73,7 @@ def _make_cast(column: Column, codec: Codec, plan: VisitPlan) -> partial:
         learnt = dict.fromkeys(x for n in own for x in getattr(coders[n], "levels", ()))
         levels = [level for level in column.categories if level in learnt] or list(learnt)
         column = replace(column, categories=tuple(levels))
-    return partial(to_dtype, column=column, has_missing=has_missing, whole_days=whole_days)
+    return column, has_missing, whole_days
 
 
 def require_records(df: pd.DataFrame, plan: VisitPlan) -> None:
