@@ -8,6 +8,7 @@ from _scores import summarise
 from synthdiff._validate import input_error
 from synthdiff.data.conform import conform
 from synthdiff.data.schema import Schema
+from synthdiff.data.visits import count_records
 from synthdiff.eval.fairness import resample_patients
 from synthdiff.eval.features import patient_numbers
 from synthdiff.eval.group_measures import MIN_GROUP_PATIENTS, make_measure
@@ -25,7 +26,7 @@ def draw_tables(
 ) -> dict[str, pd.DataFrame]:
     """The tables that models are trained on, by "arm, seed"; the real one first."""
     plain = model.sample(rows, seed=seed)
-    balanced = draw_balanced(model, balance, rows, len(real), seed)
+    balanced = draw_balanced(model, balance, rows, count_records(real, schema), seed)
     tables = {"real": real}
     for arm, table in (("as is", plain), ("balanced", balanced)):
         table = conform(table, schema)

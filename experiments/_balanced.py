@@ -13,7 +13,8 @@ from synthdiff.synthesizer import Synthesizer
 
 
 def find_coder(model: Synthesizer, name: str, balance: str) -> CategoryCoder:
-    """The coder of a column that has levels."""
+    """The coder of a column that has levels; of a record, where rows are visits."""
+    model.codec.schema[name]  # or refused by name
     coder = next((coder for coder in model.codec.coders if coder.name == name), None)
     if not isinstance(coder, CategoryCoder):
         raise input_error(f"--balance={balance}", f"{name!r} has no levels", "name a category")
@@ -37,7 +38,7 @@ def find_shares(model: Synthesizer, balance: str, train_rows: int) -> tuple[Colu
 def plan_balanced(
     model: Synthesizer, balance: str, num_rows: int, train_rows: int, seed: int
 ) -> pd.DataFrame:
-    """The balanced columns of the whole table, from which the rest is drawn.
+    """The balanced columns of the whole table, from which the rest is drawn; rows are records.
 
     A second column has the shares of the training rows within each level of the first.
     """

@@ -40,7 +40,7 @@ def parse_where(conditions: list[str], schema) -> dict:
 
 
 def plan_draw(model: Synthesizer, num_rows: int, train_rows: int) -> Callable:
-    """`draw(first, count)`: these rows of the table that the flags describe."""
+    """`draw(first, count)`: these records of the table that the flags describe."""
     where, seed = parse_where(FLAGS.where, model.codec.schema), FLAGS.sample_seed
     if FLAGS.balance and (where or FLAGS.guidance):
         raise input_error("--balance", "excludes --where and --guidance", "use one of them")

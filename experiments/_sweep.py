@@ -23,7 +23,8 @@ from synthdiff.eval.membership import patient_scores, score_attack
 from synthdiff.eval.statistics import auc_interval
 from synthdiff.eval.utility import predict_target, score_utility
 from synthdiff.models.config import count_params
-from synthdiff.synthesizer import Synthesizer, fit, measure_loss
+from synthdiff.scoring import average_records, measure_loss
+from synthdiff.synthesizer import Synthesizer, fit
 
 SPLIT = {"train": 0.4, "test": 0.4, "reference": 0.2}  # as many members as strangers
 NUM_NOISES = 4
@@ -52,7 +53,8 @@ def fit_timed(
     """
     jax.clear_caches()
     started = time.perf_counter()
-    model = fit(table, schema, config=config, start=start, progress=False)
+    options = {"config": config, "start": start, "max_visits": FLAGS.max_visits}
+    model = fit(table, schema, **options, progress=False)
     return model, {"seconds to train": time.perf_counter() - started}
 
 
@@ -61,14 +63,15 @@ def score_model(
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray], dict[str, float]]:
     """Draws `num_rows`, and scores model and table on the patients of parts["test"].
 
-    The table, the loss in nats of each row of "test" and "train", and the scores.
+    The table, the loss in nats of each row of "test" and "train", and the scores. Where rows are
+    visits, `num_rows` patients are drawn and losses are of patients.
     """
     table = model.sample(num_rows, seed=seed)
     fidelity = evaluate_fidelity(parts["train"], parts["test"], table, schema)
     nats = {p: measure_loss(model, parts[p], num_noises=NUM_NOISES) for p in ("test", "train")}
     scores = {
-        "held-out loss": float(nats["test"].mean()),
-        "training loss": float(nats["train"].mean()),
+        "held-out loss": average_records(model, parts["test"], nats["test"]),
+        "training loss": average_records(model, parts["train"], nats["train"]),
         "detection AUC": detection_auc(parts["test"], table, schema, seed)["value"],
         "fidelity rate": fidelity["rate"],
         "parameters": count_params(model.params),
@@ -86,7 +89,8 @@ def score_fully(
     gaps = {f"{name} gap, points": value for name, value in use.get("gap_points", {}).items()}
     for source in ("trtr", "tstr"):
         gaps |= {f"utility {source} {name}": v for name, v in use.get(source, {}).items()}
-    return scores | gaps | score_exposure(table, nats, parts, schema, seed)
+    gap = {"loss gap": scores["held-out loss"] - scores["training loss"]}
+    return scores | gaps | score_exposure(table, nats, parts, schema, seed) | gap
 
 
 def split_patients(
@@ -119,4 +123,4 @@ def score_exposure(
         for part in ("train", "test")
     ]
     scores["attack on the model, loss AUC"] = auc_interval(*by_patient)["value"]
-    return scores | {"loss gap": float(nats["test"].mean() - nats["train"].mean())}
+    return scores

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import evaluate
 from _common import FLAGS, define_data_flags, locked, run_script
-from _visits import widen_attack
 from absl import flags
 
 from synthdiff._files import seal
@@ -48,7 +47,7 @@ def attack_with_flags(model, reference):
 def load_attack(run_dir: Path, reference):
     from synthdiff import load  # as above
 
-    return widen_attack(run_dir, reference, partial(attack_with_flags, load(run_dir)))
+    return attack_with_flags(load(run_dir), reference)
 
 
 def print_attacks(block: dict) -> None:

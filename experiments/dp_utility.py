@@ -22,6 +22,7 @@ from _start import define_start_flag, read_start
 from absl import flags
 
 from synthdiff.config import Config
+from synthdiff.data.visits import count_records
 from synthdiff.eval.audit import audit
 from synthdiff.eval.evaluate import evaluate
 from synthdiff.models.config import count_params
@@ -42,9 +43,10 @@ def measure(
     """The headline numbers of one model."""
     jax.clear_caches()  # as in _sweep.py
     started = time.perf_counter()
-    model = fit(parts["train"], schema, config=config, seed=seed, start=start)
+    options = {"config": config, "seed": seed, "start": start, "max_visits": FLAGS.max_visits}
+    model = fit(parts["train"], schema, **options)
     trained = time.perf_counter()
-    synthetic = model.sample(len(parts["train"]), seed=seed)
+    synthetic = model.sample(count_records(parts["train"], schema), seed=seed)
     found = evaluate(parts["train"], parts["test"], synthetic, schema)
     attacks = audit(parts["train"], parts["test"], parts["reference"], synthetic, schema)
     scores = {

@@ -31,6 +31,7 @@ from absl import flags
 from synthdiff import load
 from synthdiff._validate import InputError
 from synthdiff.data.balance import parse_balance
+from synthdiff.data.visits import count_records
 from synthdiff.eval.utility import predict_target
 
 NOTES = ("command", "seeds", "train_steps", "rows", "test_patients", "target", "commit", "device",
@@ -73,7 +74,7 @@ def compare(root: Path) -> None:
     name = parse_balance(FLAGS.balance)[0]
     df, schema = read_data(describe_data())
     parts = split_table(df, schema, FLAGS.split_seed)
-    rows = FLAGS.num_rows or len(parts["train"])
+    rows = FLAGS.num_rows or count_records(parts["train"], schema)
     find_groups(parts, schema, name, np.arange(len(parts["test"])))  # or refused before training
     for seed in FLAGS.seeds:
         run_dir = root / f"seed{seed}"

@@ -27,6 +27,7 @@ from _common import (
 )
 from absl import flags
 
+from synthdiff.data.visits import count_records
 from synthdiff.eval.audit import audit
 from synthdiff.eval.release import redact
 from synthdiff.synthesizer import fit
@@ -81,8 +82,9 @@ def run(run_dir: Path) -> None:
     ids = parts["train"][schema.entity] if schema.entity else parts["train"].index.to_series()
     chosen = np.random.default_rng(spec["split_seed"]).permutation(ids.unique())[: FLAGS.cohort]
     parts["train"] = parts["train"][ids.isin(chosen)].reset_index(drop=True)
-    model = fit(parts["train"], schema, config=config, folder=run_dir)
-    parts["synthetic"] = model.sample(len(parts["train"]))
+    options = {"config": config, "folder": run_dir, "max_visits": spec["max_visits"]}
+    model = fit(parts["train"], schema, **options)
+    parts["synthetic"] = model.sample(count_records(parts["train"], schema))
     whitebox = audit_script.attack_with_flags(model, parts["reference"])
     result = audit(**parts, schema=schema, whitebox=whitebox)
     audits = {Path(d).name: json.loads((Path(d) / "audit.json").read_text()) for d in FLAGS.compare}

@@ -74,7 +74,8 @@ def compare(run_dir: Path) -> None:
     config, facts = train.build_config(), {"num_rows": FLAGS.num_rows, "cohort": FLAGS.cohort}
     path, record = open_record(run_dir, df, arms, config=config.to_json(), **facts)
     with hold_file(run_dir / "first.lock", wait=True):  # of several processes one trains it
-        first = fit(others, schema, config=config, folder=run_dir / "first")
+        options = {"folder": run_dir / "first", "max_visits": FLAGS.max_visits}
+        first = fit(others, schema, config=config, **options)
 
     def show(record: dict) -> None:
         write_record(path, record, format_sweep("Beginning with other patients", record))

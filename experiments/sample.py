@@ -14,6 +14,7 @@ a second call writes those that are missing, and several processes (see _cluster
 import hashlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -21,7 +22,6 @@ from _cluster import define_cluster_flags, on_cluster
 from _common import FLAGS, SYNTHETIC, locked, read_manifest, run_script
 from _draw import define_flags as define_draw_flags
 from _draw import plan_draw
-from _visits import PLAN, has_visits, narrow_draw, narrow_run
 from absl import flags
 
 from synthdiff import load
@@ -31,7 +31,10 @@ from synthdiff.data.schema import Schema
 from synthdiff.data.sdv import to_sdv
 from synthdiff.data.shards import claim_shards, count_shards, write_shards
 from synthdiff.data.table import write_json, write_table
-from synthdiff.synthesizer import MODEL_FILES
+from synthdiff.data.visit_records import PLAN
+from synthdiff.data.visits import share_filled
+from synthdiff.run_folder import MODEL_FILES
+from synthdiff.synthesizer import Synthesizer
 from synthdiff.train.processes import ask_first
 
 CHOICES = ("num_rows", "sample_seed", "where", "balance", "guidance", "shard_rows")
@@ -53,8 +56,8 @@ def define_flags() -> None:
 
 
 def hash_model(run_dir: Path) -> str:
-    """sha256 of everything that `load` reads, and of the plan of visits."""
-    names = [*MODEL_FILES, *([PLAN] if has_visits(run_dir) else [])]
+    """sha256 of everything that `load` makes rows with."""
+    names = [*MODEL_FILES, *([PLAN] if (run_dir / PLAN).exists() else [])]
     content = b"".join((run_dir / name).read_bytes() for name in names)
     return hashlib.sha256(content).hexdigest()
 
@@ -72,9 +75,13 @@ def write_pieces(run_dir: Path, folder: Path, draw: Callable, num_rows: int) -> 
 
 
 @locked
-def write_file(run_dir: Path, out: Path, draw: Callable, num_rows: int) -> None:
+def write_file(run_dir: Path, out: Path, model: Synthesizer, draw: Callable, num: int) -> None:
     """The whole table in one file; in the run folder sealed, and with metadata for SDV."""
-    table = narrow_run(run_dir, draw(0, num_rows))
+    records = draw(0, num)
+    table = model.to_rows(records)
+    if model.visits:
+        share = share_filled(records, model.visits)
+        print(f"{share:.2%} of the visits' cells were not drawn, and filled")
     write_table(table, out)
     if not FLAGS.out:
         schema = Schema.load(run_dir / "schema.json")
@@ -86,15 +93,15 @@ def sample(run_dir: Path) -> None:
     model, rows = load(run_dir), read_manifest(run_dir)["rows"]
     train_rows = rows.get("records", rows["train"])
     num_rows = FLAGS.num_rows or train_rows
-    draw = plan_draw(model, num_rows, train_rows)
+    draw = plan_draw(replace(model, visits=None), num_rows, train_rows)  # records
     out = Path(FLAGS.out) if FLAGS.out else run_dir / SYNTHETIC[bool(FLAGS.shard_rows)]
     started = time.perf_counter()
     if FLAGS.shard_rows:
-        write_pieces(run_dir, out, narrow_draw(run_dir, draw), num_rows)
+        write_pieces(run_dir, out, lambda *at: model.to_rows(draw(*at), at[0]), num_rows)
     elif jax.process_count() > 1:
         raise input_error("several processes", "cannot share one file", "give --shard_rows")
     else:
-        write_file(run_dir, out, draw, num_rows)
+        write_file(run_dir, out, model, draw, num_rows)
     seconds = time.perf_counter() - started
     nfe = model.config.sampler.nfe * (2 if FLAGS.guidance else 1)
     print(f"{num_rows} records in {seconds:.1f} s with compilation, NFE {nfe}, written to {out}")

@@ -23,12 +23,13 @@ from _common import (
     split_table,
 )
 from _start import define_start_flag, read_start
-from _visits import widen_run
+from _visits import describe_plan
 from absl import flags
 
 from synthdiff._files import seal
 from synthdiff.config import Config
 from synthdiff.data.table import write_json
+from synthdiff.data.visits import count_records
 from synthdiff.diffusion.samplers import SamplerConfig
 from synthdiff.diffusion.schedules import Schedule
 from synthdiff.models.config import ModelConfig, count_params
@@ -68,9 +69,8 @@ def train(run_dir: Path) -> None:
     parts = split_table(df, schema, spec["split_seed"])
     start, about_start = read_start(spec, parts, schema, private=private)
     table = parts["train"]
-    limits = {"max_visits": spec["max_visits"], "min_patients": config.min_patients}
-    records = widen_run(run_dir, table, schema, **limits, private=private, write=is_first())
-    model = fit(*records, config=config, folder=run_dir, start=start)
+    options = {"config": config, "folder": run_dir, "start": start}
+    model = fit(table, schema, **options, max_visits=spec["max_visits"])
     if not is_first():
         return
     schema.save(run_dir / "schema.json")
@@ -82,7 +82,7 @@ def train(run_dir: Path) -> None:
     facts = {
         "dataset": spec["data"],
         "data": spec,
-        "rows": {"train": len(table), "all": len(df), "records": len(records[0])},
+        "rows": {"train": len(table), "all": len(df), "records": count_records(table, schema)},
         "parameters": count_params(model.params),
         "patients": {"train": table[schema.entity].nunique() if schema.entity else len(table)},
         "differential_privacy": model.privacy,
@@ -91,6 +91,8 @@ def train(run_dir: Path) -> None:
     notes = {"codec_notes": model.codec.notes()}
     write_json(run_dir / "manifest.json", manifest | facts | notes, private=True)
     seal(run_dir, "schema.json", "manifest.json")
+    if model.visits:
+        print(describe_plan(model.visits, table))
     print(f"trained on {len(table)} rows; model in {run_dir}")
 
 

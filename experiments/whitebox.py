@@ -39,12 +39,13 @@ def attack_model(
 ) -> tuple[dict[str, np.ndarray], dict]:
     """Scores per row of members and non-members, and facts for the report.
 
-    Shadow models learn from reference patients only, none of whom is attacked.
+    Shadow models learn from reference patients only, none of whom is attacked. Where rows are
+    visits, the records of patients are attacked, and each row has the scores of its record.
     """
     if num_models < 4:
         raise input_error("--shadow_models", f"{num_models} is too few", "use 8 to 64")
     layout, schedule, config = model.codec.layout, model.config.schedule, model.config.model
-    reference, ids = _choose_pool(reference, model.codec.schema.entity)
+    reference, ids = _choose_pool(model.to_records(reference), model.schema.entity)
     patients, owner = np.unique(ids, return_inverse=True)
 
     def encode(df: pd.DataFrame, use: int) -> Records:
@@ -52,7 +53,8 @@ def attack_model(
 
     # Encoded anew for the attack, as a member is whose noise within granular values is unknown.
     learnt, pool = encode(reference, 0), encode(reference, 1)
-    targets = encode(pd.concat([members, nonmembers], ignore_index=True), 2)
+    sides = [model.to_records(side) for side in (members, nonmembers)]
+    targets = encode(pd.concat(sides, ignore_index=True), 2)
     member = draw_membership(len(patients), num_models, 0)[:, owner]
     init_fn, shadow_fn = make_network(SHADOW_MODEL, layout)
     loss_fn = make_loss_fn(shadow_fn, layout, schedule)
@@ -72,7 +74,9 @@ def attack_model(
     nobody = np.zeros((num_models, len(targets.continuous)), bool)
     scores = score_rows(measure(targets, nobody), unseen)
     scores |= measure_probes(apply_fn, model.params, layout, schedule, targets)
-    return scores, {
+    record = [model.number_records(side) for side in (members, nonmembers)]
+    rows = np.append(record[0], len(sides[0]) + record[1])
+    return {name: np.asarray(found)[rows] for name, found in scores.items()}, {
         "shadow_models": num_models,
         "shadow_steps": num_steps,
         "shadow_patients": len(patients),

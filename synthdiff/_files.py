@@ -77,8 +77,12 @@ def parse_json(path: str | Path, content: bytes, fix: str) -> dict:
 
 
 def seal(folder: Path, *names: str) -> None:
-    """Notes the sha256 of files of the folder in SHA256SUMS, which `sha256sum -c` checks too."""
-    sums = _read_sums(folder) | {name: hash_file(folder / name) for name in names}
+    """Notes the sha256 of files of the folder in SHA256SUMS, which `sha256sum -c` checks too.
+
+    What is said there of files that are gone is left out.
+    """
+    kept = {name: d for name, d in _read_sums(folder).items() if (folder / name).exists()}
+    sums = kept | {name: hash_file(folder / name) for name in names}
     lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
     write_atomically(folder / SEAL, lines.encode())
 
@@ -100,6 +104,11 @@ def read_sealed(path: Path, fix: str) -> bytes:
         problem = f"is not what {SEAL} says: damaged, edited, or of another run"
         raise input_error(str(path), problem, fix)
     return content
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether SHA256SUMS of its folder names the file, which may be gone."""
+    return path.name in _read_sums(path.parent)
 
 
 def _read_sums(folder: Path) -> dict[str, str]:

@@ -9,7 +9,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from synthdiff.config import Config
 from synthdiff.data.schema import Schema
-from synthdiff.synthesizer import fit, measure_loss
+from synthdiff.scoring import average_records, measure_loss
+from synthdiff.synthesizer import fit
 
 
 class TableDiffusion(BaseEstimator):
@@ -17,7 +18,8 @@ class TableDiffusion(BaseEstimator):
 
     schema: inferred where absent; one with an entity makes the patient the unit of privacy.
     config: settings of network, noise, training and sampling. seed: of training; None takes that
-    of the config. num_noises: noises per row of `score`; more make it less noisy.
+    of the config. num_noises: noises per row of `score`; more make it less noisy. max_visits: as of
+    `fit`, where the schema has an order of visits.
 
     Split by patient: `cross_val_score(model, df, cv=GroupKFold(5), groups=df["patient"])`.
     """
@@ -28,19 +30,31 @@ class TableDiffusion(BaseEstimator):
         config: Config | None = None,
         seed: int | None = None,
         num_noises: int = 4,
+        max_visits: int | None = None,
     ) -> None:
         self.schema = schema
         self.config = config
         self.seed = seed
         self.num_noises = num_noises
+        self.max_visits = max_visits
 
     def fit(self, X: pd.DataFrame, y: object = None) -> TableDiffusion:
         """Trains on the rows of a table; y is ignored, a target is a column like others."""
-        self.model_ = fit(X, self.schema, config=self.config, seed=self.seed, progress=False)
+        self.model_ = fit(
+            X,
+            self.schema,
+            config=self.config,
+            seed=self.seed,
+            max_visits=self.max_visits,
+            progress=False,
+        )
         return self
 
     def sample(self, n_samples: int = 1, seed: int = 0) -> pd.DataFrame:
-        """Synthetic rows with the columns and dtypes of the table that was fitted."""
+        """Synthetic records (patients with all visits where rows are visits), as they were fitted.
+
+        With the columns and dtypes of that table.
+        """
         check_is_fitted(self)
         return self.model_.sample(n_samples, seed=seed)
 
@@ -50,8 +64,8 @@ class TableDiffusion(BaseEstimator):
         return -measure_loss(self.model_, X, num_noises=self.num_noises)
 
     def score(self, X: pd.DataFrame, y: object = None) -> float:
-        """The mean of `score_samples`: higher is better.
+        """The mean of `score_samples` over records: higher is better.
 
         Compare models of the same training rows only: each codec cuts numbers its own way.
         """
-        return float(self.score_samples(X).mean())
+        return average_records(self.model_, X, self.score_samples(X))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
 import flax
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
@@ -23,7 +21,7 @@ from synthdiff._files import (
     seal,
     write_atomically,
 )
-from synthdiff._validate import InputError, input_error, positive
+from synthdiff._validate import input_error, positive
 from synthdiff.config import Config
 from synthdiff.data.batches import batch_indices
 from synthdiff.data.codec import Codec, count_shares
@@ -34,31 +32,23 @@ from synthdiff.data.dtypes import to_dtype, to_values
 from synthdiff.data.infer import infer_schema
 from synthdiff.data.schema import Schema
 from synthdiff.data.table import write_json
-from synthdiff.diffusion.keys import purpose_key, record_keys
+from synthdiff.data.visit_records import PLAN, plan_records, read_plan, require_records, to_rows
+from synthdiff.data.visits import VisitPlan, number_records, widen
+from synthdiff.diffusion.keys import purpose_key
 from synthdiff.diffusion.losses import make_loss_fn
 from synthdiff.diffusion.samplers import SamplerConfig
-from synthdiff.diffusion.schedules import Schedule
-from synthdiff.layout import Layout, Records
-from synthdiff.models.config import ModelConfig, make_network, split_outputs, start_at_shares
+from synthdiff.layout import Records
+from synthdiff.models.config import split_outputs, start_at_shares
 from synthdiff.private_run import PrivateRun
-from synthdiff.sampling import choose_block, draw_table
+from synthdiff.run_folder import MODEL_FILES, VERSION, claim, describe_settings, write_settings
+from synthdiff.sampling import draw_table
 from synthdiff.train.checkpoint import hash_tree
 from synthdiff.train.loop import fit as fit_loop
 from synthdiff.train.optim import make_optimizer
-from synthdiff.train.parallel import make_parallel_map, make_parallel_train, to_devices
+from synthdiff.train.parallel import make_parallel_train, to_devices
 from synthdiff.train.processes import ask_first, require_same
 from synthdiff.train.state import create_state, keep_whole
 from synthdiff.train.step import make_train_step
-
-VERSION = 3
-MODEL_FILES = ("config.json", "codec.json", "weights.msgpack")
-NOTICE = "PRIVATE.txt"
-_NOTICE = """Only release/ is meant for others. These files hold values of real patients, or were
-learnt from them and can give some of them away: codec.json, schema.json, manifest.json,
-weights.msgpack, checkpoints, audit.json, refusal.json, dp_secret. They are for their owner alone
-(mode 0600). The synthetic table is not cleared before experiments/release.py has passed it.
-"""
-GOLDEN_RATIO = 0.618034  # its multiples modulo 1 fill [0, 1) evenly, however many there are
 
 
 @dataclass(frozen=True)
@@ -66,12 +56,33 @@ class Synthesizer:
     """A trained model: codec, config and the averaged weights; holds no training record.
 
     privacy: what a run with differential privacy guarantees, and its ledger; else None.
+    visits: how the rows of a patient become the record that is modelled, whose columns are those of
+    the codec; None where each row is a record.
     """
 
     codec: Codec
     config: Config
     params: dict
     privacy: dict | None = None
+    visits: VisitPlan | None = None
+
+    @property
+    def schema(self) -> Schema:
+        """Of the tables that are learnt from and drawn."""
+        return self.visits.schema if self.visits else self.codec.schema
+
+    def to_records(self, df: pd.DataFrame) -> pd.DataFrame:
+        """The records of a table, as the codec takes them; it is conformed."""
+        df = conform(df, self.schema)
+        return widen(df, self.visits) if self.visits else df
+
+    def number_records(self, df: pd.DataFrame) -> np.ndarray:
+        """Of each row of a table the number of its record. int [rows]"""
+        return number_records(df, self.schema) if self.visits else np.arange(len(df))
+
+    def to_rows(self, records: pd.DataFrame, first: int = 0) -> pd.DataFrame:
+        """The rows of drawn records, of which the first has this number."""
+        return to_rows(records, self.codec, self.visits, first) if self.visits else records
 
     def sample(
         self,
@@ -85,10 +96,11 @@ class Synthesizer:
     ) -> pd.DataFrame:
         """Draws `num_rows` synthetic records with the table's columns and dtypes.
 
-        The same seed gives the same rows for any device count, and row i does not depend on
-        num_rows: `first` skips rows, so that a table may be drawn piece by piece.
-        where: fixed column values, such as {"sex": "F"}; guidance > 0 sharpens the condition at
-        twice the cost.
+        Where rows are visits, a record is a patient with all visits, which are rows in order.
+        The same seed gives the same records for any device count, and record i does not depend on
+        num_rows: `first` skips records, so that a table may be drawn piece by piece.
+        where: fixed columns of the record, such as {"sex": "F"} or {"num_visits": 3}; guidance > 0
+        sharpens the condition at twice the cost.
         """
         positive(num_rows=num_rows)
         given = pd.DataFrame({k: [v] * num_rows for k, v in (where or {}).items()})
@@ -111,28 +123,39 @@ class Synthesizer:
         for name in given.columns:
             column = schema[name]
             table[name] = to_dtype(to_values(coerce(given[name], column)[0], column), column)
-        return table
+        return self.to_rows(table, first)
 
     def impute(self, df: pd.DataFrame, *, first: int = 0, seed: int = 0) -> pd.DataFrame:
         """Fills whole missing columns: draws the columns that `df` lacks given those it has.
 
         The cells and the index of `df` come back as they are, missing cells included. A piece of
-        a table is filled as within the whole if `first` says where it begins.
+        a table is filled as within the whole if `first` says where it begins. Where rows are
+        visits, `df` has one row per patient, with columns of the record such as "num_visits" or
+        "dose@1", and the visits come back, with an index of their own.
         """
+        if self.visits:
+            require_records(df, self.visits)
         table = draw_table(
             self.codec, self.config, self.params, df, first=first, num_rows=len(df), seed=seed
         )
-        return table.set_axis(df.index).assign(**{name: df[name] for name in df.columns})
+        table = table.set_axis(df.index).assign(**{name: df[name] for name in df.columns})
+        return self.to_rows(table, first)
 
     def save(self, folder: str | Path) -> None:
-        """Writes config.json, codec.json and weights.msgpack into the folder, with their hashes."""
+        """Writes config.json, codec.json and weights.msgpack into the folder, with their hashes.
+
+        Also privacy.json and visits.json, where there is something to say.
+        """
         folder = make_folder(folder)
         weights = flax.serialization.to_bytes(jax.tree.map(np.asarray, self.params))
-        _write_settings(folder, self.config, self.codec)
+        write_settings(folder, describe_settings(self.config, self.codec, self.visits))
         write_atomically(folder / "weights.msgpack", weights, private=True)
         if self.privacy:
             write_json(folder / "privacy.json", self.privacy)
-        seal(folder, *MODEL_FILES, *(("privacy.json",) if self.privacy else ()))
+        more = {"privacy.json": self.privacy, PLAN: self.visits}
+        for name in (name for name, content in more.items() if not content):
+            (folder / name).unlink(missing_ok=True)  # of another model
+        seal(folder, *MODEL_FILES, *(name for name, content in more.items() if content))
 
 
 def load(folder: str | Path) -> Synthesizer:
@@ -164,7 +187,7 @@ def load(folder: str | Path) -> Synthesizer:
     account, privacy = folder / "privacy.json", None
     if account.exists():
         privacy = parse_json(account, read_sealed(account, fix), fix)
-    return Synthesizer(codec, config, params, privacy)
+    return Synthesizer(codec, config, params, privacy, read_plan(folder / PLAN, codec.schema, fix))
 
 
 def fit(
@@ -175,11 +198,14 @@ def fit(
     folder: str | Path | None = None,
     seed: int | None = None,
     start: Synthesizer | None = None,
+    max_visits: int | None = None,
     progress: bool = True,
 ) -> Synthesizer:
     """Trains a model on a table (training rows only: split by patient before).
 
-    schema: that of `start` where absent, else inferred. folder: where checkpoints, metrics and the
+    schema: that of `start` where absent, else inferred; with an order of visits, the record that is
+    modelled is the patient (or group) with up to `max_visits` of them, by default as many as 95 %
+    of patients have (see data/visits.py). folder: where checkpoints, metrics and the
     model are kept; a second call with the same folder resumes. start: a model of a like table, such
     as a larger or public one, with whose codec and weights training begins; its patients stay
     exposed as far as they were, and a private run takes it as public. Raises InputError that lists
@@ -190,15 +216,26 @@ def fit(
     config = config or Config()
     if seed is not None:
         config = replace(config, train=replace(config.train, seed=seed))
-    schema = schema or (start.codec.schema if start else infer_schema(df))
+    schema = schema or (start.schema if start else infer_schema(df))
     require_healthy(df, schema)
     df = conform(df, schema)
+    visits = plan_records(
+        df,
+        schema,
+        max_visits=max_visits,
+        min_patients=config.min_patients,
+        private=bool(config.dp.epsilon),
+        first=start.visits if start else None,
+    )
+    if visits:
+        df, schema = widen(df, visits), visits.wide
+        require_healthy(df, schema)
     with ExitStack() as held:
         ours = None
         if folder:
             place = Path(folder)
             ours = ask_first(lambda: str(held.enter_context(hold_folder(make_folder(place)))))
-        return _fit(df, schema, config, Path(ours) if ours else None, progress, start)
+        return _fit(df, schema, config, Path(ours) if ours else None, progress, start, visits)
 
 
 def _fit(
@@ -208,8 +245,9 @@ def _fit(
     folder: Path | None,
     progress: bool,
     start: Synthesizer | None,
+    visits: VisitPlan | None,
 ) -> Synthesizer:
-    """`fit` of a conformed table, in a folder that is ours."""
+    """`fit` of conformed records, in a folder that is ours."""
     patients = df[schema.entity].to_numpy() if schema.entity else None
     private: PrivateRun | None = None
     if start:
@@ -229,9 +267,9 @@ def _fit(
     if not private:
         config = replace(config, train=config.train.limit_steps(len(df)))
     if folder:
-        ask_first(lambda: _claim(folder, config, codec))
+        ask_first(lambda: claim(folder, describe_settings(config, codec, visits)))
     params = train(codec, df, patients, config, folder, progress, private, start)
-    model = Synthesizer(codec, config, params, private.account if private else None)
+    model = Synthesizer(codec, config, params, private.account if private else None, visits)
     if folder:
         ask_first(lambda: model.save(folder))
     return model
@@ -285,42 +323,6 @@ def train(
     return jax.tree.map(np.asarray, state.ema_params)
 
 
-def measure_loss(
-    model: Synthesizer, df: pd.DataFrame, *, num_noises: int = 1, seed: int = 0
-) -> np.ndarray:
-    """The training objective of each row [rows], no column given: nats, summed over parts.
-
-    The mean over `num_noises` noises of its own, at times that are spread evenly over a record's
-    noises and over records, the same for every model.
-    """
-    config, codec = model.config, model.codec
-    records = codec.encode(conform(df, codec.schema), np.random.default_rng([seed, 0]))
-    measure = _make_measure(config.model, config.schedule, codec.layout, num_noises)
-    shared, block = (model.params, purpose_key(seed, "measure")), choose_block(codec.layout)
-    return measure(shared, records, 0, len(df), block)
-
-
-@lru_cache(maxsize=8)
-def _make_measure(
-    network: ModelConfig, schedule: Schedule, layout: Layout, num_noises: int
-) -> Callable:
-    """The mean loss over all devices; kept, so that a second call does not compile again."""
-    apply_fn = make_network(network, layout, learnable_schedule=schedule.learnable)[1]
-    loss_fn = make_loss_fn(apply_fn, layout, schedule, condition_rate=0.0)
-
-    def measure(shared: tuple, records: Records, index: jax.Array) -> jax.Array:
-        params, key = shared
-
-        def at(noise: jax.Array) -> jax.Array:
-            share = (index.astype(jnp.float32) + 0.5) * GOLDEN_RATIO + noise / num_noises
-            keys = record_keys(jax.random.fold_in(key, noise), index)
-            return jnp.sum(loss_fn(params, records, keys, share % 1.0), axis=-1)
-
-        return jnp.mean(jax.lax.map(at, jnp.arange(num_noises)), axis=0)
-
-    return make_parallel_map(measure)
-
-
 def _require_alike(first: Config, config: Config) -> None:
     """Raises InputError where the weights of the first model are no start for this one."""
     wanted, given = _shape_network(first), _shape_network(config)
@@ -334,31 +336,3 @@ def _shape_network(config: Config) -> dict[str, object]:
     """The settings by name that decide which weights there are."""
     model = {f"model.{name}": value for name, value in asdict(config.model).items()}
     return model | {"schedule.learnable": config.schedule.learnable}
-
-
-def _claim(folder: Path, config: Config, codec: Codec) -> None:
-    """Begins the run in its folder, or checks that what is there began with the same settings."""
-    begun = folder / "config.json"
-    if begun.exists():
-        fix = "restore the file, or remove the folder and train again"
-        wanted = (_settings(config), codec.to_json())
-        for name, content in zip(MODEL_FILES, json.loads(json.dumps(wanted)), strict=False):
-            if not (folder / name).exists():
-                raise input_error(str(folder), f"no {name}", fix)
-            if parse_json(folder / name, (folder / name).read_bytes(), fix) != content:
-                raise InputError(
-                    f"{folder}: holds a run with another table or settings. "
-                    "Fix: name an empty folder, or repeat the same flags to resume."
-                )
-    write_atomically(folder / NOTICE, _NOTICE.encode())
-    _write_settings(folder, config, codec)
-
-
-def _settings(config: Config) -> dict:
-    return {"version": VERSION, **config.to_json()}
-
-
-def _write_settings(folder: Path, config: Config, codec: Codec) -> None:
-    """The settings last: where they are, the codec is too."""
-    write_json(folder / "codec.json", codec.to_json(), private=True)
-    write_json(folder / "config.json", _settings(config))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from absl import flags
+from absl.testing import flagsaver
 
 from synthdiff._validate import InputError
 
@@ -96,6 +97,33 @@ def test_a_stopped_grid_goes_on(tmp_path, monkeypatch):
     assert runs["model.width=16 sampler.name=heun"]["1"][ablate.SHOWN[0]] == 17.0
     assert "| model.width=8 sampler.name=churn [2] | 8.5 " in (tmp_path / "record.md").read_text()
     assert (tmp_path / "record.png").exists()
+
+
+def test_rows_that_are_visits_are_patients_in_every_arm(tmp_path, monkeypatch):
+    """Losses are means over patients, whose long tables are scored; --max_visits cuts."""
+    rng = np.random.default_rng(0)
+    counts = rng.integers(1, 4, 120)
+    table = pd.DataFrame(
+        {"id": np.repeat(np.arange(120), counts), "age": rng.integers(0, 60, counts.sum())}
+    )
+    table.assign(day=np.arange(len(table))).to_csv(tmp_path / "table.csv", index=False)
+    seen, score = [], ablate.score_model
+
+    def keep(model, parts, *rest):
+        table, nats, scores = score(model, parts, *rest)
+        seen.append((model, parts["test"], table, nats["test"], scores["held-out loss"]))
+        return table, nats, scores
+
+    monkeypatch.setattr(ablate, "score_model", keep)
+    few = {"data": str(tmp_path / "table.csv"), "entity": "id", "visits": "day", "max_visits": 2}
+    few |= {"arm": ["default:"], "grid": [], "seeds": ["0"], "num_rows": 60, "model.name": "mlp"}
+    few |= {"model.width": 4, "train.num_steps": 5, "sampler.num_steps": 2}
+    with flagsaver.flagsaver(**few):
+        ablate.ablate(tmp_path)
+    ((model, test, table, nats, loss),) = seen
+    assert model.visits.max_visits == 2 and "age@2" in model.codec.schema.names
+    assert table.groupby("id").size().isin([1, 2]).all() and table["id"].nunique() == 60
+    assert loss == pytest.approx(pd.Series(nats).groupby(test["id"].to_numpy()).first().mean())
 
 
 def test_scores_of_other_settings_are_not_gone_on_with(tmp_path):

@@ -45,6 +45,7 @@ def test_parameters_are_set_read_and_cloned():
     model = TableDiffusion(schema=SCHEMA, config=_config(10), num_noises=2)
     assert model.get_params() == {
         "schema": SCHEMA, "config": _config(10), "seed": None, "num_noises": 2,
+        "max_visits": None,
     }  # fmt: skip
     copy = clone(model).set_params(num_noises=3)
     assert copy.num_noises == 3 and model.num_noises == 2 and copy.config == model.config

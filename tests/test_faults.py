@@ -30,7 +30,7 @@ from synthdiff.eval.features import hash_rows
 from synthdiff.eval.protocol.resume import score_draws
 from synthdiff.eval.release import write_release
 from synthdiff.models.config import ModelConfig
-from synthdiff.synthesizer import MODEL_FILES, NOTICE
+from synthdiff.run_folder import MODEL_FILES, NOTICE
 from synthdiff.train import loop
 from synthdiff.train.checkpoint import Checkpoints
 from synthdiff.train.dp import draw_secret

@@ -26,9 +26,11 @@ ALLOWED = {
     "private_run": BASE | {"data", "train"},
     "config": BASE | {"diffusion", "models", "train"},
     "sampling": BASE | {"data", "diffusion", "models", "train", "config"},
+    "run_folder": BASE | {"data", "config"},
     "synthesizer": BASE
-    | {"data", "diffusion", "models", "train", "private_run", "config", "sampling"},
-    "estimator": BASE | {"data", "config", "synthesizer"},
+    | {"data", "diffusion", "models", "train", "private_run", "config", "sampling", "run_folder"},
+    "scoring": BASE | {"diffusion", "models", "train", "sampling", "synthesizer"},
+    "estimator": BASE | {"data", "config", "synthesizer", "scoring"},
     "__init__": {"synthesizer"},
     "__main__": set(),
 }

@@ -19,8 +19,8 @@ from synthdiff.diffusion.samplers import SAMPLERS, SamplerConfig
 from synthdiff.diffusion.schedules import SHAPES, Schedule
 from synthdiff.layout import Layout
 from synthdiff.models.config import ModelConfig
+from synthdiff.run_folder import MODEL_FILES
 from synthdiff.sampling import BLOCK, WIDEST, choose_block
-from synthdiff.synthesizer import MODEL_FILES
 from synthdiff.train.metrics import read_metrics
 from synthdiff.train.optim import TrainConfig
 

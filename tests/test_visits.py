@@ -8,12 +8,15 @@ import pandas as pd
 import pytest
 
 from synthdiff._validate import InputError
+from synthdiff.config import Config
 from synthdiff.data.codec import Codec
 from synthdiff.data.conform import conform
 from synthdiff.data.schema import Column, Schema
 from synthdiff.data.sources import load
 from synthdiff.data.visit_plan import plan_visits
 from synthdiff.data.visits import VisitPlan, count_cut, narrow, share_filled, widen
+from synthdiff.models.config import ModelConfig
+from synthdiff.synthesizer import Synthesizer
 
 KINDS = ("integer", "datetime", "continuous", "ordinal")
 
@@ -137,27 +140,33 @@ def test_a_piece_of_the_records_is_a_piece_of_the_long_table():
 
 
 @pytest.mark.parametrize("group", [False, True])
-def test_attacks_on_records_score_the_rows_of_each_patient(group, tmp_path, monkeypatch):
+def test_attacks_on_records_score_the_rows_of_each_patient(group, monkeypatch):
     """An attack that scores a record by its first visit: each row must bear that very number."""
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "experiments")
-    from _visits import PLAN, widen_attack
+    import whitebox
 
     schema = _schema(group=group)
-    sides = [_table(np.random.default_rng(seed), group=group, patients=30) for seed in (0, 1)]
-    (tmp_path / PLAN).write_text(json.dumps(plan_visits(sides[0], schema).to_json()))
+    sides = [_table(np.random.default_rng(seed), group=group, patients=40) for seed in (0, 1)]
+    plan = plan_visits(sides[0], schema)
+    codec = Codec.fit(widen(sides[0], plan), plan.wide)
+    model = Synthesizer(codec, Config(ModelConfig("mlp")), {}, visits=plan)
 
-    def make(reference):
-        assert "stays@1" in reference
-        return lambda *wide: ({"x": pd.concat(wide)["stays@1"].to_numpy(float)}, {"n": 1})
+    def read_first(apply_fn, params, layout, schedule, targets):
+        return {"x": codec.decode(targets, np.random.default_rng(0))["stays@1"]}
 
-    scores, about = widen_attack(tmp_path, sides[0], make)(*sides)
+    nothing = {"train_shadows": None, "take_model": None, "score_rows": {}, "check_on_shadows": {}}
+    for name, found in nothing.items():
+        monkeypatch.setattr(whitebox, name, lambda *args, found=found: dict(found or {}))
+    monkeypatch.setattr(whitebox, "make_measure_losses", lambda *args, **kw: lambda *_: np.zeros(1))
+    monkeypatch.setattr(whitebox, "measure_probes", read_first)
+    scores, about = whitebox.attack_model(model, sides[0], 4, 1, 1, *sides)
     expected = []
     for side in sides:
         who = side[schema.group or schema.entity]
         ordered = side.sort_values("when", kind="stable")
         expected.append(who.map(ordered.groupby(who)["stays"].first()))
     np.testing.assert_array_equal(scores["x"], pd.concat(expected))
-    assert about == {"n": 1} and len(set(scores["x"])) > 2
+    assert about["shadow_patients"] == sides[0]["patient"].nunique() and len(set(scores["x"])) > 2
 
 
 def test_later_visits_are_cut_and_counted():

@@ -49,7 +49,7 @@ def plan_visits(
     for column in schema.features:
         if column.name == schema.order:
             continue
-        varies, mixed, missing = _compare_visits(visits, visits.df[column.name])
+        varies, mixed, missing = compare_visits(visits, visits.df[column.name])
         if not visits.concerns(missing, min_patients):
             complete.append(column.name)
         if not visits.concerns(varies, min_patients):
@@ -89,7 +89,7 @@ def _choose_max(visits: Visits, wanted: int | None, min_patients: int) -> int:
     return most
 
 
-def _compare_visits(visits: Visits, values: pd.Series) -> tuple[np.ndarray, ...]:
+def compare_visits(visits: Visits, values: pd.Series) -> tuple[np.ndarray, ...]:
     """Of the rows: whether their group has two values, has some cells missing; the cell is missing.
 
     bool [rows] each.
@@ -120,11 +120,16 @@ def _find_unit(visits: Visits, column: Column, min_patients: int) -> float | Non
         return 1.0
     if column.kind == "continuous":
         return column.step
-    days = np.nan_to_num(visits.gaps())
     for unit in DATETIME_STEPS:
-        if not visits.concerns(np.abs(days / unit - np.rint(days / unit)) > 1e-4, min_patients):
+        if not visits.concerns(find_broken(visits, unit), min_patients):
             return unit
     return DATETIME_STEPS[-1]
+
+
+def find_broken(visits: Visits, unit: float) -> np.ndarray:
+    """Whether the time since the visit before is no multiple of the unit. bool [rows]"""
+    units = np.nan_to_num(visits.gaps()) / unit
+    return np.abs(units - np.rint(units)) > 1e-4
 
 
 def _find_rate(visits: Visits, values: pd.Series, min_patients: int) -> float | None:
@@ -136,8 +141,15 @@ def _find_rate(visits: Visits, values: pd.Series, min_patients: int) -> float | 
     if not later.any():
         return None
     rate = float(f"{np.median((x - x[first])[later] / passed[later]):.6g}")
-    off = np.abs(x - x[first] - rate * passed) > CLOCK_ERROR * np.maximum(np.abs(x), 1.0)
-    return None if visits.concerns(off, min_patients) else rate
+    return None if visits.concerns(find_strays(visits, values, rate), min_patients) else rate
+
+
+def find_strays(visits: Visits, values: pd.Series, rate: float) -> np.ndarray:
+    """Whether a value is not what the first visit's has become at this pace. bool [rows]"""
+    first = np.flatnonzero(visits.slot == 0)[visits.group]
+    x = values.to_numpy(float)
+    expected = x[first] + rate * (visits.times - visits.times[first])
+    return ~(np.abs(x - expected) <= CLOCK_ERROR * np.maximum(np.abs(x), 1.0))
 
 
 def _list_columns(

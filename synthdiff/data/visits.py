@@ -11,6 +11,7 @@ row, so that what belongs together is drawn together, and splits, audit and priv
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -130,7 +131,12 @@ def widen(df: pd.DataFrame, plan: VisitPlan) -> pd.DataFrame:
     return conform(pd.DataFrame({name: wide[name] for name in plan.wide.names}), plan.wide)
 
 
-def narrow(wide: pd.DataFrame, plan: VisitPlan, first: int = 0) -> pd.DataFrame:
+def narrow(
+    wide: pd.DataFrame,
+    plan: VisitPlan,
+    first: int = 0,
+    cast: Callable[[pd.Series, Column], pd.Series] = to_dtype,
+) -> pd.DataFrame:
     """The long table of a wide one, real or drawn: `num_visits` rows per patient, in order.
 
     The inverse of `widen` up to the order of rows, fresh group ids and what the plan cuts. A drawn
@@ -138,7 +144,8 @@ def narrow(wide: pd.DataFrame, plan: VisitPlan, first: int = 0) -> pd.DataFrame:
     bounds start earlier, and a column that no real visit lacks takes the value of the patient's
     nearest visit, the one before if there is one. For a sticky column the latter is the rule.
 
-    first: the number of the first record, if these are a piece of a longer table.
+    first: the number of the first record, if these are a piece of a longer table. cast: gives the
+    cells of a column the dtype of the user's table.
     """
     schema, wide = plan.schema, conform(wide, plan.wide).reset_index(drop=True)
     counts = wide[COUNT].to_numpy(int)
@@ -149,28 +156,39 @@ def narrow(wide: pd.DataFrame, plan: VisitPlan, first: int = 0) -> pd.DataFrame:
         name = column.name
         if column.kind == "group":
             long[name] = fresh_ids(len(wide), column, first).take(rows).reset_index(drop=True)
-        elif column.kind == "entity":
+            continue
+        if column.kind == "entity":
             long[name] = wide[name].take(rows).reset_index(drop=True)
-        elif name == schema.order:
-            long[name] = _from_numbers(times[rows, slot], column)
+            continue
+        if name == schema.order:
+            values = _from_numbers(times[rows, slot], column)
         elif name in plan.clocks:
             passed = times[rows, slot] - times[rows, 0]
             start = to_values(wide[name], column).to_numpy(float)[rows]
             values = pd.Series(start + plan.clocks[name] * passed)
-            long[name] = to_dtype(values.clip(column.lower, column.upper), column)
-        elif name in plan.static:
-            values = wide[name].take(rows).reset_index(drop=True)
-            if name in plan.patchy:
-                known = _stack(wide, f"{name}?", plan, rows, slot).fillna(False).astype(bool)
-                values = values.where(known)
-            long[name] = _as_table(values, column)
+            values = values.clip(column.lower, column.upper)
         else:
-            values = _stack(wide, name, plan, rows, slot)
-            if name in plan.complete:
-                values = values.groupby(rows).ffill()
-                values = values.groupby(rows).bfill()
-            long[name] = _as_table(values, column)
+            values = _narrow_cells(wide, name, plan, rows, slot)
+            values = to_values(coerce(values, column)[0], column)
+        long[name] = cast(values, column)
     return pd.DataFrame(long)
+
+
+def _narrow_cells(
+    wide: pd.DataFrame, name: str, plan: VisitPlan, rows: np.ndarray, slot: np.ndarray
+) -> pd.Series:
+    """The cells of a column that does not count time, one per visit."""
+    if name in plan.static:
+        values = wide[name].take(rows).reset_index(drop=True)
+        if name in plan.patchy:
+            known = _stack(wide, f"{name}?", plan, rows, slot).fillna(False).astype(bool)
+            values = values.where(known)
+        return values
+    values = _stack(wide, name, plan, rows, slot)
+    if name in plan.complete:
+        values = values.groupby(rows).ffill()
+        values = values.groupby(rows).bfill()
+    return values
 
 
 def count_cut(df: pd.DataFrame, plan: VisitPlan) -> dict[str, int]:
@@ -202,6 +220,11 @@ def visit_numbers(df: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     index = {"group": visits.group, "slot": visits.slot, "gap": visits.gaps()}
     index["owner"] = visits.owner[visits.group]
     return visits.df.set_axis(pd.MultiIndex.from_arrays(list(index.values()), names=list(index)))
+
+
+def count_records(df: pd.DataFrame, schema: Schema) -> int:
+    """How many records a table is: patients (groups) where rows are visits, else rows."""
+    return len(df) if schema.order is None else df[schema.group or schema.entity].nunique()
 
 
 def number_records(df: pd.DataFrame, schema: Schema) -> np.ndarray:
@@ -275,11 +298,11 @@ def _narrow_times(wide: pd.DataFrame, plan: VisitPlan) -> np.ndarray:
 
 
 def _from_numbers(values: np.ndarray, column: Column) -> pd.Series:
-    """Inverse of `_to_numbers`, in the dtype of the user's table."""
+    """Inverse of `_to_numbers`, up to the dtype; datetimes stay days."""
     if column.kind == "ordinal":
         levels = np.array(column.categories, dtype=object)
-        return to_dtype(pd.Series(levels[np.rint(values).astype(int)]), column)
-    return to_dtype(pd.Series(values), column)
+        return pd.Series(levels[np.rint(values).astype(int)])
+    return pd.Series(values)
 
 
 def _to_numbers(values: pd.Series, column: Column) -> np.ndarray:
@@ -292,8 +315,3 @@ def _to_numbers(values: pd.Series, column: Column) -> np.ndarray:
             raise input_error(f"column {column.name!r}", f"no level {unknown!r}", fix)
         return places.astype(float)
     return to_values(values, column).to_numpy(float)
-
-
-def _as_table(values: pd.Series, column: Column) -> pd.Series:
-    """Cells in the dtype of the user's table."""
-    return to_dtype(to_values(coerce(values, column)[0], column), column)

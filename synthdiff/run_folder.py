@@ -1,0 +1,54 @@
+"""The folder of a run: which settings it began with, and which of its files are private."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from synthdiff._files import parse_json, write_atomically
+from synthdiff._validate import InputError, input_error
+from synthdiff.config import Config
+from synthdiff.data.codec import Codec
+from synthdiff.data.table import write_json
+from synthdiff.data.visit_records import PLAN
+from synthdiff.data.visits import VisitPlan
+
+VERSION = 3
+MODEL_FILES = ("config.json", "codec.json", "weights.msgpack")
+NOTICE = "PRIVATE.txt"
+_NOTICE = """Only release/ is meant for others. These files hold values of real patients, or were
+learnt from them and can give some of them away: codec.json, schema.json, manifest.json,
+visits.json, weights.msgpack, checkpoints, audit.json, refusal.json, dp_secret. They are for their
+owner alone (mode 0600). The synthetic table is not cleared before experiments/release.py has passed
+it.
+"""
+
+
+def claim(folder: Path, settings: dict[str, dict]) -> None:
+    """Begins the run in its folder, or checks that what is there began with the same settings."""
+    begun = folder / "config.json"
+    if begun.exists():
+        fix = "restore the file, or remove the folder and train again"
+        for name, content in json.loads(json.dumps(settings)).items():
+            if not (folder / name).exists():
+                raise input_error(str(folder), f"no {name}", fix)
+            if parse_json(folder / name, (folder / name).read_bytes(), fix) != content:
+                raise InputError(
+                    f"{folder}: holds a run with another table or settings. "
+                    "Fix: name an empty folder, or repeat the same flags to resume."
+                )
+    write_atomically(folder / NOTICE, _NOTICE.encode())
+    write_settings(folder, settings)
+
+
+def describe_settings(config: Config, codec: Codec, visits: VisitPlan | None) -> dict[str, dict]:
+    """The files that say what a run is of."""
+    plan = {PLAN: visits.to_json()} if visits else {}
+    config_file = {"version": VERSION, **config.to_json()}
+    return {"config.json": config_file, "codec.json": codec.to_json(), **plan}
+
+
+def write_settings(folder: Path, settings: dict[str, dict]) -> None:
+    """The config last: where it is, the others are too."""
+    for name, content in reversed(settings.items()):
+        write_json(folder / name, content, private=name != "config.json")
