@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -17,7 +17,7 @@ from synthdiff._validate import positive
 from synthdiff.data.batches import batch_indices, make_roster, poisson_batches
 from synthdiff.data.codec import Codec
 from synthdiff.data.private import cap_rows, fit_private_codec, list_public, require_public
-from synthdiff.data.private_tree import PairTree, fit_tree
+from synthdiff.data.private_tree import PairTables, PairTree, fit_tree, release_pairs
 from synthdiff.data.schema import Schema
 from synthdiff.layout import Records
 from synthdiff.train.dp import (
@@ -90,27 +90,19 @@ class PrivateRun:
         multiple = jax.device_count() * train.accumulate
         plan = plan_privacy(dp, train, int(patients.max()) + 1, multiple)
         secret: int = ask_first(lambda: draw_secret(folder / "dp_secret" if folder else None))
-        rng = partial(_make_rng, secret)
-        table, patients = cap_rows(df, patients, dp.max_rows_per_patient, rng(ROWS))
         if first:
+            table, patients = _cap(df, patients, dp, secret)
             public: dict[str, Any] = {"unit": unit, "codec and first weights": "another model's"}
             account = describe_privacy(dp, plan, [], public)
             return cls(first, (), table, patients, plan, dp, secret, account, None)
-        assert plan.codec_sigma  # for its share is positive
-        codec, shares, entry = fit_private_codec(
-            table, schema, dp.max_rows_per_patient, plan.codec_sigma, min_patients, rng(CODEC)
-        )
-        ledger, tree = [entry], None
-        if plan.tree_sigma:
-            records, layout = Records(*codec.encode(table, rng(JITTER))), codec.layout
-            names = layout.part_names[layout.num_continuous :]
-            target = names.index(schema.target) if schema.target in names else None
-            most, noise = dp.max_rows_per_patient, plan.tree_sigma
-            tree, entries = fit_tree(records, layout, shares, most, noise, rng(TREE), target)
-            ledger += entries
-            codec = codec.with_turns(tree.sample(TURN_ROWS, rng(TURNS)))
+        found = release_tables(df, patients, schema, dp, plan, min_patients, secret)
+        codec, tree = found.codec, None
+        if found.pairs:
+            tree = fit_tree(found.pairs)
+            codec = codec.with_turns(tree.sample(TURN_ROWS, _make_rng(secret, TURNS)))
         public = {"unit": unit, "columns": list_public(schema)}
-        account = describe_privacy(dp, plan, ledger, public)
+        account = describe_privacy(dp, plan, found.ledger, public)
+        shares, table, patients = found.shares, found.table, found.patients
         return cls(codec, shares, table, patients, plan, dp, secret, account, tree)
 
     def prepare(
@@ -159,6 +151,55 @@ class PrivateRun:
     def _draw(self) -> Records:
         assert self.tree  # a plan without gradients has one
         return self.tree.sample(DRAWN_ROWS, _make_rng(self.secret, DRAWN))
+
+
+class Releases(NamedTuple):
+    """What a private run takes from patients before any gradient, and the capped rows of whom.
+
+    histograms: noisy counts of each column. pairs: scores and tables, if the plan has a tree.
+    """
+
+    table: pd.DataFrame
+    patients: np.ndarray
+    codec: Codec
+    shares: tuple[np.ndarray, ...]
+    histograms: tuple[np.ndarray, ...]
+    pairs: PairTables | None
+    ledger: list[dict]
+
+
+def release_tables(
+    df: pd.DataFrame,
+    patients: np.ndarray,
+    schema: Schema,
+    dp: DpConfig,
+    plan: PrivacyPlan,
+    min_patients: int,
+    secret: int,
+) -> Releases:
+    """Caps the rows of each patient, and spends the shares of codec and tree on what is left."""
+    assert plan.codec_sigma  # for its share is positive
+    table, patients = _cap(df, patients, dp, secret)
+    most, rng = dp.max_rows_per_patient, partial(_make_rng, secret)
+    codec, shares, entry, histograms = fit_private_codec(
+        table, schema, most, plan.codec_sigma, min_patients, rng(CODEC)
+    )
+    ledger, pairs = [entry], None
+    if plan.tree_sigma:
+        records, layout = Records(*codec.encode(table, rng(JITTER))), codec.layout
+        names = layout.part_names[layout.num_continuous :]
+        target = names.index(schema.target) if schema.target in names else None
+        pairs, entries = release_pairs(
+            records, layout, shares, most, plan.tree_sigma, rng(TREE), target
+        )
+        ledger += entries
+    return Releases(table, patients, codec, shares, histograms, pairs, ledger)
+
+
+def _cap(
+    df: pd.DataFrame, patients: np.ndarray, dp: DpConfig, secret: int
+) -> tuple[pd.DataFrame, np.ndarray]:
+    return cap_rows(df, patients, dp.max_rows_per_patient, _make_rng(secret, ROWS))
 
 
 def _make_rng(secret: int, purpose: int) -> np.random.Generator:

@@ -12,9 +12,11 @@ from synthdiff.eval.epsilon import (
     bound_by_curve,
     bound_by_guesses,
     bound_by_rates,
+    bound_by_trials,
     gaussian_tradeoff,
     guess_canaries,
     guess_p_value,
+    guess_trials,
     rejects_curve,
 )
 
@@ -165,3 +167,34 @@ def test_what_an_attack_may_reach_at_one_percent_false_alarms(epsilon, ceiling):
     """TPR <= e^epsilon FPR + delta, and no mechanism's curve allows more."""
     assert np.exp(epsilon) * 0.01 + 1e-5 == pytest.approx(ceiling, rel=5e-3)
     assert 1 - gaussian_tradeoff(epsilon, 1e-5)(0.01) < ceiling
+
+
+def test_trials_all_right_have_a_closed_form():
+    """mu of 100 right of 100 by Clopper-Pearson, and the delta of that Gaussian mechanism."""
+    found = bound_by_trials(100, 100, 1e-5)
+    mu = 2 * norm.ppf(0.05 ** (1 / 100))
+    delta = norm.cdf(mu / 2 - found / mu) - np.exp(found) * norm.cdf(-mu / 2 - found / mu)
+    assert delta == pytest.approx(1e-5, rel=1e-6)
+    assert bound_by_trials(50, 100, 1e-5) == bound_by_trials(0, 100, 1e-5) == 0.0
+
+
+def test_bounds_of_trials_stay_below_the_truth_and_come_near():
+    """Gaussian canaries of mu 1, epsilon 4.377, one a run: far more than many canaries of one."""
+    rng, over, bounds = np.random.default_rng(4), 0, []
+    for _ in range(REPEATS):
+        included = rng.random(2000) < 0.5
+        right, made = guess_trials(rng.normal(7.0 + included, 1.0), included)
+        assert made == 1800
+        bounds.append((bound_by_trials(right, made, 1e-5), bound_by_curve(right, made, made, 1e-5)))
+        over += bounds[-1][0] > 4.377178
+    assert over <= binom.ppf(0.999, REPEATS, 0.05)
+    trials, curve = np.median(bounds, axis=0)
+    assert trials > 3.6 > 2 * curve
+
+
+def test_the_threshold_is_of_other_trials_than_the_guesses():
+    included = np.arange(40) % 20 < 10  # of every tenth trial, two are in and two are out
+    scores = np.where(included, 3.0, 1.0)
+    assert guess_trials(scores, included) == (36, 36)
+    scores[::10] += 9.0  # their threshold is above all others: who was out is guessed right
+    assert guess_trials(scores, included) == (18, 36)

@@ -111,7 +111,7 @@ def test_one_patient_moves_the_counts_by_at_most_the_sensitivity():
 
 @pytest.mark.parametrize(("noise", "tolerance"), [(0.05, 0.02), (50.0, None)])
 def test_shares_are_those_of_the_encoded_rows(noise, tolerance):
-    codec, shares, _ = fit(noise=noise)
+    codec, shares, *_ = fit(noise=noise)
     counts = count_shares(codec.encode(TABLE, np.random.default_rng(0)), codec.layout)
     codes = {"codes=E11", "codes=I10", "codes=J45", "codes=(missing)"}
     worst = 0.0

@@ -12,6 +12,7 @@ from synthdiff.data.private_tree import (
     fit_tree,
     join_pairs,
     join_tables,
+    release_pairs,
     score_pair,
 )
 from synthdiff.layout import Layout, Records
@@ -39,7 +40,8 @@ def count_shares(records):
 
 def fit(records, noise, seed=0, target=None):
     rng = np.random.default_rng(seed)
-    return fit_tree(records, LAYOUT, count_shares(records), 1, noise, rng, target)
+    found = release_pairs(records, LAYOUT, count_shares(records), 1, noise, rng, target)
+    return fit_tree(found[0]), found[1]
 
 
 def edges_of(tree):
@@ -87,7 +89,7 @@ def test_a_patient_moves_scores_and_tables_by_no_more_than_is_claimed(max_rows):
     codes = np.vstack([draw_chain(rng, 300).categorical, np.zeros((300 * max_rows, 4), int)])
     pairs = [(a, b) for a in range(4) for b in range(a + 1, 4)]
     margins = [rng.dirichlet(np.ones(k)) for k in SIZES]
-    expected = [private_tree._expect(margins, pair, 100.0) for pair in pairs]
+    expected = [private_tree.expect_pair(margins, pair, 100.0) for pair in pairs]
 
     def measure(rows):
         counts = [count_pair(rows, pair, SIZES) / max_rows for pair in pairs]
@@ -160,7 +162,8 @@ def test_two_parts_need_no_tree_but_the_target():
     records = Records(np.zeros((ROWS, 0), np.float32), codes)
     layout = Layout(tuple("ab"), (), (0, 1), SIZES[:2], (), ())
     shares = [np.bincount(c) * 1.0 for c in codes.T]
-    tree, entries = fit_tree(records, layout, shares, 1, 0.0, np.random.default_rng(0), 1)
+    found, entries = release_pairs(records, layout, shares, 1, 0.0, np.random.default_rng(0), 1)
+    tree = fit_tree(found)
     assert tree.order == (1, 0) and [entry["pairs"] for entry in entries] == [0, 1]
     assert distance(records, tree.sample(ROWS, np.random.default_rng(1)), (0, 1)) < 0.02
 

@@ -155,9 +155,9 @@ def fit_private_codec(
     noise_multiplier: float,
     min_patients: int,
     rng: np.random.Generator,
-) -> tuple[Codec, tuple[np.ndarray, ...], dict]:
+) -> tuple[Codec, tuple[np.ndarray, ...], dict, tuple[np.ndarray, ...]]:
     """The codec, the shares of all categories and their line in the ledger, from one Gaussian
-    release of all histograms.
+    release of all histograms, and these as released: noisy counts of each column [its grid's size].
 
     df: a conformed table with at most max_rows rows per patient. A row weighs 1 / max_rows, so a
     patient weighs at most 1 and the counts are in patients. Nothing else is read from df.
@@ -166,12 +166,13 @@ def fit_private_codec(
     grids = tuple(map(Grid.of, schema.features))
     sensitivity = measure_sensitivity(grids)
     spread = noise_multiplier * sensitivity
-    coders, shares = [], []
+    coders, shares, released = [], [], []
     for column, grid in zip(schema.features, grids, strict=True):
         counts = grid.count(to_values(df[column.name], column)) / max_rows
         noisy = counts + rng.normal(0.0, spread, grid.size)
         coders.append(_make_coder(column, grid, noisy, spread))
         shares.append(_read_shares(coders[-1], grid, noisy))
+        released.append(noisy)
     entry = {
         "step": "codec: quantiles, spikes, shares and missing flags from noisy histograms",
         "mechanism": "Gaussian",
@@ -182,7 +183,7 @@ def fit_private_codec(
         "counts": sum(grid.size for grid in grids),
     }
     codec = Codec(schema, tuple(coders), min_patients)
-    return codec, codec.order_shares(shares), entry
+    return codec, codec.order_shares(shares), entry, tuple(released)
 
 
 def _make_coder(column: Column, grid: Grid, noisy: np.ndarray, spread: float) -> Coder:

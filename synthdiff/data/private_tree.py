@@ -115,7 +115,25 @@ class PairTree:
         return Records(scores, codes.astype(np.min_scalar_type(-widest - 1)))
 
 
-def fit_tree(
+@dataclass(frozen=True)
+class PairTables:
+    """Two releases: noisy scores of `pairs`, and noisy tables of those chosen by them.
+
+    margins: shares of each part's categories. total: patients. target: the part that every other
+    one is drawn given. spread: of the noise of a cell.
+    """
+
+    layout: Layout
+    margins: tuple[np.ndarray, ...]
+    total: float
+    target: int | None
+    pairs: tuple[tuple[int, int], ...]
+    scores: np.ndarray
+    tables: dict[tuple[int, int], np.ndarray]
+    spread: float
+
+
+def release_pairs(
     records: Records,
     layout: Layout,
     shares: Sequence[np.ndarray],
@@ -123,42 +141,52 @@ def fit_tree(
     noise_multiplier: float,
     rng: np.random.Generator,
     target: int | None = None,
-) -> tuple[PairTree, list[dict]]:
-    """The tree and the ledger's lines of its two releases, of scores and of tables, each with this
-    noise multiplier.
+) -> tuple[PairTables, list[dict]]:
+    """Scores of all pairs, then tables of those that the scores choose, each released with this
+    noise multiplier, and their lines in the ledger. Nothing else is read from the records.
 
     records: at most max_rows rows per patient. shares: released counts, in patients, of each part's
     categories. target: the part that every other one is drawn given.
     """
     sizes, codes = layout.cardinalities, np.asarray(records.categorical)
     total = max(float(share.sum()) for share in shares)
-    margins = [share / share.sum() for share in shares]
+    margins = tuple(share / share.sum() for share in shares)
     others = [part for part in range(len(sizes)) if part != target]
     pairs = list(combinations(others, 2))
     scores = np.array(
         [
-            score_pair(count_pair(codes, pair, sizes) / max_rows, _expect(margins, pair, total))
+            score_pair(count_pair(codes, pair, sizes) / max_rows, expect_pair(margins, pair, total))
             for pair in pairs
         ]
     )
     spread = noise_multiplier * np.sqrt(len(pairs))
-    edges = join_pairs(pairs, scores + rng.normal(0.0, spread, len(pairs)), len(sizes))
+    scores = scores + rng.normal(0.0, spread, len(pairs))
+    edges = join_pairs(pairs, scores, len(sizes))
     if target is not None:
         edges += [(min(part, target), max(part, target)) for part in others]
     spread = noise_multiplier * np.sqrt(len(edges))
     tables = {}
     for edge in edges:
         counts = count_pair(codes, edge, sizes) / max_rows
-        noisy = counts + rng.normal(0.0, spread, counts.shape)
-        tables[edge] = clear_table(noisy, _expect(margins, edge, total), spread)
+        tables[edge] = counts + rng.normal(0.0, spread, counts.shape)
     entries = [
         _describe("tree: distance of all pairs from independence", noise_multiplier, len(pairs)),
         _describe("tree: tables of the chosen pairs", noise_multiplier, len(edges)),
     ]
-    return _arrange(layout, margins, tables, target), entries
+    found = PairTables(layout, margins, total, target, tuple(pairs), scores, tables, float(spread))
+    return found, entries
 
 
-def _expect(margins: list[np.ndarray], pair: tuple[int, int], total: float) -> np.ndarray:
+def fit_tree(found: PairTables) -> PairTree:
+    """The tree of what was released, and of nothing else."""
+    tables = {
+        edge: clear_table(noisy, expect_pair(found.margins, edge, found.total), found.spread)
+        for edge, noisy in found.tables.items()
+    }
+    return _arrange(found.layout, found.margins, tables, found.target)
+
+
+def expect_pair(margins: Sequence[np.ndarray], pair: tuple[int, int], total: float) -> np.ndarray:
     """The counts of a pair that independence predicts."""
     return total * np.outer(margins[pair[0]], margins[pair[1]])
 
@@ -176,7 +204,7 @@ def _describe(step: str, noise_multiplier: float, count: int) -> dict:
 
 
 def _arrange(
-    layout: Layout, margins: list[np.ndarray], tables: dict, target: int | None
+    layout: Layout, margins: Sequence[np.ndarray], tables: dict, target: int | None
 ) -> PairTree:
     """The tables as chances of each part given the target, if there is one, and its parent."""
     size = layout.num_categorical

@@ -88,13 +88,14 @@ def gaussian_tradeoff(epsilon: float, delta: float) -> Tradeoff:
 
     Dong, Roth and Su 2022 (arXiv 1905.02383, eq. 6); mu as in Balle and Wang 2018 (1805.06530).
     """
-
-    def excess(mu: float) -> float:
-        far = np.exp(epsilon + log_ndtr(-mu / 2 - epsilon / mu))
-        return float(ndtr(mu / 2 - epsilon / mu) - far - delta)
-
-    mu = brentq(excess, 1e-9, 2 * MOST)
+    mu = brentq(lambda mu: _find_delta(mu, epsilon) - delta, 1e-9, 2 * MOST)
     return lambda alpha: float(ndtr(ndtri(1 - alpha) - mu))
+
+
+def _find_delta(mu: float, epsilon: float) -> float:
+    """The delta at epsilon of a Gaussian mechanism that moves by mu standard deviations."""
+    far = np.exp(epsilon + log_ndtr(-mu / 2 - epsilon / mu))
+    return float(ndtr(mu / 2 - epsilon / mu) - far)
 
 
 def rejects_curve(
@@ -131,6 +132,36 @@ def bound_by_curve(
     if gap(0.0) <= 0:
         return 0.0
     return float(brentq(gap, 0.0, MOST, xtol=1e-6)) if gap(MOST) < 0 else MOST
+
+
+def bound_by_trials(correct: int, trials: int, delta: float, alpha: float = 0.05) -> float:
+    """Lower bound for a Gaussian mechanism, from one guess in each of many independent runs of it.
+
+    In every run one canary was in or out by a fair coin. A guess is right with a chance of at most
+    Phi(mu / 2), whatever it looks at, so Clopper-Pearson bounds mu: no loss to many hypotheses
+    or to what canaries of one run do to each other, as in `bound_by_curve`.
+
+    >>> round(bound_by_trials(841, 1000, 1e-5), 1)  # Phi(1) of them, so mu is 2 and epsilon 10
+    8.9
+    """
+    positive(trials=trials)
+    mu = 2.0 * ndtri(np.nan_to_num(proportion_confint(correct, trials, 2 * alpha, "beta")[0]))
+
+    def gap(epsilon: float) -> float:
+        return _find_delta(mu, epsilon) - delta
+
+    if mu <= 0.0 or gap(0.0) <= 0:
+        return 0.0
+    return float(brentq(gap, 0.0, MOST)) if gap(MOST) < 0 else MOST
+
+
+def guess_trials(scores: np.ndarray, included: np.ndarray) -> tuple[int, int]:
+    """(right, made) guesses, "in" above a threshold: halfway between the mean scores of canaries in
+    and out in every tenth trial, of which no guess is made."""
+    chosen = np.arange(len(scores)) % 10 == 0
+    ends = [scores[chosen & (included == side)].mean() for side in (False, True)]
+    right = (scores > np.mean(ends)) == included
+    return int(right[~chosen].sum()), int(np.sum(~chosen))
 
 
 def guess_canaries(
