@@ -18,14 +18,8 @@ from pathlib import Path
 import jax
 import numpy as np
 from _canaries import bound_by_plan, simulate_traces
-from _common import (
-    FLAGS,
-    define_config_flags,
-    describe_origin,
-    read_config,
-    run_script,
-    write_record,
-)
+from _common import FLAGS, define_config_flags, read_config, run_script
+from _results import describe_origin, write_record
 from _tables import format_table
 from absl import flags
 
