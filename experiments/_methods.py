@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _common import FLAGS, describe_origin
-from train import build_config as read_flag_config
+from _common import FLAGS
+from _config import build_config as read_flag_config
+from _results import describe_origin
 
 from synthdiff._files import make_folder, parse_json
 from synthdiff._validate import input_error
@@ -17,6 +18,7 @@ from synthdiff.data.conform import conform
 from synthdiff.data.schema import Schema
 from synthdiff.data.table import read_table, write_json, write_table
 from synthdiff.eval.baselines import BASELINES, fit_ctgan
+from synthdiff.eval.protocol.record import summarise
 from synthdiff.eval.protocol.resume import score_draws
 from synthdiff.eval.protocol.score import score_floor, score_table
 from synthdiff.eval.protocol.tables import Roles, prepare
@@ -145,3 +147,17 @@ def run_method(name: str, seed: int, parts: dict, schema: Schema, root: Path) ->
     if drawn:
         state["seconds"] |= {stage: drawn["seconds"][stage] for stage in ("train", "sample")}
     return state | {"origin": drawn.get("origin")}
+
+
+def repeat_method(name: str, seeds: list[int], parts: dict, schema: Schema, root: Path) -> dict:
+    """What the record says of a method: scores over training seeds, seconds, where it ran."""
+    used = seeds if name in SEEDED else [0]
+    states = [run_method(name, seed, parts, schema, root) for seed in used]
+    runs = [state["samples"] for state in states]
+    return {
+        "seeds": used,
+        "num_samples": [len(run) for run in runs],
+        "seconds": [state["seconds"] for state in states],
+        "origins": [state["origin"] for state in states],
+        "scores": summarise(runs),
+    }

@@ -9,11 +9,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 from _papers import Grid, Table, read_grid, read_record
 
 from synthdiff._files import make_folder, write_atomically
 from synthdiff._validate import input_error, one_of
+from synthdiff.eval.markdown import format_rows
 
 LATEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "−": "$-$", "–": "--", "~": r"\textasciitilde{}",
          "^": r"\textasciicircum{}"} | {c: f"\\{c}" for c in "%_&#{}$"}  # fmt: skip
@@ -23,10 +23,8 @@ OPENING = "<!-- table:"
 
 def format_markdown(grid: Grid) -> str:
     columns = list(next(iter(grid.values())))
-    lines = [f"| | {' | '.join(columns)} |", f"| --- |{' ---: |' * len(columns)}"]
-    for row, cells in grid.items():
-        lines.append(f"| {row} | {' | '.join(map(str, cells.values()))} |")
-    return "\n".join(lines)
+    rows = [[row, *map(str, cells.values())] for row, cells in grid.items()]
+    return "\n".join(format_rows(["", *columns], rows))
 
 
 def format_latex(grid: Grid, title: str) -> str:
@@ -51,22 +49,6 @@ def format_csv(grid: Grid) -> str:
         for column, cell in cells.items():
             writer.writerow([row, column, *(getattr(cell, field) for field in fields)])
     return text.getvalue()
-
-
-def plot_intervals(record: dict, grid: Grid, path: Path) -> None:
-    """Every value with its interval, a panel for each column that has intervals."""
-    columns = [k for k, cell in next(iter(grid.values())).items() if cell.lower is not None]
-    size = (4 * len(columns) + 2, 1 + 0.3 * len(grid))
-    figure, axes = plt.subplots(1, len(columns), figsize=size, squeeze=False)
-    for axis, column in zip(axes[0], columns, strict=True):
-        cells = [row[column] for row in reversed(grid.values())]
-        ends = [[c.value - c.lower for c in cells], [c.upper - c.value for c in cells]]
-        axis.errorbar([c.value for c in cells], [*reversed(grid)], xerr=ends, fmt="o", ms=4)
-        axis.set_title(column)
-        axis.tick_params("y", labelleft=axis is axes[0, 0])
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
 
 
 def write_table(name: str, table: Table, results: Path, out: Path) -> None:

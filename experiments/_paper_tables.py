@@ -1,12 +1,14 @@
 """The tables and figures of the README and of papers. A new one is an entry of TABLES."""
 
-from collections.abc import Callable
-from importlib import import_module
-from pathlib import Path
-
-from _frontier import plot_frontier
-from _paper_formats import plot_intervals
-from _papers import Grid, Line, Table
+from _paper_plots import (
+    plot_few_steps,
+    plot_intervals,
+    plot_panels_of,
+    plot_record,
+    plot_search,
+)
+from _papers import Line, Table
+from _sweep_plots import plot_arms, plot_frontier, plot_sizes
 
 from synthdiff.eval.protocol.score import METRICS
 
@@ -24,54 +26,6 @@ EVENTS = {
     "planted leak_small found": "planted leak of 1% found",
 }
 PERCENT, AUC = 0.5, 0.02  # tolerances where the record has one seed
-
-
-def plot_knobs(record: dict, grid: Grid, path: Path) -> None:
-    """Quality against exposure, a line per setting."""
-    plot_frontier(record, path)
-
-
-def plot_dots(record: dict, grid: Grid, path: Path) -> None:
-    """Every seed of every arm of an ablation."""
-    from ablate import plot_arms  # here, as it brings JAX along
-
-    plot_arms(record, path)
-
-
-def plot_growth(record: dict, grid: Grid, path: Path) -> None:
-    """Scores against the size of the cohort, a line per arm."""
-    from _cohort import plot_sizes  # as above
-
-    plot_sizes(record, path)
-
-
-def plot_panels_of(script: str) -> Callable[[dict, Grid, Path], None]:
-    """The figure of a speed benchmark."""
-
-    def plot(record: dict, grid: Grid, path: Path) -> None:
-        from _tables import plot_panels  # as above
-
-        plot_panels(path, record["tables"], import_module(script).PANELS)
-
-    return plot
-
-
-def plot_search(record: dict, grid: Grid, path: Path) -> None:
-    """Seconds against rows, a line per index."""
-    from _tables import Panel, plot_panels  # as above
-
-    names = ("build_s", "per_1000_queries_s")
-    panels = [Panel("search", "rows", name, "index") for name in names]
-    plot_panels(path, {"search": record["rows"]}, panels)
-
-
-def plot_few_steps(record: dict, grid: Grid, path: Path) -> None:
-    """Means over runs against NFE and against speed, a line per number of guesses."""
-    from _tables import Panel, plot_panels, take_means  # as above
-
-    names = ("nfe", "detection_auc"), ("nfe", "fidelity_loss"), ("records_per_s", "detection_auc")
-    rows = take_means(record["tables"]["scores"])
-    plot_panels(path, {"scores": rows}, [Panel("scores", x, y, "components") for x, y in names])
 
 
 def make_quality_table(dataset: str, record: str) -> Table:
@@ -207,7 +161,7 @@ def make_ablation_table(dataset: str, record: str) -> Table:
         tall=True,
         note="Mean ± standard deviation over training seeds. The loss of a learnt schedule is "
         "another one and not to be compared.",
-        plot=plot_dots,
+        plot=plot_record(plot_arms),
     )
 
 
@@ -246,7 +200,7 @@ TABLES = {
         ),
         tall=True,
         note="Mean ± standard deviation over seeds of split, training and table.",
-        plot=plot_knobs,
+        plot=plot_record(plot_frontier),
     ),
     "pretraining": Table(
         "Diabetes 130, patients of cardiology: beginning with other patients",
@@ -262,7 +216,7 @@ TABLES = {
         ),
         tall=True,
         note="Mean ± standard deviation over seeds of split, training and table.",
-        plot=plot_growth,
+        plot=plot_record(plot_sizes),
     ),
     "simulated_codes": Table(
         "2,000 simulated codes",
@@ -376,7 +330,7 @@ TABLES = {
         ),
         name="{sampler}, NFE {nfe}",
         tall=True,
-        plot=plot_panels_of("benchmark_sampling"),
+        plot=plot_panels_of("sampling"),
     ),
     "peers": make_peers_table("one core", "peers.json", "processor second"),
     "gpu_peers": make_peers_table("one GPU", "gpu_peers.json", "second"),
@@ -387,7 +341,7 @@ TABLES = {
         list_speeds(digits=3),
         name="{columns} columns",
         tall=True,
-        plot=plot_panels_of("benchmark_training"),
+        plot=plot_panels_of("training"),
     ),
     "audit_speed": Table(
         "Speed of the audit by patients a side",
@@ -401,7 +355,7 @@ TABLES = {
         ),
         name="{patients} patients",
         tall=True,
-        plot=plot_panels_of("benchmark_audit"),
+        plot=plot_panels_of("audit_speed"),
     ),
     "columns_training": Table(
         "Training, up to 10,000 code columns",
@@ -413,7 +367,7 @@ TABLES = {
         ),
         name="{columns} columns",
         tall=True,
-        plot=plot_panels_of("benchmark_training"),
+        plot=plot_panels_of("training"),
     ),
     "columns_sampling": Table(
         "Sampling, up to 10,000 code columns",
@@ -425,7 +379,7 @@ TABLES = {
         ),
         name="{columns} columns",
         tall=True,
-        plot=plot_panels_of("benchmark_sampling"),
+        plot=plot_panels_of("sampling"),
     ),
     "gpu_training": make_gpu_table("default size, batches of 256", "gpu_training.json"),
     "gpu_training_wide": make_gpu_table("wide, batches of 8,192", "gpu_training_wide.json"),
@@ -450,6 +404,6 @@ TABLES = {
         ),
         name="{scaling}, devices: {devices}",
         tall=True,
-        plot=plot_panels_of("benchmark_scaling"),
+        plot=plot_panels_of("scaling"),
     ),
 }  # fmt: skip

@@ -12,6 +12,7 @@ from scipy.stats import t as student
 
 from synthdiff._validate import input_error
 from synthdiff.eval.report.formats import number
+from synthdiff.eval.spread import describe_spread
 
 SURE = 0.99  # that another training by the same code is within the tolerance
 
@@ -99,8 +100,7 @@ def make_cell(node: object, line: Line) -> Cell:
     """
     about = (line.digits, line.tolerance)
     if isinstance(node, list):
-        std = float(np.std(node, ddof=1)) if len(node) > 1 else None
-        node = {"mean": float(np.mean(node)), "std": std, "values": node}
+        node = describe_spread(node)
     if not isinstance(node, dict):
         return Cell(node, *about)
     if "skipped" in node:

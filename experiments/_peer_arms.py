@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
 import jax
+import numpy as np
 from _cases import build_model, make_sampling
 from _torch_arms import choose_device
 
@@ -74,3 +76,31 @@ def make_peers(
         return Arm(about, errors, batch * evaluations / peer.evaluations, call)
 
     return [make_arm(peer) for peer in PEERS]
+
+
+def time_call(arm: Arm, device: str) -> float:
+    """Seconds of a call: of the processor, or of the clock where the work is a GPU's."""
+    wall, started = time.perf_counter(), time.process_time()
+    arm.call()
+    seconds, wall = time.process_time() - started, time.perf_counter() - wall
+    if device != "cpu":
+        return wall
+    if seconds > 1.1 * wall + 0.05:
+        raise RuntimeError(f"{arm.about['network']} ran on more than one thread")
+    return seconds
+
+
+def time_rounds(arms: list[Arm], rounds: int, device: str) -> np.ndarray:
+    """Records per second [rounds, arms]."""
+    speeds = np.zeros((rounds, len(arms)))
+    for turn in range(-1, rounds):  # the first warms up and is overwritten
+        for j in range(len(arms))[:: -1 if turn % 2 else 1]:
+            speeds[turn, j] = arms[j].records / time_call(arms[j], device)
+        print(speeds[turn].round(2), flush=True)
+    return speeds
+
+
+def take_range(values: np.ndarray) -> dict[str, float]:
+    """Their median between the lowest and the highest."""
+    low, middle, high = np.quantile(values, [0, 0.5, 1])
+    return {"value": float(middle), "lower": float(low), "upper": float(high)}

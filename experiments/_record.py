@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
-from _common import FLAGS, describe_origin, locate_record
+from _common import FLAGS
+from _results import describe_origin, locate_record
 from _scores import format_spread, summarise
 
 from synthdiff._files import hold_file, make_folder, parse_json
 from synthdiff._validate import input_error
 from synthdiff.data.table import write_json
+from synthdiff.eval.markdown import format_rows
 from synthdiff.train.manifest import hash_frame
 
 Job = tuple[str, str, Callable[[], dict[str, float]]]  # name, seed, and how to get the scores
@@ -102,8 +104,9 @@ def format_sweep(title: str, record: dict) -> str:
     lines += [f"- {key}: {record[key]}" for key in ("commit", "device")]
     counts = sorted({len(found) for found in record["runs"].values()})
     lines += [f"- mean ± standard deviation over {' to '.join(map(str, counts))} seeds", ""]
-    lines += ["| score | " + " | ".join(runs) + " |", "| --- |" + " ---: |" * len(runs)]
+    rows = []
     for score in scores:
         cells = [format_spread(found[score]) if score in found else "–" for found in runs.values()]
-        lines.append(f"| {score} | {' | '.join(cells)} |")
+        rows.append([score, *cells])
+    lines += format_rows(["score", *runs], rows)
     return "\n".join(lines) + "\n"

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-import numpy as np
+from synthdiff.eval.spread import describe_spread
 
 
 def read_scores(run_dir: Path) -> dict[str, float]:
@@ -47,12 +47,7 @@ def read_codes(found: dict) -> dict[str, float]:
 
 def summarise(runs: list[dict[str, float]]) -> dict[str, dict]:
     """Mean, standard deviation over seeds and the single values of each score."""
-    summary = {}
-    for name in runs[0]:
-        values = [run[name] for run in runs]
-        spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
-        summary[name] = {"mean": float(np.mean(values)), "std": spread, "values": values}
-    return summary
+    return {name: describe_spread([run[name] for run in runs]) for name in runs[0]}
 
 
 def format_spread(score: dict) -> str:

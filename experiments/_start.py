@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _common import FLAGS, load_table, read_manifest, split_table
+from _common import FLAGS
+from _data import load_table, split_table
+from _stages import read_manifest
 from absl import flags
 
 from synthdiff._validate import InputError, input_error

@@ -6,8 +6,8 @@ import time
 import jax
 import numpy as np
 import pandas as pd
-import train
 from _common import FLAGS
+from _config import build_config
 from absl.flags import Error
 from absl.testing import flagsaver
 
@@ -26,7 +26,7 @@ from synthdiff.models.config import count_params
 from synthdiff.scoring import average_records, measure_loss
 from synthdiff.synthesizer import Synthesizer, fit
 
-SPLIT = {"train": 0.4, "test": 0.4, "reference": 0.2}  # as many members as strangers
+EVEN_SPLIT = {"train": 0.4, "test": 0.4, "reference": 0.2}  # as many members as strangers
 NUM_NOISES = 4
 
 
@@ -40,7 +40,7 @@ def read_arm(text: str, seed: int) -> Config:
         if rest:
             raise input_error(f"--arm={text}", f"{rest[0]!r} is no flag", "write --model.name=mlp")
         FLAGS["train.seed"].value = seed
-        return train.build_config()
+        return build_config()
 
 
 def fit_timed(
@@ -97,7 +97,7 @@ def split_patients(
     df: pd.DataFrame, schema: Schema, seed: int, patients: int | None
 ) -> dict[str, pd.DataFrame]:
     """The three parts, equally many patients to train and to test; train cut to `patients`."""
-    parts = split_frame(df, schema.entity, SPLIT, seed)
+    parts = split_frame(df, schema.entity, EVEN_SPLIT, seed)
     ids = patient_ids(parts["train"], schema, "train")
     people = np.unique(ids)
     if patients:

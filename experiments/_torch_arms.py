@@ -10,7 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from synthdiff._validate import input_error
+
 RATE = 1e-3
+
+
+def import_torch() -> ModuleType:
+    """PyTorch, or an error that says how to get it; nothing else in the project needs it."""
+    try:
+        import torch
+    except ImportError:
+        raise input_error("PyTorch", "is not installed", "pip install torch") from None
+    return torch
 
 
 def draw_weights(width: int, hidden: int, depth: int) -> list[tuple[np.ndarray, np.ndarray]]:

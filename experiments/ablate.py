@@ -8,47 +8,48 @@
 Every combination of the --grid values is an arm, or --random=N of them, which keeps the same ones
 as N grows. Every other flag of train.py holds for all arms. Finished arms and seeds are read from
 the record, so a run that was stopped goes on. Several processes with the same command and folder
-share the arms (`_record.py`): `launch/local.sh ablate ...`, or an array of SLURM jobs. Losses are
-the training objective without known columns, in nats per record, on patients of the training and
-of the test part.
+share the arms, each taking the next that no other has taken: `launch/local.sh ablate ...`, or an
+array of SLURM jobs. Losses are the training objective without known columns, in nats per record, on
+patients of the training and of the test part.
 """
 
 from functools import partial
 from itertools import product
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
-import train
 from _cluster import define_cluster_flags
-from _common import FLAGS, describe_data, read_data, run_script, split_table
+from _common import FLAGS, parse_choices, run_script
+from _config import build_config, define_training_flags
+from _data import describe_data, read_data, split_table
 from _record import open_record, run_sweep
+from _results import define_record_flag
 from _scores import format_spread, summarise
 from _sweep import fit_timed, read_arm, score_model
+from _sweep_plots import plot_arms
 from absl import flags
 
 from synthdiff._files import write_atomically
 from synthdiff.data.schema import Schema
-
-SHOWN = ("held-out loss", "detection AUC", "fidelity rate")
+from synthdiff.eval.markdown import format_rows
 
 
 def define_flags() -> None:
-    train.define_flags()
+    define_training_flags()
     flags.DEFINE_multi_string("arm", ["default:"], "an arm, as 'name: --flag=value ...'")
     flags.DEFINE_multi_string("grid", [], "flag=value,value,...; every combination is an arm")
     flags.DEFINE_integer("random", None, "only so many combinations of --grid", lower_bound=1)
     flags.DEFINE_list("seeds", ["0", "1", "2"], "training seeds")
     flags.DEFINE_integer("num_rows", 8192, "synthetic rows that are scored")
-    flags.DEFINE_string("record", None, "record file; default record.json in the run folder")
+    define_record_flag()
 
 
 def list_arms() -> list[str]:
     """The arms of --arm, then those of --grid; a mistake in any of them is raised now."""
     choices = []
     for text in FLAGS.grid:
-        flag, _, values = text.partition("=")
-        choices.append([f"--{flag}={value}" for value in values.split(",")])
+        flag, values = parse_choices(text)
+        choices.append([f"--{flag}={value}" for value in values])
     points = [" ".join(point) for point in product(*choices)] if choices else []
     if FLAGS.random:
         points = np.random.default_rng(0).permutation(points)[: FLAGS.random].tolist()
@@ -61,31 +62,16 @@ def list_arms() -> list[str]:
 def write_ablation(path: Path, record: dict) -> None:
     """A Markdown table beside the record, and a plot of every seed by arm."""
     arms = {arm: summarise(list(runs.values())) for arm, runs in record["runs"].items()}
-    names = list(next(iter(arms.values())))
     lines = [f"# Ablation on {record['dataset']}", "", f"    {record['command']}", ""]
     lines += [f"- {key}: {record[key]}" for key in ("commit", "device")]
     lines += ["- mean ± standard deviation over seeds; in brackets how many", ""]
-    lines += ["| arm | " + " | ".join(names) + " |", "| --- |" + " ---: |" * len(names)]
-    for arm, scores in arms.items():
-        cells = " | ".join(map(format_spread, scores.values()))
-        lines.append(f"| {arm} [{len(record['runs'][arm])}] | {cells} |")
+    rows = [
+        [f"{arm} [{len(record['runs'][arm])}]", *map(format_spread, scores.values())]
+        for arm, scores in arms.items()
+    ]
+    lines += format_rows(["arm", *next(iter(arms.values()))], rows)
     write_atomically(path.with_suffix(".md"), ("\n".join(lines) + "\n").encode())
     plot_arms(record, path.with_suffix(".png"))
-
-
-def plot_arms(record: dict, path: Path) -> None:
-    """A panel per score of SHOWN, a line per arm, a dot per seed."""
-    arms = {arm: summarise(list(runs.values())) for arm, runs in record["runs"].items()}
-    figure, axes = plt.subplots(1, len(SHOWN), figsize=(4 * len(SHOWN), 1 + 0.4 * len(arms)))
-    for axis, name in zip(axes, SHOWN, strict=True):
-        for arm, scores in reversed(arms.items()):
-            values = scores[name]["values"]
-            axis.plot(values, [arm] * len(values), "o", color="#0072b2", alpha=0.5)
-        axis.set_title(name)
-        axis.tick_params("y", labelleft=axis is axes[0])
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
 
 
 def score_arm(text: str, parts: dict, schema: Schema, seed: int) -> dict[str, float]:
@@ -100,7 +86,7 @@ def ablate(run_dir: Path) -> None:
     arms, (df, schema) = list_arms(), read_data(describe_data())
     parts = split_table(df, schema, FLAGS.split_seed)
     facts = {"num_rows": FLAGS.num_rows, "split_seed": FLAGS.split_seed}
-    path, record = open_record(run_dir, df, arms, config=train.build_config().to_json(), **facts)
+    path, record = open_record(run_dir, df, arms, config=build_config().to_json(), **facts)
     jobs = [
         (text.partition(":")[0], seed, partial(score_arm, text, parts, schema, int(seed)))
         for seed in FLAGS.seeds

@@ -7,45 +7,22 @@ itself, by someone who holds it. Any other generator's table: name
 --train_csv, --test_csv, --reference_csv and --synthetic_csv.
 """
 
-from functools import partial
 from pathlib import Path
 
-import evaluate
-from _common import FLAGS, define_data_flags, locked, run_script
-from absl import flags
+from _attacks import attack_with_flags, define_attack_flags
+from _common import FLAGS, run_script
+from _data import define_role_flags
+from _given import PARTS, alone, define_csv_flags, read_tables
+from _stages import locked
 
 from synthdiff._files import seal
 from synthdiff.data.table import write_json
 from synthdiff.eval.audit import audit
-from synthdiff.eval.game import MAX_PATIENTS
 from synthdiff.eval.policy import worst_status
-
-PARTS = ("train", "test", "reference", "synthetic")
-
-
-def define_size_flag() -> None:
-    about = "patients attacked a side, at most; time grows with it, and what a small leak needs"
-    flags.DEFINE_integer("max_patients", MAX_PATIENTS, about, lower_bound=20)
-
-
-def define_flags() -> None:
-    define_size_flag()
-    flags.DEFINE_boolean("whitebox", False, "also attack the model itself")
-    flags.DEFINE_integer("shadow_models", 16, "models trained on reference patients (8 to 64)")
-    flags.DEFINE_integer("shadow_steps", 800, "training steps of each shadow model")
-    flags.DEFINE_integer("noises", 4, "fixed noises per level; 16 costs four times as much")
-
-
-def attack_with_flags(model, reference):
-    """The white-box attacks on a model, for `audit`."""
-    from whitebox import attack_model  # here, so that an audit of CSV files needs no JAX
-
-    sizes = (FLAGS.shadow_models, FLAGS.shadow_steps, FLAGS.noises)
-    return partial(attack_model, model, reference, *sizes)
 
 
 def load_attack(run_dir: Path, reference):
-    from synthdiff import load  # as above
+    from synthdiff import load  # here, so that an audit of CSV files needs no JAX
 
     return attack_with_flags(load(run_dir), reference)
 
@@ -81,10 +58,10 @@ def attack_tables(run_dir: Path, tables: dict, schema, whitebox=None) -> dict:
 
 @locked
 def run_audit(run_dir: Path) -> None:
-    tables, schema = evaluate.read_tables(run_dir, PARTS)
+    tables, schema = read_tables(run_dir, PARTS)
     whitebox = load_attack(run_dir, tables["reference"]) if FLAGS.whitebox else None
     attack_tables(run_dir, tables, schema, whitebox)
 
 
 if __name__ == "__main__":
-    run_script(run_audit, define_data_flags, evaluate.define_flags, define_flags)
+    run_script(alone(run_audit, PARTS), define_role_flags, define_csv_flags, define_attack_flags)

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 from _cases import build_model
 from _common import FLAGS, run_script
-from _tables import Panel, report
+from _results import define_record_flag
+from _tables import report
 from absl import flags
 from whitebox import attack_model
 
@@ -28,7 +29,6 @@ from synthdiff.exposure.measure import make_measure_losses
 from synthdiff.layout import Records
 
 PARTS = ("train", "test", "reference", "synthetic")
-PANELS = [Panel("audit", "patients", name, "noises") for name in ("table_s", "losses_s")]
 
 
 def time_audit(patients: int) -> dict:
@@ -65,7 +65,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("noises", 16, "fixed noises per level")
     flags.DEFINE_integer("shadow_models", 16, "shadow models")
     flags.DEFINE_integer("shadow_steps", 800, "training steps of each shadow model")
-    flags.DEFINE_string("record", None, "record file; default audit_speed.json in the run folder")
+    define_record_flag("audit_speed.json")
 
 
 def benchmark(run_dir: Path) -> None:
@@ -75,7 +75,7 @@ def benchmark(run_dir: Path) -> None:
         print(rows[-1], flush=True)
     facts = {"shadow models": FLAGS.shadow_models, "shadow steps": FLAGS.shadow_steps}
     facts["wall_seconds"] = round(time.time() - started)
-    report(run_dir / "audit_speed.json", "Speed of the audit", facts, {"audit": rows}, PANELS)
+    report(run_dir / "audit_speed.json", "Speed of the audit", facts, {"audit": rows})
 
 
 if __name__ == "__main__":

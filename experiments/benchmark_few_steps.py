@@ -12,8 +12,11 @@ import time
 from pathlib import Path
 
 import jax
-from _common import FLAGS, read_data, read_manifest, run_script, split_table
-from _tables import Panel, report
+from _common import FLAGS, run_script
+from _data import read_data, split_table
+from _results import define_record_flag
+from _stages import read_manifest
+from _tables import report
 from absl import flags
 
 from synthdiff import load
@@ -22,12 +25,6 @@ from synthdiff.data.conform import conform
 from synthdiff.diffusion.samplers import SAMPLERS, SamplerConfig
 from synthdiff.eval.detection import detection_auc
 from synthdiff.eval.fidelity import evaluate_fidelity
-
-PANELS = [
-    Panel("scores", "nfe", "detection_auc", "sampler"),
-    Panel("scores", "nfe", "fidelity_loss", "sampler"),
-    Panel("scores", "records_per_s", "detection_auc", "sampler"),
-]
 
 
 def fit_steps(name: str, nfe: int) -> SamplerConfig:
@@ -76,7 +73,7 @@ def define_flags() -> None:
     flags.DEFINE_list("nfe", ["4", "8", "16", "32", "64"], "most network evaluations per record")
     flags.DEFINE_integer("num_rows", 4096, "synthetic rows that are scored")
     flags.DEFINE_integer("sample_seed", 0, "seed of the synthetic rows")
-    flags.DEFINE_string("record", None, "record file; default few_steps.json in the run folder")
+    define_record_flag("few_steps.json")
 
 
 def benchmark(run_dir: Path) -> None:
@@ -93,7 +90,7 @@ def benchmark(run_dir: Path) -> None:
     facts |= {"floor of shape": floor["shape"], "floor of trend": floor["trend"]}
     facts["wall_seconds"] = round(time.time() - started)
     tables = {"scores": mark_front(rows)}
-    report(run_dir / "few_steps.json", "Quality against evaluations", facts, tables, PANELS)
+    report(run_dir / "few_steps.json", "Quality against evaluations", facts, tables)
 
 
 if __name__ == "__main__":

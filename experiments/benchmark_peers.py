@@ -13,21 +13,13 @@ import os
 import time
 from pathlib import Path
 
-import numpy as np
-from _common import (
-    FLAGS,
-    define_data_flags,
-    describe_data,
-    describe_origin,
-    read_data,
-    run_script,
-    write_record,
-)
-from _peer_arms import ADULT_NFE, Arm, make_ours, make_peers
+from _common import FLAGS, run_script
+from _data import define_data_flags, describe_data, read_data
+from _peer_arms import ADULT_NFE, make_ours, make_peers, take_range, time_rounds
+from _results import define_record_flag, describe_origin, write_record
 from _tables import format_record
-from _torch_arms import choose_device
+from _torch_arms import choose_device, import_torch
 from absl import flags
-from benchmark_torch import import_torch
 
 from synthdiff.data.codec import Codec
 
@@ -49,33 +41,6 @@ NOTES = {
 }
 
 
-def time_call(arm: Arm, device: str) -> float:
-    """Seconds of a call: of the processor, or of the clock where the work is a GPU's."""
-    wall, started = time.perf_counter(), time.process_time()
-    arm.call()
-    seconds, wall = time.process_time() - started, time.perf_counter() - wall
-    if device != "cpu":
-        return wall
-    if seconds > 1.1 * wall + 0.05:
-        raise RuntimeError(f"{arm.about['network']} ran on more than one thread")
-    return seconds
-
-
-def time_rounds(arms: list[Arm], device: str) -> np.ndarray:
-    """Records per second [rounds, arms]."""
-    speeds = np.zeros((FLAGS.rounds, len(arms)))
-    for turn in range(-1, FLAGS.rounds):  # the first warms up and is overwritten
-        for j in range(len(arms))[:: -1 if turn % 2 else 1]:
-            speeds[turn, j] = arms[j].records / time_call(arms[j], device)
-        print(speeds[turn].round(2), flush=True)
-    return speeds
-
-
-def summarise(values: np.ndarray) -> dict[str, float]:
-    low, middle, high = np.quantile(values, [0, 0.5, 1])
-    return {"value": float(middle), "lower": float(low), "upper": float(high)}
-
-
 def benchmark(run_dir: Path) -> None:
     torch, started, load = import_torch(), time.time(), os.getloadavg()[0]
     torch.set_num_threads(1)
@@ -86,10 +51,10 @@ def benchmark(run_dir: Path) -> None:
     arms = make_ours(Codec.fit(df, schema), NFES)
     arms += make_peers(torch, numbers, sizes, FLAGS.batch, FLAGS.evaluations)
     device = choose_device(torch)
-    speeds, rows = time_rounds(arms, device), []
+    speeds, rows = time_rounds(arms, FLAGS.rounds, device), []
     for arm, speed in zip(arms, speeds.T, strict=True):
-        ratios = {f"ours_{n}_times": summarise(speeds[:, i] / speed) for i, n in enumerate(NFES)}
-        rows.append(arm.about | {"records_per_s": summarise(speed)} | ratios | arm.errors)
+        ratios = {f"ours_{n}_times": take_range(speeds[:, i] / speed) for i, n in enumerate(NFES)}
+        rows.append(arm.about | {"records_per_s": take_range(speed)} | ratios | arm.errors)
     facts = {"torch": torch.__version__, "seconds": SECONDS[device], "rounds": len(speeds)}
     facts["load of the machine"] = f"{load:.1f} before, {os.getloadavg()[0]:.1f} after"
     facts |= {name: text.format(FLAGS.evaluations) for name, text in NOTES.items()}
@@ -103,7 +68,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("batch", 2048, "records per evaluation of a peer", lower_bound=1)
     flags.DEFINE_integer("evaluations", 3, "timed evaluations of a peer in a round", lower_bound=1)
     flags.DEFINE_integer("rounds", 7, "turns of every network", lower_bound=3)
-    flags.DEFINE_string("record", None, "record file; default peers.json in the run folder")
+    define_record_flag("peers.json")
 
 
 if __name__ == "__main__":

@@ -13,22 +13,15 @@ import json
 from pathlib import Path
 
 import _methods
-from _common import (
-    FLAGS,
-    define_config_flags,
-    describe_origin,
-    locate_record,
-    run_script,
-    write_record,
-)
+from _common import FLAGS, run_script
+from _config import define_setting_flags
+from _results import define_record_flag, describe_origin, locate_record, write_record
 from absl import flags
-from train import CONFIGS
 
 from synthdiff._validate import input_error, one_of, positive
-from synthdiff.config import Config
 from synthdiff.data.protocol import SPLITS, load_split
 from synthdiff.eval.protocol.mle import GRIDS
-from synthdiff.eval.protocol.record import format_markdown, summarise
+from synthdiff.eval.protocol.record import format_markdown
 from synthdiff.eval.protocol.trees import require_xgboost
 from synthdiff.train.manifest import describe_run, hash_frame
 
@@ -42,30 +35,21 @@ def define_flags() -> None:
     flags.DEFINE_integer("num_samples", 20, "tables drawn per training seed")
     flags.DEFINE_enum("mle_grid", "full", list(GRIDS), "settings tried in MLE; small for a CPU")
     flags.DEFINE_enum("xgb_device", "cpu", ["cpu", "cuda"], "where XGBoost runs")
-    flags.DEFINE_string("record", None, "record file; default record.json in the run folder")
+    define_record_flag()
     flags.DEFINE_bool("draw_only", False, "train and draw, and leave the scores to a later call")
     flags.DEFINE_bool("report", False, "only write the Markdown table of the record anew")
-    for prefix, config in CONFIGS.items():
-        define_config_flags(prefix, config)
-    flags.DEFINE_integer("min_patients", Config.min_patients, "rarest value that may be learnt")
+    define_setting_flags()
 
 
 def run_all(root: Path) -> dict:
     """The record: summaries of every method with what is needed to repeat them."""
     parts, schema = load_split(FLAGS.data, FLAGS.data_dir)
     manifest = describe_run(config={}, data_hash=hash_frame(parts["train"]), seeds={})
-    seeds, methods = [int(seed) for seed in FLAGS.seeds], {}
-    for name in [*FLAGS.methods, *_methods.read_csv_flags()]:
-        used = seeds if name in _methods.SEEDED else [0]
-        states = [_methods.run_method(name, seed, parts, schema, root) for seed in used]
-        runs = [state["samples"] for state in states]
-        methods[name] = {
-            "seeds": used,
-            "num_samples": [len(run) for run in runs],
-            "seconds": [state["seconds"] for state in states],
-            "origins": [state["origin"] for state in states],
-            "scores": summarise(runs),
-        }
+    seeds = [int(seed) for seed in FLAGS.seeds]
+    methods = {
+        name: _methods.repeat_method(name, seeds, parts, schema, root)
+        for name in [*FLAGS.methods, *_methods.read_csv_flags()]
+    }
     versions = manifest["versions"] | {"xgboost": require_xgboost().__version__}
     return {
         "dataset": FLAGS.data,

@@ -17,73 +17,21 @@ from functools import cache
 from pathlib import Path
 
 import jax
-from _cases import build_model, encode_cohort, make_sampling
+from _cases import build_model, encode_cohort
 from _common import FLAGS, define_config_flags, read_config, run_script
-from _tables import Panel, report
+from _results import define_record_flag
+from _sampling_times import parse_sampler, time_calls, time_program
+from _tables import report
 from _timing import (
-    compile_program,
-    count_bytes,
-    count_flops,
     describe_limits,
     fit_slope,
-    make_evaluation,
-    measure_calls,
-    read_device_peak,
-    read_host_peak,
-    reset_host_peak,
 )
 from absl import flags
 
-from synthdiff._validate import input_error
 from synthdiff.config import Config
 from synthdiff.diffusion.samplers import SamplerConfig
 from synthdiff.models.config import ModelConfig
 from synthdiff.sampling import choose_block
-from synthdiff.synthesizer import Synthesizer
-
-PANELS = [
-    Panel("blocks", "block", "records_per_s", "sampler"),
-    Panel("samplers", "nfe", "records_per_s", "sampler"),
-    Panel("columns", "columns", "p50_s", "sampler"),
-    Panel("rows", "rows", "records_per_s", "sampler"),
-]
-
-
-def parse_sampler(text: str) -> SamplerConfig:
-    """ "heun:8" is sampler heun with 8 steps."""
-    name, _, steps = text.partition(":")
-    if not steps.isdigit():
-        raise input_error(f"--samplers={text}", "is not name:steps", "write for example ddim:16")
-    return SamplerConfig(name, int(steps))
-
-
-def time_program(model: Synthesizer, sampler: SamplerConfig, block: int, limits: dict) -> dict:
-    """One compiled sampler of `block` records on one device."""
-    layout, held = model.codec.layout, reset_host_peak()
-    fn, args = make_sampling(model, sampler, block)
-    compiled, times = compile_program(fn, *args)
-    calls = measure_calls(lambda: compiled(*args), FLAGS.repeats)
-    memory = {"host_mb": (read_host_peak() - held) / 1e6, "device_peak": read_device_peak()}
-    evaluate, shapes = make_evaluation(model.config, layout, block)
-    rates = {
-        "share_of_peak": count_flops(evaluate, *shapes) / limits["peak_flops"],
-        "share_of_bandwidth": count_bytes(evaluate, *shapes) / limits["bandwidth"],
-    }
-    return (
-        {"columns": len(layout.tokens), "sampler": sampler.name}
-        | {"nfe": sampler.nfe, "block": block, **times, **calls}
-        | {"records_per_s": block / calls["p50_s"]}
-        | {name: sampler.nfe * cost / calls["p50_s"] for name, cost in rates.items()}
-        | {"program_mb": compiled.memory_analysis().temp_size_in_bytes / 1e6}
-        | memory
-    )
-
-
-def time_calls(model: Synthesizer, sampler: SamplerConfig, rows: int) -> dict:
-    """`Synthesizer.sample` as a user calls it."""
-    calls = measure_calls(lambda: model.sample(rows, sampler=sampler), FLAGS.repeats)
-    about = {"columns": len(model.codec.layout.tokens), "sampler": sampler.name, "rows": rows}
-    return about | {"nfe": sampler.nfe, **calls, "records_per_s": rows / calls["p50_s"]}
 
 
 def define_flags() -> None:
@@ -93,7 +41,7 @@ def define_flags() -> None:
     flags.DEFINE_list("columns", ["64", "256", "1024"], "code columns of the simulated cohort")
     flags.DEFINE_list("rows", ["512", "4096"], "rows per call of Synthesizer.sample")
     flags.DEFINE_integer("repeats", 10, "timed calls of each case", lower_bound=1)
-    flags.DEFINE_string("record", None, "record file; default sampling.json in the run folder")
+    define_record_flag("sampling.json")
 
 
 def benchmark(run_dir: Path) -> None:
@@ -108,18 +56,18 @@ def benchmark(run_dir: Path) -> None:
     @cache  # the base belongs to every sweep and is measured once
     def measure(count: int, sampler: SamplerConfig, block: int) -> dict:
         subject = model if count == columns[0] else build_model(encode_cohort(count)[1], config)
-        return time_program(subject, sampler, block, limits)
+        return time_program(subject, sampler, block, limits, FLAGS.repeats)
 
     tables["blocks"] = [measure(columns[0], first, int(block)) for block in FLAGS.blocks]
     tables["samplers"] = [measure(columns[0], sampler, block) for sampler in samplers]
     tables["columns"] = [measure(count, first, block) for count in columns]
-    tables["rows"] = [time_calls(model, first, int(rows)) for rows in FLAGS.rows]
+    tables["rows"] = [time_calls(model, first, int(rows), FLAGS.repeats) for rows in FLAGS.rows]
     facts = {"model": config.model.name, "dtype": config.model.dtype, **limits}
     for name in ("p50_s", "program_mb") if len(columns) > 1 else ():
         pairs = [(row["columns"], row[name]) for row in tables["columns"]]
         facts[f"slope of {name} in columns"] = fit_slope(*zip(*pairs, strict=True))
     facts["wall_seconds"] = round(time.time() - started)
-    report(run_dir / "sampling.json", "Speed of sampling", facts, tables, PANELS)
+    report(run_dir / "sampling.json", "Speed of sampling", facts, tables)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from pathlib import Path
 import jax
 from _cases import encode_cohort, make_advance
 from _common import FLAGS, define_config_flags, read_config, run_script
-from _tables import Panel, report
+from _results import define_record_flag
+from _tables import report
 from _timing import measure_calls
 from absl import flags
 
@@ -26,8 +27,6 @@ from synthdiff.data.codec import Codec
 from synthdiff.layout import Records
 from synthdiff.models.config import ModelConfig
 from synthdiff.train.optim import TrainConfig
-
-PANELS = [Panel("devices", "devices", "efficiency", "scaling")]
 
 
 def time_step(config: Config, data: Records, codec: Codec, devices: list, batch: int) -> float:
@@ -67,7 +66,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("columns", 64, "code columns of the simulated cohort")
     flags.DEFINE_integer("steps", 5, "steps per dispatch")
     flags.DEFINE_integer("repeats", 5, "timed calls of each case", lower_bound=1)
-    flags.DEFINE_string("record", None, "record file; default scaling.json in the run folder")
+    define_record_flag("scaling.json")
 
 
 def benchmark(run_dir: Path) -> None:
@@ -83,7 +82,7 @@ def benchmark(run_dir: Path) -> None:
     facts = {"model": config.model.name, "columns": FLAGS.columns}
     facts["devices"] = "made up, sharing the same cores" if shared else "real"
     facts["wall_seconds"] = round(time.time() - started)
-    report(run_dir / "scaling.json", "Scaling over devices", facts, {"devices": rows}, PANELS)
+    report(run_dir / "scaling.json", "Scaling over devices", facts, {"devices": rows})
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import faiss
 import numpy as np
-from _common import FLAGS, describe_origin, locate_record, run_script, write_record
+from _common import FLAGS, run_script
+from _results import define_record_flag, describe_origin, locate_record, write_record
 from _tables import format_table
 from absl import flags
 
@@ -72,12 +73,12 @@ def measure(size: int) -> list[dict]:
 def define_flags() -> None:
     flags.DEFINE_list("sizes", ["20000", "50000", "100000", "200000", "500000", "1000000"], "rows")
     flags.DEFINE_integer("queries", 2000, "queries per size")
-    flags.DEFINE_string("record", "search.json", "record file; a Markdown table goes beside it")
+    define_record_flag("search.json")
 
 
 def benchmark(run_dir: Path) -> None:
     faiss.omp_set_num_threads(1)
-    path, started = locate_record(), time.monotonic()
+    path, started = locate_record(run_dir / "search.json"), time.monotonic()
     rows = [row for size in map(int, FLAGS.sizes) for row in measure(size)]
     record = describe_origin() | {"faiss": faiss.__version__, "threads": 1, "dims": DIMS, "k": K}
     record |= {"queries": FLAGS.queries, "wall_seconds": round(time.monotonic() - started)}

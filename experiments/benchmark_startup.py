@@ -14,10 +14,9 @@ from pathlib import Path
 
 import numpy as np
 from _common import FLAGS, run_script
-from _tables import Panel, report
+from _results import define_record_flag
+from _tables import report
 from absl import flags
-
-PANELS = [Panel("processes", "run", "seconds", "process")]
 
 
 def time_process(*command: str) -> float:
@@ -30,7 +29,7 @@ def time_process(*command: str) -> float:
 
 def define_flags() -> None:
     flags.DEFINE_integer("repeats", 3, "processes of each kind", lower_bound=1)
-    flags.DEFINE_string("record", None, "record file; default startup.json in the run folder")
+    define_record_flag("startup.json")
 
 
 def benchmark(run_dir: Path) -> None:
@@ -53,7 +52,7 @@ def benchmark(run_dir: Path) -> None:
             for name, times in found.items() for i, seconds in enumerate(times)]  # fmt: skip
     facts = {f"median seconds, {name}": float(np.median(s)) for name, s in found.items()}
     facts |= {"bytes of one cache": kept, "wall_seconds": round(time.time() - started)}
-    report(run_dir / "startup.json", "Time to start", facts, {"processes": rows}, PANELS)
+    report(run_dir / "startup.json", "Time to start", facts, {"processes": rows})
 
 
 if __name__ == "__main__":

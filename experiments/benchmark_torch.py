@@ -13,23 +13,17 @@ import time
 from pathlib import Path
 
 from _common import FLAGS, run_script
-from _tables import Panel, report
+from _results import define_record_flag
+from _tables import report
 from _timing import measure_calls
-from _torch_arms import draw_batches, draw_weights, make_jax_steps, make_torch_steps
+from _torch_arms import (
+    draw_batches,
+    draw_weights,
+    import_torch,
+    make_jax_steps,
+    make_torch_steps,
+)
 from absl import flags
-
-from synthdiff._validate import input_error
-
-PANELS = [Panel("steps", "batch", "steps_per_s", "arm")]
-
-
-def import_torch():
-    """PyTorch, or an error that says how to get it; nothing else in the project needs it."""
-    try:
-        import torch
-    except ImportError:
-        raise input_error("PyTorch", "is not installed", "pip install torch") from None
-    return torch
 
 
 def compare(torch, batch: int) -> list[dict]:
@@ -63,7 +57,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("depth", 2, "residual layers")
     flags.DEFINE_integer("steps", 100, "steps that are timed as one")
     flags.DEFINE_integer("repeats", 5, "timed runs of each arm", lower_bound=1)
-    flags.DEFINE_string("record", None, "record file; default torch.json in the run folder")
+    define_record_flag("torch.json")
 
 
 def benchmark(run_dir: Path) -> None:
@@ -73,8 +67,7 @@ def benchmark(run_dir: Path) -> None:
     facts = {"torch": torch.__version__, "torch threads": torch.get_num_threads()}
     facts |= {"width": FLAGS.width, "hidden": FLAGS.hidden, "depth": FLAGS.depth}
     facts["wall_seconds"] = round(time.time() - started)
-    report(run_dir / "torch.json", "A plain perceptron in two frameworks", facts,
-           {"steps": rows}, PANELS)  # fmt: skip
+    report(run_dir / "torch.json", "A plain perceptron in two frameworks", facts, {"steps": rows})
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ import jax
 from _cases import encode_cohort, make_advance
 from _common import FLAGS, define_config_flags, read_config, run_script
 from _profile import profile
-from _tables import Panel, report
+from _results import define_record_flag
+from _tables import report
 from _timing import (
     count_gradient,
     fit_slope,
@@ -33,12 +34,6 @@ from absl import flags
 from synthdiff.config import Config
 from synthdiff.models.config import ModelConfig
 from synthdiff.train.optim import TrainConfig
-
-PANELS = [
-    Panel("dispatch", "steps_per_call", "steps_per_s", "model"),
-    Panel("columns", "columns", "step_s", "model"),
-    Panel("columns", "columns", "host_gb", "model"),
-]
 
 
 def time_training(
@@ -72,7 +67,7 @@ def define_flags() -> None:
     flags.DEFINE_list("steps_per_call", ["1", "10", "100"], "steps per dispatch to compare")
     flags.DEFINE_integer("steps_of_columns", 2, "steps per dispatch where columns are compared")
     flags.DEFINE_integer("repeats", 5, "timed calls of each case", lower_bound=1)
-    flags.DEFINE_string("record", None, "record file; default training.json in the run folder")
+    define_record_flag("training.json")
 
 
 def benchmark(run_dir: Path) -> None:
@@ -91,7 +86,7 @@ def benchmark(run_dir: Path) -> None:
         facts[f"slope of {name} in columns"] = slope
     facts["wall_seconds"] = round(time.time() - started)
     tables = {"dispatch": dispatch, "columns": wide, "kernels": kernels}
-    report(run_dir / "training.json", "Speed of training", facts, tables, PANELS)
+    report(run_dir / "training.json", "Speed of training", facts, tables)
 
 
 if __name__ == "__main__":

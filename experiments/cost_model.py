@@ -23,81 +23,20 @@ benchmark_training.py what share of the peak is reached.
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-import jax
 from _cases import encode_cohort
 from _common import FLAGS, define_config_flags, read_config, run_script
-from _tables import Panel, report
-from _timing import count_gradient
+from _cost import Chip, count_work, predict_efficiency, sampling_efficiency
+from _results import define_record_flag
+from _tables import report
 from absl import flags
 
 from synthdiff.config import Config
-from synthdiff.layout import Layout
-from synthdiff.models.config import ModelConfig, count_params, make_network
+from synthdiff.models.config import ModelConfig
 from synthdiff.sampling import choose_block
 from synthdiff.train.optim import TrainConfig
-
-UPDATE_PASSES = 10  # arrays as large as the weights that one update reads or writes
-PANELS = [
-    Panel("predicted", "chips", "efficiency", "scaling"),
-    Panel("predicted", "chips", "step_s", "scaling"),
-]
-
-
-@dataclass(frozen=True)
-class Chip:
-    """peak: FLOP/s. reached: share of it in training. memory, link: bytes/s. latency: s per hop."""
-
-    peak: float = 197e12
-    reached: float = 0.3
-    memory: float = 819e9
-    link: float = 90e9
-    latency: float = 1e-6
-
-
-@dataclass(frozen=True)
-class Work:
-    """flops: per record, forwards and backwards. parameters: count. reduced: bytes per step."""
-
-    flops: float
-    parameters: int
-    reduced: float
-
-
-def count_work(config: Config, layout: Layout) -> Work:
-    """The work of a step: the all-reduce carries gradients, the loss and its term per part."""
-    init_fn, _ = make_network(config.model, layout)
-    parameters = count_params(jax.eval_shape(init_fn, jax.random.key(0)))
-    numbers = parameters + 1 + len(layout.part_names)
-    return Work(count_gradient(config, layout, 64) / 64, parameters, 4.0 * numbers)
-
-
-def predict_step(work: Work, chip: Chip, records: float, chips: int) -> dict[str, float]:
-    """Seconds of the three stages of a step with `records` on each of `chips` chips."""
-    sent = 2.0 * (chips - 1) / chips * work.reduced
-    stages = {
-        "compute_s": records * work.flops / (chip.reached * chip.peak),
-        "update_s": UPDATE_PASSES * 4.0 * work.parameters / chip.memory,
-        "reduce_s": sent / chip.link + 2 * (chips - 1) * chip.latency,
-    }
-    return stages | {"step_s": sum(stages.values()), "sent_mb": sent / 1e6}
-
-
-def predict_efficiency(work: Work, chip: Chip, batch: int, chips: int, scaling: str) -> dict:
-    """One row; weak: `batch` records on every chip, strong: `batch` over all."""
-    records = batch if scaling == "weak" else batch / chips
-    step, alone = (predict_step(work, chip, r, n) for r, n in ((records, chips), (batch, 1)))
-    efficiency = records / step["step_s"] / (batch / alone["step_s"])
-    return {"scaling": scaling, "chips": chips, "batch": records * chips, **step,
-            "efficiency": efficiency}  # fmt: skip
-
-
-def sampling_efficiency(rows: int, chips: int, block: int) -> float:
-    """Share of the drawn records that are kept: every chip draws whole blocks."""
-    return rows / (chips * block * math.ceil(rows / (chips * block)))
 
 
 def define_flags() -> None:
@@ -107,7 +46,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("columns", 64, "code columns of the simulated cohort")
     flags.DEFINE_list("chips", ["1", "4", "16", "64", "256"], "chips to predict for")
     flags.DEFINE_integer("rows", 1_000_000, "rows to sample in the prediction")
-    flags.DEFINE_string("record", None, "record file; default cost_model.json in the run folder")
+    define_record_flag("cost_model.json")
 
 
 def predict(run_dir: Path) -> None:
@@ -122,7 +61,7 @@ def predict(run_dir: Path) -> None:
                           for n in chips]  # fmt: skip
     facts = {"parameters": work.parameters, "FLOP per record": work.flops}
     facts |= {"bytes reduced per step": work.reduced, **asdict(chip)}
-    report(run_dir / "cost_model.json", "Cost of a step on many chips", facts, tables, PANELS)
+    report(run_dir / "cost_model.json", "Cost of a step on many chips", facts, tables)
 
 
 if __name__ == "__main__":

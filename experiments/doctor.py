@@ -9,7 +9,8 @@ those that training would stop at. --schema_out writes the schema, to be edited 
 
 from pathlib import Path
 
-from _common import FLAGS, define_data_flags, describe_data, load_table, run_script
+from _common import FLAGS, run_script
+from _data import define_data_flags, describe_data, load_table
 from absl import flags
 
 from synthdiff.data.doctor import examine, format_findings

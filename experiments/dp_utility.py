@@ -5,7 +5,7 @@
 
 Epsilon 0 trains without differential privacy. Takes every flag of train.py, --start among them,
 whose settings are the same for all epsilons. A run that was stopped goes on, and several processes
-in one folder share the trainings (`_record.py`).
+in one folder share the trainings, each taking the next that no other has taken.
 """
 
 import time
@@ -14,10 +14,12 @@ from functools import partial
 from pathlib import Path
 
 import jax
-import train
 from _cluster import define_cluster_flags
-from _common import FLAGS, describe_data, read_data, run_script, split_table, write_record
+from _common import FLAGS, run_script
+from _config import build_config, define_training_flags
+from _data import describe_data, read_data, split_table
 from _record import format_sweep, open_record, run_sweep
+from _results import define_record_flag, write_record
 from _start import define_start_flag, read_start
 from absl import flags
 
@@ -30,11 +32,11 @@ from synthdiff.synthesizer import Synthesizer, fit
 
 
 def define_flags() -> None:
-    train.define_flags()
+    define_training_flags()
     define_start_flag()
     flags.DEFINE_list("epsilons", ["1", "3", "10", "0"], "budgets; 0 is no privacy")
     flags.DEFINE_list("seeds", ["0", "1", "2"], "training seeds")
-    flags.DEFINE_string("record", None, "record file; default record.json in the run folder")
+    define_record_flag()
 
 
 def measure(
@@ -67,7 +69,7 @@ def measure(
 
 def compare(run_dir: Path) -> None:
     """Scores every epsilon and seed that the record does not hold yet."""
-    spec, base = describe_data(), train.build_config()
+    spec, base = describe_data(), build_config()
     df, schema = read_data(spec)
     parts = split_table(df, schema, spec["split_seed"])
     private = any(map(float, FLAGS.epsilons))

@@ -10,42 +10,21 @@ For any other generator's table name the files; no model is needed (judge.py als
 
 from pathlib import Path
 
-from _common import (
-    FLAGS,
-    define_data_flags,
-    describe_data,
-    find_schema,
-    locked,
-    read_run,
-    run_script,
-)
-from _visits import name_roles
-from absl import flags
+from _common import run_script
+from _data import define_role_flags
+from _given import alone, define_csv_flags, read_tables
+from _stages import locked
 
-from synthdiff._files import make_folder, seal
-from synthdiff._validate import InputError
-from synthdiff.data.conform import conform
-from synthdiff.data.table import read_table, write_json
+from synthdiff._files import seal
+from synthdiff.data.table import write_json
 from synthdiff.eval.evaluate import evaluate
+
+PARTS = ("train", "test", "synthetic")
 
 
 def define_flags() -> None:
-    for part in ("train", "test", "reference", "synthetic"):
-        flags.DEFINE_string(f"{part}_csv", None, f"{part} table, instead of the run's own")
-
-
-def read_tables(run_dir: Path, needed: tuple[str, ...]):
-    """The tables of the run, or those named by flags."""
-    paths = {part: FLAGS[f"{part}_csv"].value for part in needed}
-    if not any(paths.values()):
-        return read_run(run_dir)
-    if not all(paths.values()):
-        raise InputError(f"Name all of {', '.join(f'--{part}_csv' for part in needed)}.")
-    tables = {part: read_table(path) for part, path in paths.items()}
-    spec = describe_data()
-    schema = name_roles(find_schema(tables["train"], spec, Path(paths["train"]).stem), spec)
-    make_folder(run_dir)
-    return {part: conform(df, schema) for part, df in tables.items()}, schema
+    define_role_flags()
+    define_csv_flags(PARTS)
 
 
 def score_tables(run_dir: Path, tables: dict, schema) -> dict:
@@ -62,8 +41,8 @@ def score_tables(run_dir: Path, tables: dict, schema) -> dict:
 
 @locked
 def run_evaluation(run_dir: Path) -> None:
-    score_tables(run_dir, *read_tables(run_dir, ("train", "test", "synthetic")))
+    score_tables(run_dir, *read_tables(run_dir, PARTS))
 
 
 if __name__ == "__main__":
-    run_script(run_evaluation, define_data_flags, define_flags)
+    run_script(alone(run_evaluation, PARTS), define_flags)

@@ -15,16 +15,12 @@ from pathlib import Path
 import numpy as np
 import train
 from _arms import compare_arms, draw_tables, find_groups, measure_tables
-from _common import (
-    FLAGS,
-    describe_data,
-    describe_origin,
-    read_data,
-    read_manifest,
-    run_script,
-    split_table,
-    write_record,
-)
+from _common import FLAGS, run_script
+from _config import define_training_flags
+from _data import describe_data, read_data, split_table
+from _fairness_text import format_markdown
+from _results import define_record_flag, describe_origin, write_record
+from _stages import read_manifest
 from _start import define_start_flag
 from absl import flags
 
@@ -34,38 +30,15 @@ from synthdiff.data.balance import parse_balance
 from synthdiff.data.visits import count_records
 from synthdiff.eval.utility import predict_target
 
-NOTES = ("command", "seeds", "train_steps", "rows", "test_patients", "target", "commit", "device",
-         "wall_seconds")  # fmt: skip
-
 
 def define_flags() -> None:
-    train.define_flags()
+    define_training_flags()
     define_start_flag()
     flags.DEFINE_string("balance", None, "column, or column:level=share,..., as in sample.py")
     flags.DEFINE_integer("num_rows", None, "rows per table; default: as many as were trained on")
     flags.DEFINE_list("seeds", ["0", "1", "2"], "training seeds, and of the tables")
-    flags.DEFINE_string("record", None, "record file; default fairness.json in the run folder")
+    define_record_flag("fairness.json")
     flags.mark_flag_as_required("balance")
-
-
-def format_markdown(record: dict) -> str:
-    """The record as Markdown: each score of real, as-is and balanced tables."""
-    lines = [f"# Fairness: {record['dataset']}, {record['balance']} balanced", ""]
-    lines += [f"- {key}: {record[key]}" for key in NOTES]
-    lines += ["", "Models of each table tested on real rows: mean ± std over training seeds.",
-              "Change: balanced minus as is, 95% interval over test patients.", ""]  # fmt: skip
-    for added, change in (("", "change"), ("real + ", "change, added")):
-        arms = ["real", f"{added}as is", f"{added}balanced"]
-        lines += [f"| score | {' | '.join(arms)} | change |", "| --- | ---: | ---: | ---: | ---: |"]
-        for name, row in record["scores"].items():
-            if "skipped" in row:
-                lines.append(f"| {name} | skipped: {row['skipped']} | | | |")
-                continue
-            spread = [f"{row[arm]['mean']:.3f} ± {row[arm]['std'] or 0:.3f}" for arm in arms[1:]]
-            gain = "{value:+.3f} ({lower:+.3f} to {upper:+.3f})".format(**row[change])
-            lines.append(f"| {name} | {row['real']:.3f} | {' | '.join(spread)} | {gain} |")
-        lines.append("")
-    return "\n".join(lines)
 
 
 def compare(root: Path) -> None:

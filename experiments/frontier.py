@@ -7,40 +7,43 @@ A sweep sets one flag of train.py to each value in turn, the others staying as t
 cuts the training part. A seed draws the split by patient (40 % train, 40 % test, 20 % known to the
 attacker), the training and the table. Exposure is measured on all patients of train and test:
 attacks on the table, the model's own loss, and the gap between its loss on both. A run that was
-stopped goes on, and several processes in one folder share the points (`_record.py`).
+stopped goes on, and several processes in one folder share the points, each taking the next that no
+other has taken.
 """
 
 from functools import partial
 from pathlib import Path
 
-import train
 from _cluster import define_cluster_flags
-from _common import FLAGS, describe_data, read_data, run_script, write_record
-from _frontier import plot_frontier
+from _common import FLAGS, parse_choices, run_script
+from _config import build_config, define_training_flags
+from _data import describe_data, read_data
 from _record import format_sweep, open_record, run_sweep
+from _results import define_record_flag, write_record
 from _sweep import fit_timed, read_arm, score_fully, split_patients
+from _sweep_plots import plot_frontier
 from absl import flags
 
 from synthdiff._validate import input_error
 
 
 def define_flags() -> None:
-    train.define_flags()
+    define_training_flags()
     flags.DEFINE_multi_string("sweep", [], "flag=value,value,... or patients=number,...")
     flags.DEFINE_list("seeds", ["0", "1", "2"], "seeds of split, training and table")
     flags.DEFINE_integer("num_rows", 8192, "synthetic rows that are scored and attacked")
-    flags.DEFINE_string("record", None, "record file; default record.json in the run folder")
+    define_record_flag()
 
 
 def read_sweeps() -> dict[str, tuple[str, str]]:
     """{point: (knob, value)} of the --sweep flags; the settings as they stand come first."""
     points = {"default": ("", "")}
     for text in FLAGS.sweep:
-        knob, _, values = text.partition("=")
-        if not values or not (knob == "patients" or knob in FLAGS):
+        knob, values = parse_choices(text)
+        if not all(values) or not (knob == "patients" or knob in FLAGS):
             fix = "write --sweep=train.num_steps=300,1000"
             raise input_error(f"--sweep={text}", "names no flag or no value", fix)
-        points |= {f"{knob}={value}": (knob, value) for value in values.split(",")}
+        points |= {f"{knob}={value}": (knob, value) for value in values}
     return points
 
 
@@ -56,7 +59,7 @@ def score_point(df, schema, knob: str, value: str, seed: int) -> dict[str, float
 def sweep(run_dir: Path) -> None:
     """Scores every point and seed that the record does not hold yet."""
     df, schema = read_data(describe_data())
-    points, facts = read_sweeps(), {"config": train.build_config().to_json()}
+    points, facts = read_sweeps(), {"config": build_config().to_json()}
     path, record = open_record(run_dir, df, num_rows=FLAGS.num_rows, **facts)
     jobs = [
         (point, seed, partial(score_point, df, schema, *choice, int(seed)))

@@ -12,8 +12,10 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
-from _common import FLAGS, read_manifest, run_script, write_record
+from _common import FLAGS, run_script
+from _results import define_record_flag, write_record
 from _scores import summarise
+from _stages import read_manifest
 from _tables import format_record, take_means
 from absl import flags
 
@@ -49,7 +51,7 @@ def join(runs: list[tuple[Config, dict]]) -> list[dict]:
 
 def define_flags() -> None:
     flags.DEFINE_list("runs", None, "run folders, each with a few_steps.json", required=True)
-    flags.DEFINE_string("record", None, "record file; default few_steps.json in --run_dir")
+    define_record_flag("few_steps.json")
 
 
 def main(run_dir: Path) -> None:

@@ -14,7 +14,11 @@ from pathlib import Path
 
 import audit
 import evaluate
-from _common import FLAGS, define_data_flags, locked, run_script
+from _attacks import define_size_flag
+from _common import FLAGS, run_script
+from _data import define_role_flags
+from _given import PARTS, define_csv_flags, list_given, read_tables, refuse_ignored
+from _stages import locked
 
 from synthdiff._validate import input_error
 from synthdiff.data.split import split_frame
@@ -22,13 +26,21 @@ from synthdiff.eval.report import write_report
 from synthdiff.train.manifest import describe_run
 
 
+def define_flags() -> None:
+    FLAGS.set_default("run_dir", "runs/judged")
+    define_role_flags()
+    define_csv_flags()
+    define_size_flag()
+
+
 def read_parts(run_dir: Path):
     """The four tables of an audit, and their schema."""
-    given = [part for part in audit.PARTS if FLAGS[f"{part}_csv"].value]
+    given = list_given(PARTS)
     if lacking := {"train", "test", "synthetic"} - set(given):
         names = ", ".join(f"--{part}_csv" for part in sorted(lacking))
         raise input_error(names, "not given", "name real training rows, held-out rows, synthetic")
-    tables, schema = evaluate.read_tables(run_dir, given)
+    refuse_ignored(given)
+    tables, schema = read_tables(run_dir, given)
     if "reference" not in given:
         halves = {"test": 0.5, "reference": 0.5}
         tables |= split_frame(tables["test"], schema.entity, halves, seed=0)
@@ -49,4 +61,4 @@ def judge(run_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_script(judge, define_data_flags, evaluate.define_flags, audit.define_size_flag)
+    run_script(judge, define_flags)

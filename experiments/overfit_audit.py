@@ -13,47 +13,42 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import audit as audit_script
 import numpy as np
-import train
-from _common import (
-    FLAGS,
-    describe_data,
-    describe_origin,
-    read_data,
-    run_script,
-    split_table,
-    write_record,
-)
+from _attacks import attack_with_flags, define_attack_flags
+from _common import FLAGS, run_script
+from _config import build_config, define_training_flags
+from _data import describe_data, read_data, split_table
+from _results import define_record_flag, describe_origin, write_record
 from absl import flags
 
 from synthdiff.data.visits import count_records
 from synthdiff.eval.audit import audit
+from synthdiff.eval.markdown import format_rows
 from synthdiff.eval.release import redact
 from synthdiff.synthesizer import fit
 from synthdiff.train.manifest import describe_run, hash_frame
 
+COLUMNS = ("attack", "on", "AUC", "TPR at 1% FPR", "adjusted p", "AUC on shadow models")
 ENDLESS = 10**6  # epochs: here the model is to learn its patients by heart
 
 
 def define_flags() -> None:
-    train.define_flags()
-    audit_script.define_flags()
+    define_training_flags()
+    define_attack_flags()
     flags.DEFINE_integer("cohort", 300, "training patients")
     flags.DEFINE_list("compare", [], "folders of finished runs with a white-box audit")
-    flags.DEFINE_string("record", None, "record file; default record.json in the run folder")
+    define_record_flag()
 
 
-def format_row(name: str, on: str, found: dict, shadow_auc: float | None) -> str:
+def list_cells(name: str, on: str, found: dict, shadow_auc: float | None) -> list[str]:
     auc, tpr = found["auc"], found["tpr_at_1pct_fpr"]
-    cells = [
+    return [
         *(name, on),
         f"{auc['value']:.3f} ({auc['lower']:.3f} to {auc['upper']:.3f})",
         f"{tpr['value']:.1%} ({tpr['lower']:.1%} to {tpr['upper']:.1%})",
         f"{found['p_value_holm']:.2g}",
         "" if shadow_auc is None else f"{shadow_auc:.3f}",
     ]
-    return f"| {' | '.join(cells)} |"
 
 
 def format_markdown(record: dict) -> str:
@@ -64,17 +59,16 @@ def format_markdown(record: dict) -> str:
         lines += ["", f"## {name}", "", f"- {result['members']} {result['unit']}s a side"]
         lines += [f"- table: {result['verdict']}; model: {model['verdict']}"]
         lines += [f"- {model['shadow_models']} shadow models, {model['noises']} noises", ""]
-        lines += ["| attack | on | AUC | TPR at 1% FPR | adjusted p | AUC on shadow models |"]
-        lines += ["| --- | --- | ---: | ---: | ---: | ---: |"]
-        lines += [format_row(k, "table", v, None) for k, v in result["attacks"].items()]
+        rows = [list_cells(k, "table", v, None) for k, v in result["attacks"].items()]
         known = model["shadow_auc"]
-        lines += [format_row(k, "model", v, known.get(k)) for k, v in model["attacks"].items()]
+        rows += [list_cells(k, "model", v, known.get(k)) for k, v in model["attacks"].items()]
+        lines += format_rows(COLUMNS, rows, left=2)
     return "\n".join(lines) + "\n"
 
 
 def run(run_dir: Path) -> None:
     started = time.monotonic()
-    config = train.build_config()
+    config = build_config()
     config = replace(config, train=replace(config.train, max_epochs=ENDLESS))
     spec = describe_data()
     df, schema = read_data(spec)
@@ -85,7 +79,7 @@ def run(run_dir: Path) -> None:
     options = {"config": config, "folder": run_dir, "max_visits": spec["max_visits"]}
     model = fit(parts["train"], schema, **options)
     parts["synthetic"] = model.sample(count_records(parts["train"], schema))
-    whitebox = audit_script.attack_with_flags(model, parts["reference"])
+    whitebox = attack_with_flags(model, parts["reference"])
     result = audit(**parts, schema=schema, whitebox=whitebox)
     audits = {Path(d).name: json.loads((Path(d) / "audit.json").read_text()) for d in FLAGS.compare}
     audits[f"{FLAGS.cohort} patients, {config.train.num_steps} steps"] = result

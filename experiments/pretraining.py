@@ -9,7 +9,8 @@ number of patients, "alone" trains on them from random weights and "pretrained" 
 model, with the flags of --alone and --pretrained added; "first model" has seen none of them. A seed
 draws split (40 % train, 40 % test, 20 % known to the attacker), training and table; exposure is
 measured on the patients of train and test, not on those of the first model. A run that was
-stopped goes on, and several processes in one folder share the arms (`_record.py`).
+stopped goes on, and several processes in one folder share the arms, each taking the next that no
+other has taken.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,12 +19,15 @@ from itertools import product
 from pathlib import Path
 
 import pandas as pd
-import train
 from _cluster import define_cluster_flags
-from _cohort import ARMS, part_cohort, plot_sizes
-from _common import FLAGS, describe_data, read_data, run_script, write_record
+from _cohort import ARMS, part_cohort
+from _common import FLAGS, run_script
+from _config import build_config, define_training_flags
+from _data import describe_data, read_data
 from _record import Job, format_sweep, open_record, run_sweep
+from _results import define_record_flag, write_record
 from _sweep import fit_timed, read_arm, score_fully, split_patients
+from _sweep_plots import plot_sizes
 from absl import flags
 
 from synthdiff._files import hold_file
@@ -32,14 +36,14 @@ from synthdiff.synthesizer import Synthesizer, fit
 
 
 def define_flags() -> None:
-    train.define_flags()
+    define_training_flags()
     flags.DEFINE_string("cohort", None, "column=value of the rows that make a patient one of it")
     flags.DEFINE_list("patients", ["100", "300", "1000"], "sizes of the cohort to train on")
     flags.DEFINE_string("alone", "", "more flags of train.py where training begins at random")
     flags.DEFINE_string("pretrained", "", "and where it begins at the first model")
     flags.DEFINE_list("seeds", ["0", "1", "2"], "seeds of split, training and table")
     flags.DEFINE_integer("num_rows", 8192, "synthetic rows that are scored and attacked")
-    flags.DEFINE_string("record", None, "record file; default record.json in the run folder")
+    define_record_flag()
     flags.mark_flag_as_required("cohort")
 
 
@@ -71,7 +75,7 @@ def compare(run_dir: Path) -> None:
     arms = [f"{arm}: {FLAGS[arm].value}" for arm in ARMS]
     for text in arms:
         read_arm(text, 0)
-    config, facts = train.build_config(), {"num_rows": FLAGS.num_rows, "cohort": FLAGS.cohort}
+    config, facts = build_config(), {"num_rows": FLAGS.num_rows, "cohort": FLAGS.cohort}
     path, record = open_record(run_dir, df, arms, config=config.to_json(), **facts)
     with hold_file(run_dir / "first.lock", wait=True):  # of several processes one trains it
         options = {"folder": run_dir / "first", "max_visits": FLAGS.max_visits}

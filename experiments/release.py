@@ -10,15 +10,9 @@ in --accept_caution (repeat the flag for more), which the card then says.
 import sys
 from pathlib import Path
 
-from _common import (
-    FLAGS,
-    locked,
-    read_extras,
-    read_manifest,
-    read_run,
-    read_stage,
-    run_script,
-)
+from _common import FLAGS, run_script
+from _report import read_extras
+from _stages import locked, read_manifest, read_run, read_stage
 from absl import flags
 
 from synthdiff.data.table import write_json

@@ -11,10 +11,13 @@ import time
 from pathlib import Path
 
 import pipeline
-from _common import FLAGS, describe_origin, read_manifest, read_run, run_script, write_record
+from _common import FLAGS, run_script
+from _results import define_record_flag, describe_origin, write_record
 from _scores import read_scores, summarise
+from _stages import read_manifest, read_run
 from absl import flags
 
+from synthdiff.eval.markdown import format_rows
 from synthdiff.eval.several_models import attack_models
 
 
@@ -23,22 +26,24 @@ def format_markdown(record: dict) -> str:
     lines = [f"# {record['dataset']}, seeds {', '.join(map(str, record['seeds']))}", ""]
     lines += [f"- {key}: {record[key]}" for key in ("command", "commit", "device", "wall_seconds")]
     lines += [f"- verdicts of the audit: {', '.join(record['verdicts'])}", ""]
-    lines += ["| score | mean | std over seeds |", "| --- | ---: | ---: |"]
-    for name, score in record["scores"].items():
-        spread = "" if score["std"] is None else f"{score['std']:.4g}"
-        lines.append(f"| {name} | {score['mean']:.4g} | {spread} |")
+    rows = [
+        [name, f"{score['mean']:.4g}", "" if score["std"] is None else f"{score['std']:.4g}"]
+        for name, score in record["scores"].items()
+    ]
+    lines += format_rows(["score", "mean", "std over seeds"], rows)
     lines += ["", "Attacks over all models, 95% intervals over models and patients:", ""]
-    lines += ["| attack | AUC | TPR at 1% FPR |", "| --- | ---: | ---: |"]
-    for name, found in record["attacks_over_models"].items():
-        cells = ["{value:.3f} ({lower:.3f} to {upper:.3f})".format(**f) for f in found.values()]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    rows = [
+        [name, *("{value:.3f} ({lower:.3f} to {upper:.3f})".format(**f) for f in found.values())]
+        for name, found in record["attacks_over_models"].items()
+    ]
+    lines += format_rows(["attack", "AUC", "TPR at 1% FPR"], rows)
     return "\n".join(lines) + "\n"
 
 
 def define_flags() -> None:
     pipeline.define_flags()
     flags.DEFINE_list("seeds", ["0", "1", "2"], "training seeds")
-    flags.DEFINE_string("record", None, "record file; default record.json in the run folder")
+    define_record_flag()
 
 
 def repeat(root: Path) -> None:

@@ -11,52 +11,19 @@ between <!-- table: NAME --> and <!-- end -->; --write puts it there. Tables:
 experiments/_paper_tables.py.
 """
 
-import json
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 from _common import FLAGS, run_script
 from _paper_formats import fill_blocks, find_drift, write_table
 from _paper_tables import TABLES
-from _papers import Table, compare, read_grid, read_record
+from _papers import read_record
+from _retrain import HERE, print_comparison, retrain
 from absl import flags
 
-from synthdiff._files import make_folder, write_atomically
+from synthdiff._files import write_atomically
 from synthdiff._validate import input_error, one_of
 
-HERE = Path(__file__).resolve().parent
 PAGES = (HERE.parent / "README.md", HERE / "results" / "README.md")
-
-
-def retrain(table: Table, results: Path, folder: Path) -> list[dict]:
-    """Runs the command of the table's record anew and compares what it measures."""
-    record = read_record(table, results)
-    if table.by_hand:
-        raise input_error(f"record {table.record}", "needs more than one command", table.by_hand)
-    script, *words = shlex.split(record["command"])
-    path = HERE / Path(script).name
-    if not path.exists():
-        raise input_error(f"record {table.record}", f"no script {script}", "measure it anew")
-    words = [word for word in words if not word.startswith(("--record", "--run_dir"))]
-    ours = [f"--run_dir={folder}", f"--record={folder / 'record.json'}"]
-    make_folder(folder)
-    print("$", shlex.join([script, *words, *ours]), flush=True)
-    done = subprocess.run([sys.executable, str(path), *words, *ours])
-    if done.returncode:
-        raise SystemExit(done.returncode)
-    measured = json.loads((folder / "record.json").read_text())
-    return compare(read_grid(table, record), read_grid(table, measured))
-
-
-def print_comparison(rows: list[dict]) -> None:
-    width = max((len(row["score"]) for row in rows), default=5)
-    print(f"{'score':{width}}  {'expected':>10}  {'tolerance':>9}  {'measured':>10}  within")
-    for row in rows:
-        new = row["measured"] if isinstance(row["measured"], str) else f"{row['measured']:.4f}"
-        print(f"{row['score']:{width}}  {row['expected']:10.4f}  {row['tolerance']:9.4f}  "
-              f"{new:>10}  {'yes' if row['within'] else 'NO'}")  # fmt: skip
 
 
 def define_flags() -> None:

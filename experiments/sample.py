@@ -8,7 +8,7 @@
 Writes synthetic.csv, with metadata.json that SDV and SDMetrics read (or --out, .csv or .parquet),
 and prints NFE and records per second. With
 --shard_rows=100000 it writes the folder synthetic/ (or --out) of Parquet files, at constant memory:
-a second call writes those that are missing, and several processes (see _cluster.py) share them.
+a second call writes those that are missing, and several processes (--coordinator) share them.
 """
 
 import hashlib
@@ -19,9 +19,10 @@ from pathlib import Path
 
 import jax
 from _cluster import define_cluster_flags, on_cluster
-from _common import FLAGS, SYNTHETIC, locked, read_manifest, run_script
+from _common import FLAGS, run_script
 from _draw import define_flags as define_draw_flags
 from _draw import plan_draw
+from _stages import SYNTHETIC, locked, read_manifest
 from absl import flags
 
 from synthdiff import load

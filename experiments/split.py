@@ -11,7 +11,8 @@ others.csv instead, both without the column: a model of the others may lend the 
 from pathlib import Path
 
 from _cohort import part_cohort
-from _common import FLAGS, define_data_flags, describe_data, read_data, run_script, split_table
+from _common import FLAGS, run_script
+from _data import define_data_flags, describe_data, read_data, split_table
 from absl import flags
 
 from synthdiff._files import make_folder
@@ -19,6 +20,7 @@ from synthdiff.data.table import write_table
 
 
 def define_flags() -> None:
+    FLAGS.set_default("run_dir", "runs/split")
     define_data_flags()
     flags.DEFINE_string("cohort", None, "column=value: part these patients from all others")
 

@@ -6,59 +6,26 @@ A second call with the same flags resumes from the newest checkpoint, bit-equal 
 never stopped. Data sets: --data; your own table: --data=my.csv --entity=patient --target=died.
 --start=runs/other begins with the codec and weights of a run on a like table, larger or public.
 On SIGTERM it saves its state and ends with exit status 75: the same command goes on from there.
-Several processes: see _cluster.py.
+Several processes share it with --coordinator=host:port of the first, --num_processes and
+--process_id, or --coordinator=auto where TPU, SLURM, Open MPI or Kubernetes say all that.
 """
 
 from pathlib import Path
 
 from _cluster import define_cluster_flags, on_cluster
-from _common import (
-    FLAGS,
-    define_config_flags,
-    define_data_flags,
-    describe_data,
-    read_config,
-    read_data,
-    run_script,
-    split_table,
-)
+from _common import run_script
+from _config import build_config, define_training_flags
+from _data import describe_data, read_data, split_table
 from _start import define_start_flag, read_start
 from _visits import describe_plan
-from absl import flags
 
 from synthdiff._files import seal
-from synthdiff.config import Config
 from synthdiff.data.table import write_json
 from synthdiff.data.visits import count_records
-from synthdiff.diffusion.samplers import SamplerConfig
-from synthdiff.diffusion.schedules import Schedule
-from synthdiff.models.config import ModelConfig, count_params
+from synthdiff.models.config import count_params
 from synthdiff.synthesizer import fit
-from synthdiff.train.dp import DpConfig
 from synthdiff.train.manifest import describe_run, hash_frame
-from synthdiff.train.optim import TrainConfig
 from synthdiff.train.processes import is_first
-
-CONFIGS = {
-    "model": ModelConfig,
-    "schedule": Schedule,
-    "train": TrainConfig,
-    "sampler": SamplerConfig,
-    "dp": DpConfig,
-}
-
-
-def define_flags() -> None:
-    define_data_flags()
-    for prefix, config in CONFIGS.items():
-        define_config_flags(prefix, config)
-    flags.DEFINE_integer("min_patients", Config.min_patients, "rarest value that may be learnt")
-
-
-def build_config() -> Config:
-    """The config that the flags describe."""
-    configs = {prefix: read_config(prefix, config) for prefix, config in CONFIGS.items()}
-    return Config(**configs, min_patients=FLAGS.min_patients)
 
 
 def train(run_dir: Path) -> None:
@@ -97,4 +64,4 @@ def train(run_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_script(on_cluster(train), define_flags, define_start_flag, define_cluster_flags)
+    run_script(on_cluster(train), define_training_flags, define_start_flag, define_cluster_flags)

@@ -12,22 +12,16 @@ from pathlib import Path
 
 import faiss
 import numpy as np
-from _common import (
-    FLAGS,
-    define_data_flags,
-    describe_data,
-    describe_origin,
-    locate_record,
-    read_data,
-    run_script,
-    write_record,
-)
+from _common import FLAGS, run_script
+from _data import define_data_flags, describe_data, read_data
+from _results import define_record_flag, describe_origin, locate_record, write_record
 from absl import flags
 
 from synthdiff.data.split import split_frame
 from synthdiff.eval.audit import audit_membership
 from synthdiff.eval.controls import ALPHA
 from synthdiff.eval.game import set_up_game
+from synthdiff.eval.markdown import format_rows
 from synthdiff.eval.statistics import clopper_pearson
 
 SHARES = {"train": 0.4, "test": 0.2, "reference": 0.2, "synthetic": 0.2}
@@ -54,7 +48,7 @@ def audit_split(df, schema, seed: int) -> dict:
     }
 
 
-def summarise(splits: list[dict]) -> dict:
+def rate_events(splits: list[dict]) -> dict:
     """Share of splits, with exact intervals, in which each test and the audit were wrong."""
 
     def share(hits: list[bool]) -> dict:
@@ -71,22 +65,24 @@ def summarise(splits: list[dict]) -> dict:
 
 def define_flags() -> None:
     flags.DEFINE_string("split_seeds", "100:120", "first:last split seed, the last left out")
-    flags.DEFINE_string("record", "null_splits.json", "record file; a Markdown table goes beside")
+    define_record_flag("null_splits.json")
 
 
 def validate(run_dir: Path) -> None:
     faiss.omp_set_num_threads(1)
     started, (first, last) = time.monotonic(), map(int, FLAGS.split_seeds.split(":"))
-    path, (df, schema) = locate_record(), read_data(describe_data())
+    path = locate_record(run_dir / "null_splits.json")
+    df, schema = read_data(describe_data())
     splits = [audit_split(df, schema, seed) for seed in range(first, last)]
     record = describe_origin() | {"data": FLAGS.data, "shares": SHARES}
-    record |= {"wall_seconds": round(time.monotonic() - started), "rates": summarise(splits)}
+    record |= {"wall_seconds": round(time.monotonic() - started), "rates": rate_events(splits)}
     lines = [f"# Audits of {FLAGS.data} in which nothing was learnt", ""]
     lines += [f"{len(splits)} splits, {splits[0]['patients']} patients a side, level {ALPHA}.", ""]
-    lines += ["| event | splits | share | 95% interval |", "| --- | ---: | ---: | ---: |"]
-    for name, rate in record["rates"].items():
-        ends = f"{rate['lower']:.3f} to {rate['upper']:.3f}"
-        lines.append(f"| {name} | {rate['count']} | {rate['value']:.3f} | {ends} |")
+    rows = [
+        [name, str(r["count"]), f"{r['value']:.3f}", f"{r['lower']:.3f} to {r['upper']:.3f}"]
+        for name, r in record["rates"].items()
+    ]
+    lines += format_rows(["event", "splits", "share", "95% interval"], rows)
     write_record(path, record | {"splits": splits}, "\n".join(lines) + "\n")
 
 

@@ -14,14 +14,8 @@ from pathlib import Path
 
 import jax
 from _canaries import audit_gradients
-from _common import (
-    FLAGS,
-    define_config_flags,
-    describe_origin,
-    read_config,
-    run_script,
-    write_record,
-)
+from _common import FLAGS, define_config_flags, read_config, run_script
+from _results import describe_origin, write_record
 from _table_canaries import audit_tables
 from _tables import format_table
 from absl import flags

@@ -14,10 +14,11 @@ from synthdiff._validate import InputError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
-import _common
 import ablate
-import train
+from _config import build_config
 from _record import open_record
+from _results import write_record
+from _sweep_plots import OF_ARMS
 
 GRID = ["model.width=8,16", "sampler.name=ddim,heun,churn"]
 FLAGS, SCRIPT = flags.FLAGS, ablate
@@ -83,7 +84,7 @@ def test_a_stopped_grid_goes_on(tmp_path, monkeypatch):
         if len(calls) == most:
             raise KeyboardInterrupt
         calls.append((config.model.width, config.sampler.name, seed))
-        return None, None, {name: float(config.model.width + seed) for name in ablate.SHOWN}
+        return None, None, {name: float(config.model.width + seed) for name in OF_ARMS}
 
     monkeypatch.setattr(ablate, "fit_timed", lambda config, table, schema: (config, {}))
     monkeypatch.setattr(ablate, "score_model", score)
@@ -94,7 +95,7 @@ def test_a_stopped_grid_goes_on(tmp_path, monkeypatch):
     ablate.ablate(tmp_path)
     assert len(calls) == len(set(calls)) == 2 * 3 * 2  # each once, those before the stop too
     runs = json.loads((tmp_path / "record.json").read_text())["runs"]
-    assert runs["model.width=16 sampler.name=heun"]["1"][ablate.SHOWN[0]] == 17.0
+    assert runs["model.width=16 sampler.name=heun"]["1"][OF_ARMS[0]] == 17.0
     assert "| model.width=8 sampler.name=churn [2] | 8.5 " in (tmp_path / "record.md").read_text()
     assert (tmp_path / "record.png").exists()
 
@@ -132,9 +133,9 @@ def test_scores_of_other_settings_are_not_gone_on_with(tmp_path):
     FLAGS.record = str(tmp_path / "record.json")
 
     def begin(table=df, arms=("wide: --model.width=64",), **facts):
-        facts |= {"config": train.build_config().to_json()}
+        facts |= {"config": build_config().to_json()}
         path, record = open_record(tmp_path, table, arms, **facts)
-        _common.write_record(path, record, "# Arms")
+        write_record(path, record, "# Arms")
         return record
 
     begin(cohort="a=1")["runs"]["wide"] = {"0": {"loss": 1.0}}
@@ -155,7 +156,7 @@ def test_scores_of_other_settings_are_not_gone_on_with(tmp_path):
 def test_a_record_may_go_into_a_new_folder(tmp_path):
     """What took hours to measure is not lost because nobody made its folder."""
     FLAGS.record = str(tmp_path / "new" / "folder" / "record.json")
-    _common.write_record(tmp_path / "record.json", {"rows": 3}, "# Rows")
+    write_record(tmp_path / "record.json", {"rows": 3}, "# Rows")
     FLAGS.record = None
     assert json.loads((tmp_path / "new" / "folder" / "record.json").read_text()) == {"rows": 3}
     assert (tmp_path / "new" / "folder" / "record.md").read_text() == "# Rows"

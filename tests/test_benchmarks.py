@@ -18,14 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
 import _tables
 from _cases import encode_cohort, make_training
-from _profile import share_out
-from _timing import count_flops, fit_slope, make_evaluation, measure_calls
-from _torch_arms import draw_batches, draw_weights, make_jax_steps, make_torch_steps
-from benchmark_few_steps import fit_steps, mark_front
-from benchmark_sampling import parse_sampler
-from benchmark_scaling import add_efficiency
-from benchmark_torch import import_torch
-from cost_model import (
+from _cost import (
     Chip,
     Work,
     count_work,
@@ -33,6 +26,18 @@ from cost_model import (
     predict_step,
     sampling_efficiency,
 )
+from _profile import share_out
+from _sampling_times import parse_sampler
+from _timing import count_flops, fit_slope, make_evaluation, measure_calls
+from _torch_arms import (
+    draw_batches,
+    draw_weights,
+    import_torch,
+    make_jax_steps,
+    make_torch_steps,
+)
+from benchmark_few_steps import fit_steps, mark_front
+from benchmark_scaling import add_efficiency
 from join_few_steps import SCORES, join
 
 from synthdiff._validate import InputError

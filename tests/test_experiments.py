@@ -162,7 +162,7 @@ def test_shards_are_one_table_and_are_not_mixed(finished, tmp_path, monkeypatch)
     assert done.returncode != 0 and "another sample_seed" in done.stderr
 
     monkeypatch.syspath_prepend(SCRIPTS)
-    from _common import read_run
+    from _stages import read_run
 
     for name in ("manifest.json", "SHA256SUMS"):
         shutil.copy(folder / "run" / name, tmp_path / "run")

@@ -282,7 +282,7 @@ def test_the_hashes_are_those_of_sha256sum(model, tmp_path):
 @pytest.mark.parametrize("name", ["manifest.json", "synthetic.csv", "audit.json"])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_what_stages_hand_on_is_checked(tmp_path, name, damage):
-    from _common import read_stage
+    from _stages import read_stage
 
     folder, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
     for place, value in ((folder, 1), (elsewhere, 2)):

@@ -35,7 +35,16 @@ ALLOWED = {
     "__main__": set(),
 }
 HEAVY = {"jax", "jaxlib", "flax", "optax", "orbax"}
-MAX_FILE, MAX_FUNCTION = 500, 60
+MAX_FILE, MAX_FUNCTION, MAX_DRIVER = 500, 60, 99
+
+DRIVERS = {path.stem for path in SCRIPTS if "__main__" in path.read_text()}
+STAGES = {  # scripts that a script runs; whatever else two of them share is in a helper
+    "pipeline": {"train", "sample", "evaluate", "audit"},
+    "repeat": {"pipeline"},
+    "judge": {"evaluate", "audit"},
+    "fairness": {"train"},
+}
+LONG_DRIVERS = {"sample"}  # not yet shortened
 
 
 def imported(source):
@@ -136,6 +145,32 @@ def test_data_and_evaluation_run_without_jax():
         code = "\n".join([*lines, more, check])
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert done.stdout.strip() == expected, done.stderr
+
+
+def drivers_in(name, source):
+    """The scripts that a file of experiments/ imports and may not; importlib hides which."""
+    found = {module.split(".")[0] for module in imported(source)}
+    return sorted(found & (DRIVERS | {"importlib"}) - STAGES.get(name, set()))
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_scripts_import_scripts_only_to_run_them(path):
+    assert drivers_in(path.stem, path.read_text()) == []
+
+
+def test_imports_of_scripts_are_seen():
+    assert drivers_in("_sweep", "import train") == ["train"]
+    assert drivers_in("_paper_plots", "def f():\n    from ablate import plot_arms") == ["ablate"]
+    assert drivers_in("benchmark_peers", "from benchmark_torch import x") == ["benchmark_torch"]
+    assert drivers_in("repeat", "import pipeline, train") == ["train"]
+    assert drivers_in("_tables", "from importlib import import_module") == ["importlib"]
+    assert drivers_in("audit", "from synthdiff.eval.audit import audit\nimport _sweep") == []
+
+
+def test_helpers_are_no_scripts_and_scripts_are_short():
+    assert len(DRIVERS) > 25 and not [name for name in DRIVERS if name.startswith("_")]
+    sizes = {path.stem: len(path.read_text().splitlines()) for path in SCRIPTS}
+    assert {name for name in DRIVERS if sizes[name] > MAX_DRIVER} <= LONG_DRIVERS
 
 
 def test_only_one_file_names_pmap():

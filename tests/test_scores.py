@@ -9,6 +9,7 @@ import pytest
 
 from synthdiff.data.sources.simulate import simulate_cohort
 from synthdiff.eval.codes import evaluate_codes
+from synthdiff.eval.markdown import format_rows
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
@@ -63,3 +64,11 @@ def test_a_spread_is_shown_where_there_is_one():
     assert format_spread(scores["auc"]) == "0.5223 ± 0.014"
     assert format_spread(scores["size"]) == "2442978"
     assert format_spread(summarise([{"auc": 0.51234}])["auc"]) == "0.5123"
+
+
+def test_a_table_in_markdown_has_text_to_the_left_and_numbers_to_the_right():
+    rows = [["a", "x", "1"], ["b", "", "2"]]
+    assert format_rows(["name", "on", "score"], rows, left=2) == [
+        "| name | on | score |", "| --- | --- | ---: |", "| a | x | 1 |", "| b |  | 2 |"
+    ]  # fmt: skip
+    assert format_rows(["", "score"], []) == ["| | score |", "| --- | ---: |"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-import numpy as np
 import pandas as pd
 
 from synthdiff._validate import input_error
+from synthdiff.eval.spread import describe_spread
 
 QUALITY = {
     "detection AUC": "detection AUC (0.5 is best)",
@@ -64,8 +64,9 @@ def summarise_points(
     """{point: {score: {"mean", "error"}}} from {point: {seed: scores}}; one seed has no error."""
 
     def summarise(values: list[float]) -> dict:
-        error = float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
-        return {"mean": float(np.mean(values)), "error": error}
+        found = describe_spread(values)
+        error = None if found["std"] is None else found["std"] / len(values) ** 0.5
+        return {"mean": found["mean"], "error": error}
 
     return {
         point: {score: summarise([run[score] for run in seeds.values()]) for score in scores}

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from synthdiff.eval.markdown import format_rows
 from synthdiff.eval.protocol.score import METRICS, Scores
+from synthdiff.eval.spread import describe_spread
 
 
 def summarise(runs: list[list[Scores]]) -> dict[str, dict]:
@@ -23,13 +25,14 @@ def summarise(runs: list[list[Scores]]) -> dict[str, dict]:
         if skipped:
             summary[name] = skipped[0]
             continue
-        means = [float(np.mean(run)) for run in values]
-        spreads = [float(np.std(run, ddof=1)) for run in values if len(run) > 1]
+        of_samples = [describe_spread(run) for run in values]
+        of_seeds = describe_spread([run["mean"] for run in of_samples])
+        spreads = [run["std"] for run in of_samples if run["std"] is not None]
         summary[name] = {
-            "mean": float(np.mean(means)),
-            "std_seeds": float(np.std(means, ddof=1)) if len(means) > 1 else None,
+            "mean": of_seeds["mean"],
+            "std_seeds": of_seeds["std"],
             "std_samples": float(np.mean(spreads)) if spreads else None,
-            "values": means,
+            "values": of_seeds["values"],
         }
     return summary
 
@@ -55,14 +58,11 @@ def format_markdown(record: dict) -> str:
     for name, method in methods.items():
         places = {f"{o['device']}, commit {o['commit']}" for o in method.get("origins", []) if o}
         lines += [f"- {name} trained and drawn on {place}" for place in sorted(places)]
-    lines += ["", "| score | " + " | ".join(methods) + " |"]
-    lines.append("| --- |" + " ---: |" * len(methods))
-    for name, about in METRICS.items():
-        cells = [_format_score(method["scores"][name]) for method in methods.values()]
-        lines.append(f"| {about} | " + " | ".join(cells) + " |")
+    rows = [[about, *(_format_score(method["scores"][name]) for method in methods.values())]
+            for name, about in METRICS.items()]  # fmt: skip
     for label, key in (("training seeds", "seeds"), ("tables per seed", "num_samples")):
-        cells = [", ".join(map(str, method[key])) for method in methods.values()]
-        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+        rows.append([label, *(", ".join(map(str, method[key])) for method in methods.values())])
+    lines += ["", *format_rows(["score", *methods], rows)]
     lines += ["", "Spread: over training seeds where there are several, else over sampled tables."]
     reasons = {
         f"- {method}, {name}: {score['skipped']}"

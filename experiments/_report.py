@@ -1,0 +1,53 @@
+"""Report, card and datasheet of a run, from what its stages left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from _common import FLAGS
+from _stages import read_manifest, read_stage
+
+from synthdiff._files import parse_json, seal, write_atomically
+from synthdiff._validate import input_error
+from synthdiff.data.schema import Schema
+from synthdiff.data.table import write_json
+from synthdiff.eval.datasheet import write_datasheet
+from synthdiff.eval.frontier import summarise_frontier
+from synthdiff.eval.model_card import write_model_card
+from synthdiff.eval.report import write_report
+from synthdiff.train.metrics import read_metrics
+
+
+def read_frontier() -> dict | None:
+    """What other settings gave, by the record of --frontier."""
+    if not FLAGS.frontier:
+        return None
+    path, fix = Path(FLAGS.frontier), "name a record of frontier.py"
+    if not path.exists():
+        raise input_error(f"--frontier={path}", "no such file", fix)
+    return summarise_frontier(parse_json(path, path.read_bytes(), fix), FLAGS.data)
+
+
+def read_extras(run_dir: Path) -> dict[str, dict | None]:
+    """What pipeline.py left for the report beside the scores; None where it left none."""
+    paths = {name: run_dir / f"{name}.json" for name in ("trajectory", "frontier")}
+    return {n: read_stage(path, "pipeline") if path.exists() else None for n, path in paths.items()}
+
+
+def report(run_dir: Path) -> None:
+    """Writes report.html, MODEL_CARD.md and DATASHEET.md from what the stages left."""
+    if frontier := read_frontier():
+        write_json(run_dir / "frontier.json", frontier)
+        seal(run_dir, "frontier.json")
+    found = {
+        "manifest": read_manifest(run_dir),
+        "schema": Schema.load(run_dir / "schema.json"),
+        "evaluation": read_stage(run_dir / "evaluation.json", "evaluate"),
+        "audit": read_stage(run_dir / "audit.json", "audit"),
+    }
+    made = {"training": read_metrics(run_dir / "metrics.jsonl")}
+    write_report(run_dir / "report.html", **found, **made, **read_extras(run_dir))
+    write_atomically(run_dir / "MODEL_CARD.md", write_model_card(**found).encode())
+    about = {name: found[name] for name in ("manifest", "schema")}
+    write_atomically(run_dir / "DATASHEET.md", write_datasheet(**about).encode())
+    print(f"report: {run_dir / 'report.html'}")

@@ -1,0 +1,43 @@
+"""A table of a paper measured anew, beside what its record says."""
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from _papers import Table, compare, read_grid, read_record
+
+from synthdiff._files import make_folder
+from synthdiff._validate import input_error
+
+HERE = Path(__file__).resolve().parent
+
+
+def retrain(table: Table, results: Path, folder: Path) -> list[dict]:
+    """Runs the command of the table's record anew and compares what it measures."""
+    record = read_record(table, results)
+    if table.by_hand:
+        raise input_error(f"record {table.record}", "needs more than one command", table.by_hand)
+    script, *words = shlex.split(record["command"])
+    path = HERE / Path(script).name
+    if not path.exists():
+        raise input_error(f"record {table.record}", f"no script {script}", "measure it anew")
+    words = [word for word in words if not word.startswith(("--record", "--run_dir"))]
+    ours = [f"--run_dir={folder}", f"--record={folder / 'record.json'}"]
+    make_folder(folder)
+    print("$", shlex.join([script, *words, *ours]), flush=True)
+    done = subprocess.run([sys.executable, str(path), *words, *ours])
+    if done.returncode:
+        raise SystemExit(done.returncode)
+    measured = json.loads((folder / "record.json").read_text())
+    return compare(read_grid(table, record), read_grid(table, measured))
+
+
+def print_comparison(rows: list[dict]) -> None:
+    width = max((len(row["score"]) for row in rows), default=5)
+    print(f"{'score':{width}}  {'expected':>10}  {'tolerance':>9}  {'measured':>10}  within")
+    for row in rows:
+        new = row["measured"] if isinstance(row["measured"], str) else f"{row['measured']:.4f}"
+        print(f"{row['score']:{width}}  {row['expected']:10.4f}  {row['tolerance']:9.4f}  "
+              f"{new:>10}  {'yes' if row['within'] else 'NO'}")  # fmt: skip

@@ -1,0 +1,58 @@
+"""How long the compiled sampler and `Synthesizer.sample` take, and what share of the machine."""
+
+from __future__ import annotations
+
+from _cases import make_sampling
+from _timing import (
+    compile_program,
+    count_bytes,
+    count_flops,
+    make_evaluation,
+    measure_calls,
+    read_device_peak,
+    read_host_peak,
+    reset_host_peak,
+)
+
+from synthdiff._validate import input_error
+from synthdiff.diffusion.samplers import SamplerConfig
+from synthdiff.synthesizer import Synthesizer
+
+
+def parse_sampler(text: str) -> SamplerConfig:
+    """ "heun:8" is sampler heun with 8 steps."""
+    name, _, steps = text.partition(":")
+    if not steps.isdigit():
+        raise input_error(f"--samplers={text}", "is not name:steps", "write for example ddim:16")
+    return SamplerConfig(name, int(steps))
+
+
+def time_program(
+    model: Synthesizer, sampler: SamplerConfig, block: int, limits: dict, repeats: int
+) -> dict:
+    """One compiled sampler of `block` records on one device."""
+    layout, held = model.codec.layout, reset_host_peak()
+    fn, args = make_sampling(model, sampler, block)
+    compiled, times = compile_program(fn, *args)
+    calls = measure_calls(lambda: compiled(*args), repeats)
+    memory = {"host_mb": (read_host_peak() - held) / 1e6, "device_peak": read_device_peak()}
+    evaluate, shapes = make_evaluation(model.config, layout, block)
+    rates = {
+        "share_of_peak": count_flops(evaluate, *shapes) / limits["peak_flops"],
+        "share_of_bandwidth": count_bytes(evaluate, *shapes) / limits["bandwidth"],
+    }
+    return (
+        {"columns": len(layout.tokens), "sampler": sampler.name}
+        | {"nfe": sampler.nfe, "block": block, **times, **calls}
+        | {"records_per_s": block / calls["p50_s"]}
+        | {name: sampler.nfe * cost / calls["p50_s"] for name, cost in rates.items()}
+        | {"program_mb": compiled.memory_analysis().temp_size_in_bytes / 1e6}
+        | memory
+    )
+
+
+def time_calls(model: Synthesizer, sampler: SamplerConfig, rows: int, repeats: int) -> dict:
+    """`Synthesizer.sample` as a user calls it."""
+    calls = measure_calls(lambda: model.sample(rows, sampler=sampler), repeats)
+    about = {"columns": len(model.codec.layout.tokens), "sampler": sampler.name, "rows": rows}
+    return about | {"nfe": sampler.nfe, **calls, "records_per_s": rows / calls["p50_s"]}
