@@ -50,6 +50,22 @@ sys.path.insert(0, script.rpartition("/")[0])
 runpy.run_path(script, run_name="__main__")
 """
 
+# A script of one process that has joined and does something else than train.
+IDLE = """
+import sys, time
+
+folder, address = sys.argv.pop(1), sys.argv.pop(1)
+sys.path.insert(0, folder)
+from _cluster import define_cluster_flags, join_processes
+from _common import FLAGS
+
+define_cluster_flags()
+FLAGS(["idle", f"--coordinator={address}", "--num_processes=1", "--process_id=0"])
+join_processes()
+print("joined", flush=True)
+time.sleep(60)
+"""
+
 # What the processes tell each other, and who gets which example.
 TALK = """
 import sys
@@ -199,6 +215,17 @@ def test_processes_agree_and_share_the_examples(tmp_path):
     assert second["messages"][0] == "InputError the disk is full"
     np.testing.assert_array_equal(first["own"], np.arange(5) + 1)
     np.testing.assert_array_equal(second["own"], np.arange(5) + 2)
+
+
+def test_sigterm_ends_a_process_that_does_not_train():
+    process = start(1, IDLE, SCRIPTS, find_address())
+    assert process.stdout.readline() == b"joined\n", process.communicate()[1].decode()[-2000:]
+    process.terminate()
+    try:
+        assert process.wait(10) == -signal.SIGTERM
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_two_processes_train_the_model_of_one(runs):
