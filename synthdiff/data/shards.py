@@ -7,7 +7,6 @@ Each file appears whole under its name or not at all, so a broken job goes on wh
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -62,8 +61,6 @@ def write_shards(
             continue
         first = number * shard_rows
         table = draw(first, min(shard_rows, num_rows - first))
-        temporary = folder / f"tmp-{path.name}"
-        write_table(table, temporary)
-        os.replace(temporary, path)
+        write_table(table, path)
         written.append(number)
     return written
