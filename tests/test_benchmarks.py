@@ -24,6 +24,7 @@ from _torch_arms import draw_batches, draw_weights, make_jax_steps, make_torch_s
 from benchmark_few_steps import fit_steps, mark_front
 from benchmark_sampling import parse_sampler
 from benchmark_scaling import add_efficiency
+from benchmark_shards import stream
 from benchmark_torch import import_torch
 from cost_model import (
     Chip,
@@ -37,6 +38,7 @@ from join_few_steps import SCORES, join
 
 from synthdiff._validate import InputError
 from synthdiff.config import Config, TrainConfig
+from synthdiff.data.table import read_table
 from synthdiff.diffusion.samplers import SAMPLERS, SamplerConfig
 from synthdiff.models.config import ModelConfig, count_params
 
@@ -181,6 +183,14 @@ def test_runs_that_differ_in_seed_alone_are_joined():
     assert [(row["components"], row["runs"]) for row in rows] == [(1, 2), (8, 1)]
     assert rows[0]["trend"]["mean"] == 2.0 and rows[0]["trend"]["values"] == [1.0, 3.0]
     assert rows[0]["trend"]["std"] == pytest.approx(2**0.5) and rows[1]["trend"]["std"] is None
+
+
+def test_a_streamed_table_is_noted_by_shards(tmp_path):
+    config = Config(ModelConfig("mlp", width=4, hidden=8), sampler=SamplerConfig(num_steps=2))
+    rows = stream(tmp_path / "t", config, num_rows=950, shard_rows=100)
+    assert [row["shards"] for row in rows] == [1, 2, 5, 8, 10]
+    assert [row["rows"] for row in rows] == [100, 200, 500, 800, 950]
+    assert len(read_table(tmp_path / "t")) == 950 and all(row["peak_mb"] > 10 for row in rows)
 
 
 def test_samplers_are_name_and_steps():
