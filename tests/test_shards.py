@@ -10,7 +10,13 @@ import pytest
 
 from synthdiff._files import write_atomically
 from synthdiff._validate import InputError
-from synthdiff.data.shards import claim_shards, count_shards, write_shards
+from synthdiff.data.shards import (
+    await_shards,
+    claim_shards,
+    count_shards,
+    list_missing,
+    write_shards,
+)
 from synthdiff.data.table import read_table
 
 TABLE = pd.DataFrame(
@@ -82,6 +88,20 @@ def test_only_what_is_missing_is_written(tmp_path):
     assert write(folder) == [1, 3]
     assert {path: path.stat().st_mtime_ns for path in times} == times
     assert len(read_table(folder)) == 23 and not list(folder.glob("*.tmp"))
+
+
+def test_one_waits_for_the_shards_of_others(tmp_path):
+    folder, size = tmp_path / "t", (len(TABLE), 5)
+    write(folder, which=[0, 2, 4])
+    assert list_missing(folder, *size) == [1, 3]
+    waiting = threading.Thread(target=await_shards, args=(folder, *size, 0.01), daemon=True)
+    waiting.start()
+    write(folder, which=[1])
+    waiting.join(0.1)
+    assert waiting.is_alive() and list_missing(folder, *size) == [3]
+    write(folder, which=[3])
+    waiting.join(10)
+    assert not waiting.is_alive() and list_missing(folder, *size) == []
 
 
 def test_a_piece_that_fails_leaves_nothing_that_is_read(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ Each file appears whole under its name or not at all, so a broken job goes on wh
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -41,6 +42,19 @@ def claim_shards(folder: Path, settings: dict) -> None:
         raise input_error(str(folder), "is not empty and holds no shards", "name another folder")
     folder.mkdir(parents=True, exist_ok=True)
     write_json(begun, wanted)
+
+
+def list_missing(folder: Path, num_rows: int, shard_rows: int) -> list[int]:
+    """The numbers of the shards that are not there yet."""
+    total = count_shards(num_rows, shard_rows)
+    there = {path.name for path in folder.iterdir()}
+    return [number for number in range(total) if name_shard(number, total) not in there]
+
+
+def await_shards(folder: Path, num_rows: int, shard_rows: int, every: float = 1.0) -> None:
+    """Returns when all shards are there, however long others take to write theirs."""
+    while list_missing(folder, num_rows, shard_rows):
+        time.sleep(every)
 
 
 def write_shards(
