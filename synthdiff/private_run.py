@@ -14,7 +14,7 @@ import optax
 import pandas as pd
 
 from synthdiff._validate import positive
-from synthdiff.data.batches import batch_indices, make_roster, poisson_batches
+from synthdiff.data.batches import make_batches, make_roster, poisson_batches
 from synthdiff.data.codec import Codec
 from synthdiff.data.private import cap_rows, fit_private_codec, list_public, require_public
 from synthdiff.data.private_tree import PairTree, fit_tree
@@ -127,7 +127,7 @@ class PrivateRun:
         """
         plan = self.plan.gradients
         if not plan:
-            rows_of = partial(batch_indices, None, DRAWN_ROWS, train.batch_size, train.seed)
+            rows_of = make_batches(None, DRAWN_ROWS, train.batch_size, train.seed)
             return make_train_step(loss_fn, tx, train), self._draw(), rows_of
         records = Records(*self.codec.encode(self.table, _make_rng(self.secret, JITTER)))
         data = (records, make_roster(self.patients, self.dp.max_rows_per_patient))
@@ -149,7 +149,7 @@ class PrivateRun:
         return fit(
             to_devices(create_state(params, tx)),
             lambda state, rows: run(state, data, rows),
-            partial(batch_indices, None, DRAWN_ROWS, train.batch_size, train.seed),
+            make_batches(None, DRAWN_ROWS, train.batch_size, train.seed),
             train,
             self.codec.layout.part_names,
             folder=folder / WARM_UP if folder else None,
