@@ -37,7 +37,7 @@ from synthdiff.train.step import make_train_step
 
 CODEC, ROWS, JITTER, SAMPLES, TREE, DRAWN, TURNS = range(7)  # uses of the secret in NumPy
 DRAWN_ROWS = 1 << 17  # records drawn from the tree, to train the network on
-DRAWN_BATCH = 512
+DRAWN_BATCH = 512  # or a few more, where that does not divide over the devices
 TURN_ROWS = 20_000  # and to see which columns hang together
 WARM_UP = "warm_up"  # folder of its states
 
@@ -142,7 +142,8 @@ class PrivateRun:
         """The params that gradients begin with: after ordinary steps on drawn records, if any."""
         if not (self.tree and self.plan.gradients):
             return params
-        train = replace(train, num_steps=self.dp.tree_steps, batch_size=DRAWN_BATCH, accumulate=1)
+        batch = -(-DRAWN_BATCH // jax.device_count()) * jax.device_count()
+        train = replace(train, num_steps=self.dp.tree_steps, batch_size=batch, accumulate=1)
         tx = make_optimizer(train)
         step, data = make_train_step(loss_fn, tx, train), to_devices(self._draw())
         run = make_parallel_train(step, donate=True)
