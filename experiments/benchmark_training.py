@@ -49,12 +49,13 @@ def time_training(
     The first case puts its kernels into the list.
     """
     data, codec = encode_cohort(num_codes)
-    held, batch = reset_host_peak(), config.train.batch_size
+    batch = config.train.batch_size
+    flops = count_gradient(config, codec.layout, batch) / len(jax.local_devices())
+    held = reset_host_peak()
     advance = make_advance(config, data, codec.layout, steps_per_call)
     calls = measure_calls(advance, FLAGS.repeats)
     kernels += [] if kernels else profile(advance)
     step_s = calls["p50_s"] / steps_per_call
-    flops = count_gradient(config, codec.layout, batch) / len(jax.local_devices())
     return (
         {"model": config.model.name, "columns": len(codec.layout.tokens), "batch": batch}
         | {"steps_per_call": steps_per_call}

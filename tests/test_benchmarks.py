@@ -17,7 +17,9 @@ from jax.extend.core import jaxprs_in_params
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
 import _tables
-from _cases import encode_cohort, make_training
+import benchmark_sampling
+import benchmark_training
+from _cases import build_model, encode_cohort, make_training
 from _profile import share_out
 from _timing import count_flops, fit_slope, make_evaluation, measure_calls
 from _torch_arms import draw_batches, draw_weights, make_jax_steps, make_torch_steps
@@ -80,6 +82,7 @@ def test_slope_of_a_power_law():
     x = np.array([64, 256, 1024])
     assert fit_slope(x, 3.0 * x**2) == pytest.approx(2.0)
     assert fit_slope(x, 0.1 * x) == pytest.approx(1.0)
+    assert fit_slope(x, [0.0, 0.1, 0.2]) is None  # memory that did not grow; NaN is no JSON
 
 
 WORK = Work(flops=6e6, parameters=1000, reduced=4000.0)
@@ -147,6 +150,25 @@ def test_kernels_of_a_profile_share_its_time():
 def test_costs_are_counted_wherever_the_program_runs():
     x = jax.ShapeDtypeStruct((8, 8), "f")
     assert count_flops(jnp.dot, x, x) == 2 * 8**3
+
+
+def test_without_a_cpu_nothing_is_timed_before_the_error(monkeypatch):
+    def no_cpu(backend=None):
+        raise RuntimeError("Unknown backend cpu")
+
+    def time_it(*_):
+        raise AssertionError("timed first")
+
+    for module in (benchmark_sampling, benchmark_training):
+        monkeypatch.setattr(module, "measure_calls", time_it)
+    monkeypatch.setattr(benchmark_sampling, "compile_program", time_it)
+    config = Config(ModelConfig("mlp", width=4, hidden=8))
+    model = build_model(encode_cohort(1)[1], config)
+    monkeypatch.setattr("jax.local_devices", no_cpu)
+    with pytest.raises(InputError, match=r"JAX_PLATFORMS.*Fix: .*cuda,cpu"):
+        benchmark_sampling.time_program(model, SamplerConfig(num_steps=2), 512, {})
+    with pytest.raises(InputError, match=r"JAX_PLATFORMS.*Fix: .*cuda,cpu"):
+        benchmark_training.time_training(1, 2, config, 1.0, [])
 
 
 def test_efficiency_of_measured_devices():
