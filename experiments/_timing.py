@@ -152,3 +152,17 @@ def fit_slope(x: Sequence[float], y: Sequence[float]) -> float | None:
     if min(*x, *y) <= 0:
         return None
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+
+
+def share_of_dispatch(steps: Sequence[int], step_s: Sequence[float], default: int) -> dict:
+    """What a dispatch costs, as facts: step_s = a + b / steps by least squares.
+
+    The share is that of b / default in a step at `default` steps per dispatch. Nothing where only
+    one number of steps was timed.
+    """
+    if len(set(steps)) < 2:
+        return {}
+    dispatch, step = np.polyfit(1.0 / np.asarray(steps), step_s, 1)
+    share = dispatch / default / (step + dispatch / default)
+    name = f"share of dispatch at {default} steps per call"
+    return {"seconds per dispatch, fitted": float(dispatch), name: float(share)}

@@ -21,7 +21,7 @@ import benchmark_sampling
 import benchmark_training
 from _cases import build_model, encode_cohort, make_training
 from _profile import share_out
-from _timing import count_flops, fit_slope, make_evaluation, measure_calls
+from _timing import count_flops, fit_slope, make_evaluation, measure_calls, share_of_dispatch
 from _torch_arms import draw_batches, draw_weights, make_jax_steps, make_torch_steps
 from benchmark_few_steps import fit_steps, mark_front
 from benchmark_sampling import parse_sampler
@@ -83,6 +83,15 @@ def test_slope_of_a_power_law():
     assert fit_slope(x, 3.0 * x**2) == pytest.approx(2.0)
     assert fit_slope(x, 0.1 * x) == pytest.approx(1.0)
     assert fit_slope(x, [0.0, 0.1, 0.2]) is None  # memory that did not grow; NaN is no JSON
+
+
+def test_share_of_a_dispatch_by_hand():
+    steps = [1, 10, 50]
+    facts = share_of_dispatch(steps, [0.04 + 0.02 / k for k in steps], 100)
+    assert facts["seconds per dispatch, fitted"] == pytest.approx(0.02)
+    share = facts["share of dispatch at 100 steps per call"]
+    assert share == pytest.approx(0.0002 / 0.0402)
+    assert share_of_dispatch([5, 5], [0.1, 0.2], 100) == {}
 
 
 WORK = Work(flops=6e6, parameters=1000, reduced=4000.0)
@@ -273,9 +282,11 @@ def test_sampling_record(tmp_path):
 
 
 def test_training_record(tmp_path):
-    run("benchmark_training.py", f"--run_dir={tmp_path}", *SMALL, "--steps_per_call=2",
+    run("benchmark_training.py", f"--run_dir={tmp_path}", *SMALL, "--steps_per_call=1,2",
         "--train.batch_size=32")  # fmt: skip
-    row = json.loads((tmp_path / "training.json").read_text())["tables"]["dispatch"][0]
+    record = json.loads((tmp_path / "training.json").read_text())
+    assert record["share of dispatch at 100 steps per call"] < 1
+    row = record["tables"]["dispatch"][1]
     assert row["steps_per_s"] == pytest.approx(row["records_per_s"] / 32)
     assert 0 < row["share_of_peak"] < 1 and row["compile_s"] > 0
 
