@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from synthdiff.config import Config
-from synthdiff.data.batches import batch_indices
+from synthdiff.data.batches import make_batches
 from synthdiff.data.codec import Codec
 from synthdiff.data.sources.simulate import simulate_cohort
 from synthdiff.diffusion.keys import purpose_key
@@ -70,7 +70,7 @@ def make_advance(
     """`advance() -> metrics`, which trains `steps` steps further in one dispatch."""
     run, state = make_training(config, layout, devices)
     state, data = to_devices(state, devices), to_devices(data, devices)
-    rows = batch_indices(None, PATIENTS, config.train.batch_size, 0, 0, steps)
+    rows = make_batches(None, PATIENTS, config.train.batch_size, 0)(0, steps)
 
     def advance() -> dict:
         nonlocal state

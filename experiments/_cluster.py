@@ -48,6 +48,7 @@ def join_processes() -> None:
             raise input_error("--num_processes, --process_id", "nobody to meet", fix)
         return
     jax.config.update("jax_cpu_collectives_implementation", "gloo")  # CPUs have none by default
+    jax.config.update("jax_enable_preemption_service", False)  # it would swallow SIGTERM
     if address == "auto":
         jax.distributed.initialize()
         return

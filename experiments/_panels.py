@@ -39,6 +39,7 @@ PANELS = {
         Panel("search", "rows", "build_s", "index"),
         Panel("search", "rows", "per_1000_queries_s", "index"),
     ],
+    "shards": [Panel("shards", "rows", name, "shard_rows") for name in ("peak_mb", "processor_s")],
     "startup": [Panel("processes", "run", "seconds", "process")],
     "torch": [Panel("steps", "batch", "steps_per_s", "arm")],
     "training": [

@@ -31,15 +31,17 @@ def time_program(
     model: Synthesizer, sampler: SamplerConfig, block: int, limits: dict, repeats: int
 ) -> dict:
     """One compiled sampler of `block` records on one device."""
-    layout, held = model.codec.layout, reset_host_peak()
+    layout = model.codec.layout
+    evaluate, shapes = make_evaluation(model.config, layout, block)
+    flops, moved = count_flops(evaluate, *shapes), count_bytes(evaluate, *shapes)
+    held = reset_host_peak()
     fn, args = make_sampling(model, sampler, block)
     compiled, times = compile_program(fn, *args)
     calls = measure_calls(lambda: compiled(*args), repeats)
     memory = {"host_mb": (read_host_peak() - held) / 1e6, "device_peak": read_device_peak()}
-    evaluate, shapes = make_evaluation(model.config, layout, block)
     rates = {
-        "share_of_peak": count_flops(evaluate, *shapes) / limits["peak_flops"],
-        "share_of_bandwidth": count_bytes(evaluate, *shapes) / limits["bandwidth"],
+        "share_of_peak": flops / limits["peak_flops"],
+        "share_of_bandwidth": moved / limits["bandwidth"],
     }
     return (
         {"columns": len(layout.tokens), "sampler": sampler.name}

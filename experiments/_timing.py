@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from synthdiff._validate import input_error
 from synthdiff.config import Config
 from synthdiff.layout import Layout, Records
 from synthdiff.models.config import make_network
@@ -79,7 +80,12 @@ def describe_limits(dtype: str) -> dict[str, float]:
 
 def lower_for_counts(fn: Callable, *args: object) -> jax.stages.Lowered:
     """fn(*args) for the CPU, wherever it will run: XLA counts no costs for plug-in devices."""
-    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+    try:
+        (cpu, *_) = jax.local_devices(backend="cpu")
+    except RuntimeError as error:
+        fix = "leave it unset, or name the CPU last: cuda,cpu"
+        raise input_error("JAX_PLATFORMS", "leaves out the CPU, which counts", fix) from error
+    with jax.default_device(cpu):
         return jax.jit(fn).lower(*args)
 
 
@@ -138,6 +144,25 @@ def read_device_peak() -> float | None:
     return stats.get("peak_bytes_in_use")
 
 
-def fit_slope(x: Sequence[float], y: Sequence[float]) -> float:
-    """Exponent s of y ~ x^s by least squares in logarithms: 1 is linear, 2 quadratic."""
+def fit_slope(x: Sequence[float], y: Sequence[float]) -> float | None:
+    """Exponent s of y ~ x^s by least squares in logarithms: 1 is linear, 2 quadratic.
+
+    None where something is 0, such as memory that did not grow: it has no logarithm.
+    """
+    if min(*x, *y) <= 0:
+        return None
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+
+
+def share_of_dispatch(steps: Sequence[int], step_s: Sequence[float], default: int) -> dict:
+    """What a dispatch costs, as facts: step_s = a + b / steps by least squares.
+
+    The share is that of b / default in a step at `default` steps per dispatch. Nothing where only
+    one number of steps was timed.
+    """
+    if len(set(steps)) < 2:
+        return {}
+    dispatch, step = np.polyfit(1.0 / np.asarray(steps), step_s, 1)
+    share = dispatch / default / (step + dispatch / default)
+    name = f"share of dispatch at {default} steps per call"
+    return {"seconds per dispatch, fitted": float(dispatch), name: float(share)}

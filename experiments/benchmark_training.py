@@ -3,7 +3,8 @@
     python experiments/benchmark_training.py --columns=64,256,1024 --record=training.json
 
 "dispatch" rows run the same steps, --steps_per_call by --steps_per_call, on the first count of code
-columns; a single step per call pays for its dispatch alone. "columns" rows run
+columns; a single step per call pays for its dispatch alone, and the record says what share that
+is at --train.steps_per_call steps, by a fit of a + b / steps. "columns" rows run
 --steps_of_columns steps per call. All devices are used. The table is simulated. share_of_peak is
 the arithmetic of the network forwards and backwards over a measured matrix product; compile_s is
 the first call less a later one; host_gb is what the process grew by at its peak. On a GPU the table
@@ -28,6 +29,7 @@ from _timing import (
     read_device_peak,
     read_host_peak,
     reset_host_peak,
+    share_of_dispatch,
 )
 from absl import flags
 
@@ -44,12 +46,13 @@ def time_training(
     The first case puts its kernels into the list.
     """
     data, codec = encode_cohort(num_codes)
-    held, batch = reset_host_peak(), config.train.batch_size
+    batch = config.train.batch_size
+    flops = count_gradient(config, codec.layout, batch) / len(jax.local_devices())
+    held = reset_host_peak()
     advance = make_advance(config, data, codec.layout, steps_per_call)
     calls = measure_calls(advance, FLAGS.repeats)
     kernels += [] if kernels else profile(advance)
     step_s = calls["p50_s"] / steps_per_call
-    flops = count_gradient(config, codec.layout, batch) / len(jax.local_devices())
     return (
         {"model": config.model.name, "columns": len(codec.layout.tokens), "batch": batch}
         | {"steps_per_call": steps_per_call}
@@ -81,6 +84,8 @@ def benchmark(run_dir: Path) -> None:
     several = columns if len(columns) > 1 else []
     wide = [measure(count, FLAGS.steps_of_columns) for count in several]
     facts = {"dtype": config.model.dtype, "peak_flops": peak}
+    pairs = [(row["steps_per_call"], row["step_s"]) for row in dispatch]
+    facts |= share_of_dispatch(*zip(*pairs, strict=True), config.train.steps_per_call)
     for name in ("step_s", "host_gb") if wide else ():
         slope = fit_slope([row["columns"] for row in wide], [row[name] for row in wide])
         facts[f"slope of {name} in columns"] = slope

@@ -30,7 +30,13 @@ from synthdiff._files import seal
 from synthdiff._validate import input_error
 from synthdiff.data.schema import Schema
 from synthdiff.data.sdv import to_sdv
-from synthdiff.data.shards import claim_shards, count_shards, write_shards
+from synthdiff.data.shards import (
+    await_shards,
+    claim_shards,
+    count_shards,
+    list_missing,
+    write_shards,
+)
 from synthdiff.data.table import write_json, write_table
 from synthdiff.data.visit_records import PLAN
 from synthdiff.data.visits import share_filled
@@ -64,15 +70,21 @@ def hash_model(run_dir: Path) -> str:
 
 
 def write_pieces(run_dir: Path, folder: Path, draw: Callable, num_rows: int) -> None:
-    """Every process writes its share of the shards; returns when all are there."""
+    """Every process writes its share of the missing shards; returns when all are there."""
     settings = {name: FLAGS[name].value for name in CHOICES}
     settings |= {"num_rows": num_rows, "model_sha256": hash_model(run_dir)}
-    ask_first(lambda: claim_shards(folder, settings))
-    total = count_shards(num_rows, FLAGS.shard_rows)
-    own = range(jax.process_index(), total, jax.process_count())
-    written = write_shards(folder, draw, num_rows, FLAGS.shard_rows, own)
-    print(f"{len(written)} of {total} shards were missing")
-    ask_first(lambda: None)  # an early end of one process would end the others
+    size = (num_rows, FLAGS.shard_rows)
+
+    def begin() -> list[int]:
+        claim_shards(folder, settings)
+        return list_missing(folder, *size)
+
+    own = ask_first(begin)[jax.process_index() :: jax.process_count()]
+    written = write_shards(folder, draw, *size, own)
+    print(f"{len(written)} of {count_shards(*size)} shards were missing")
+    # An early end of one process would end the others. They have hours, and a collective minutes.
+    await_shards(folder, *size)
+    ask_first(lambda: None)
 
 
 @locked

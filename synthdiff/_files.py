@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
 import re
+import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,24 +26,30 @@ SEAL, LOCK = "SHA256SUMS", ".lock"
 def write_atomically(path: str | Path, content: bytes, *, private: bool = False) -> None:
     """Replaces a file so that a reader, or a later start, sees the old content or all of the new.
 
-    private: only the owner may read it (mode 0600), from the first byte on.
-    Raises InputError where the file cannot be written; the old one then stays.
+    private: only the owner may read it (mode 0600), from the first byte on. Several processes may
+    write the same file: each has a temporary one of its own, and whoever is done removes those
+    that are left, also by a kill. Raises InputError where the file cannot be written; the old one
+    then stays.
     """
     path = Path(path)
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     with explain_writing(path):
         try:
-            temporary.unlink(missing_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
             with open(os.open(temporary, flags, 0o600 if private else 0o666), "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-        except OSError:
+        except OSError as error:
             with suppress(OSError):
                 temporary.unlink()
-            raise
+            overtaken = isinstance(error, FileNotFoundError) and path.exists()
+            if not overtaken:  # by another writer, whose content is the later one
+                raise
+    for left in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
+        with suppress(OSError):
+            left.unlink()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import optax
 import pandas as pd
 
 from synthdiff._validate import positive
-from synthdiff.data.batches import batch_indices, make_roster, poisson_batches
+from synthdiff.data.batches import make_batches, make_roster, poisson_batches
 from synthdiff.data.codec import Codec
 from synthdiff.data.private import cap_rows, fit_private_codec, list_public, require_public
 from synthdiff.data.private_tree import PairTables, PairTree, fit_tree, release_pairs
@@ -37,7 +37,7 @@ from synthdiff.train.step import make_train_step
 
 CODEC, ROWS, JITTER, SAMPLES, TREE, DRAWN, TURNS = range(7)  # uses of the secret in NumPy
 DRAWN_ROWS = 1 << 17  # records drawn from the tree, to train the network on
-DRAWN_BATCH = 512
+DRAWN_BATCH = 512  # or a few more, where that does not divide over the devices
 TURN_ROWS = 20_000  # and to see which columns hang together
 WARM_UP = "warm_up"  # folder of its states
 
@@ -119,7 +119,7 @@ class PrivateRun:
         """
         plan = self.plan.gradients
         if not plan:
-            rows_of = partial(batch_indices, None, DRAWN_ROWS, train.batch_size, train.seed)
+            rows_of = make_batches(None, DRAWN_ROWS, train.batch_size, train.seed)
             return make_train_step(loss_fn, tx, train), self._draw(), rows_of
         records = Records(*self.codec.encode(self.table, _make_rng(self.secret, JITTER)))
         data = (records, make_roster(self.patients, self.dp.max_rows_per_patient))
@@ -134,14 +134,15 @@ class PrivateRun:
         """The params that gradients begin with: after ordinary steps on drawn records, if any."""
         if not (self.tree and self.plan.gradients):
             return params
-        train = replace(train, num_steps=self.dp.tree_steps, batch_size=DRAWN_BATCH, accumulate=1)
+        batch = -(-DRAWN_BATCH // jax.device_count()) * jax.device_count()
+        train = replace(train, num_steps=self.dp.tree_steps, batch_size=batch, accumulate=1)
         tx = make_optimizer(train)
         step, data = make_train_step(loss_fn, tx, train), to_devices(self._draw())
         run = make_parallel_train(step, donate=True)
         return fit(
             to_devices(create_state(params, tx)),
             lambda state, rows: run(state, data, rows),
-            partial(batch_indices, None, DRAWN_ROWS, train.batch_size, train.seed),
+            make_batches(None, DRAWN_ROWS, train.batch_size, train.seed),
             train,
             self.codec.layout.part_names,
             folder=folder / WARM_UP if folder else None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import flax
@@ -23,7 +22,7 @@ from synthdiff._files import (
 )
 from synthdiff._validate import input_error, positive
 from synthdiff.config import Config
-from synthdiff.data.batches import batch_indices
+from synthdiff.data.batches import make_batches
 from synthdiff.data.codec import Codec, count_shares
 from synthdiff.data.conform import coerce, conform
 from synthdiff.data.coverage import require_covered
@@ -302,7 +301,7 @@ def train(
         step = make_train_step(loss_fn, tx, config.train)
         data = Records(*codec.encode(df, np.random.default_rng([seed, 0])))
         shares = count_shares(data, layout)
-        rows_of = partial(batch_indices, patients, len(df), config.train.batch_size, seed)
+        rows_of = make_batches(patients, len(df), config.train.batch_size, seed)
     require_same("the training table or its settings", (np.array(repr(config)), data))
     run, data = make_parallel_train(step, donate=True), to_devices(data)
     if start:

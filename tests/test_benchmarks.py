@@ -16,8 +16,10 @@ from jax.extend.core import jaxprs_in_params
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
+import _sampling_times
 import _tables
-from _cases import encode_cohort, make_training
+import benchmark_training
+from _cases import build_model, encode_cohort, make_training
 from _cost import (
     Chip,
     Work,
@@ -28,7 +30,7 @@ from _cost import (
 )
 from _profile import share_out
 from _sampling_times import parse_sampler
-from _timing import count_flops, fit_slope, make_evaluation, measure_calls
+from _timing import count_flops, fit_slope, make_evaluation, measure_calls, share_of_dispatch
 from _torch_arms import (
     draw_batches,
     draw_weights,
@@ -38,10 +40,12 @@ from _torch_arms import (
 )
 from benchmark_few_steps import fit_steps, mark_front
 from benchmark_scaling import add_efficiency
+from benchmark_shards import stream
 from join_few_steps import SCORES, join
 
 from synthdiff._validate import InputError
 from synthdiff.config import Config, TrainConfig
+from synthdiff.data.table import read_table
 from synthdiff.diffusion.samplers import SAMPLERS, SamplerConfig
 from synthdiff.models.config import ModelConfig, count_params
 
@@ -83,6 +87,16 @@ def test_slope_of_a_power_law():
     x = np.array([64, 256, 1024])
     assert fit_slope(x, 3.0 * x**2) == pytest.approx(2.0)
     assert fit_slope(x, 0.1 * x) == pytest.approx(1.0)
+    assert fit_slope(x, [0.0, 0.1, 0.2]) is None  # memory that did not grow; NaN is no JSON
+
+
+def test_share_of_a_dispatch_by_hand():
+    steps = [1, 10, 50]
+    facts = share_of_dispatch(steps, [0.04 + 0.02 / k for k in steps], 100)
+    assert facts["seconds per dispatch, fitted"] == pytest.approx(0.02)
+    share = facts["share of dispatch at 100 steps per call"]
+    assert share == pytest.approx(0.0002 / 0.0402)
+    assert share_of_dispatch([5, 5], [0.1, 0.2], 100) == {}
 
 
 WORK = Work(flops=6e6, parameters=1000, reduced=4000.0)
@@ -152,6 +166,25 @@ def test_costs_are_counted_wherever_the_program_runs():
     assert count_flops(jnp.dot, x, x) == 2 * 8**3
 
 
+def test_without_a_cpu_nothing_is_timed_before_the_error(monkeypatch):
+    def no_cpu(backend=None):
+        raise RuntimeError("Unknown backend cpu")
+
+    def time_it(*_):
+        raise AssertionError("timed first")
+
+    for module in (_sampling_times, benchmark_training):
+        monkeypatch.setattr(module, "measure_calls", time_it)
+    monkeypatch.setattr(_sampling_times, "compile_program", time_it)
+    config = Config(ModelConfig("mlp", width=4, hidden=8))
+    model = build_model(encode_cohort(1)[1], config)
+    monkeypatch.setattr("jax.local_devices", no_cpu)
+    with pytest.raises(InputError, match=r"JAX_PLATFORMS.*Fix: .*cuda,cpu"):
+        _sampling_times.time_program(model, SamplerConfig(num_steps=2), 512, {}, 1)
+    with pytest.raises(InputError, match=r"JAX_PLATFORMS.*Fix: .*cuda,cpu"):
+        benchmark_training.time_training(1, 2, config, 1.0, [])
+
+
 def test_efficiency_of_measured_devices():
     rows = [{"devices": 1, "records_per_s": 10.0}, {"devices": 4, "records_per_s": 20.0}]
     assert [row["efficiency"] for row in add_efficiency(rows, shared=False)] == [1.0, 0.5]
@@ -186,6 +219,14 @@ def test_runs_that_differ_in_seed_alone_are_joined():
     assert [(row["components"], row["runs"]) for row in rows] == [(1, 2), (8, 1)]
     assert rows[0]["trend"]["mean"] == 2.0 and rows[0]["trend"]["values"] == [1.0, 3.0]
     assert rows[0]["trend"]["std"] == pytest.approx(2**0.5) and rows[1]["trend"]["std"] is None
+
+
+def test_a_streamed_table_is_noted_by_shards(tmp_path):
+    config = Config(ModelConfig("mlp", width=4, hidden=8), sampler=SamplerConfig(num_steps=2))
+    rows = stream(tmp_path / "t", config, num_rows=950, shard_rows=100)
+    assert [row["shards"] for row in rows] == [1, 2, 5, 8, 10]
+    assert [row["rows"] for row in rows] == [100, 200, 500, 800, 950]
+    assert len(read_table(tmp_path / "t")) == 950 and all(row["peak_mb"] > 10 for row in rows)
 
 
 def test_samplers_are_name_and_steps():
@@ -246,9 +287,11 @@ def test_sampling_record(tmp_path):
 
 
 def test_training_record(tmp_path):
-    run("benchmark_training.py", f"--run_dir={tmp_path}", *SMALL, "--steps_per_call=2",
+    run("benchmark_training.py", f"--run_dir={tmp_path}", *SMALL, "--steps_per_call=1,2",
         "--train.batch_size=32")  # fmt: skip
-    row = json.loads((tmp_path / "training.json").read_text())["tables"]["dispatch"][0]
+    record = json.loads((tmp_path / "training.json").read_text())
+    assert record["share of dispatch at 100 steps per call"] < 1
+    row = record["tables"]["dispatch"][1]
     assert row["steps_per_s"] == pytest.approx(row["records_per_s"] / 32)
     assert 0 < row["share_of_peak"] < 1 and row["compile_s"] > 0
 

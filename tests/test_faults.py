@@ -59,7 +59,7 @@ def test_training_survives_a_kill_at_every_write_point(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["wrong"] == []
-    assert found["tried"] >= 45 and found["struck"] >= found["tried"] - 3
+    assert found["tried"] >= 36 and found["struck"] >= found["tried"] - 3
     for file in ("config.json", "codec.json", "weights.msgpack", "SHA256SUMS", "metrics.jsonl"):
         assert any(f"/{file}" in point for point in found["points"]), file
 
@@ -148,7 +148,7 @@ def test_files_are_old_or_new_at_every_write_point(stage, failure, tmp_path, pas
     with FAULTS.inject(new) as points:
         run(new, 1)
     before, after = contents(old), contents(new)
-    assert len(points) >= 6 and before != after
+    assert len(points) >= 5 and before != after
     for at in range(1, len(points) + 1):
         folder = shutil.copytree(old, tmp_path / f"at{at}")
         with FAULTS.inject(folder, at, failure, torn=True):

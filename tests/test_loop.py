@@ -73,6 +73,31 @@ def train(num_steps, folder=None, run=run_steps, progress=False):
     return fit(start(), run, rows_of, config, NAMES, folder=folder, progress=progress)
 
 
+def test_rows_are_drawn_while_the_devices_work():
+    """The host asks for the numbers of a dispatch only once it has drawn the rows of the next."""
+    events = []
+
+    class Pending:
+        def __init__(self, value):
+            self.value = value
+
+        def __array__(self, dtype=None, copy=None):
+            events.append("wait")
+            return self.value
+
+    def run(state, rows):
+        events.append(f"run {len(rows)}")
+        state, metrics = run_steps(state, rows)
+        return state, metrics | {"loss": Pending(metrics["loss"])}
+
+    def draw(first_step, count):
+        events.append(f"draw {first_step}")
+        return rows_of(first_step, count)
+
+    fit(start(), run, draw, TrainConfig(num_steps=6, steps_per_call=4), NAMES, progress=False)
+    assert events == ["draw 0", "run 4", "draw 4", "wait", "run 2", "wait"]
+
+
 def assert_equal(one, other):
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
         np.testing.assert_array_equal(a, b)

@@ -9,12 +9,14 @@ import subprocess
 import sys
 from dataclasses import replace
 from math import comb
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from test_private import SCHEMA, make_table
 
 import synthdiff
+from synthdiff import private_run
 from synthdiff._validate import InputError
 from synthdiff.config import Config
 from synthdiff.models.config import ModelConfig
@@ -103,6 +105,28 @@ def test_a_second_call_resumes_with_the_same_secret(run):
     assert again.codec.to_json() == run[0].codec.to_json()
     leaves = [np.concatenate([np.ravel(x) for x in flatten(m.params)]) for m in (again, run[0])]
     np.testing.assert_array_equal(*leaves)
+
+
+@pytest.mark.parametrize("devices, batch", [(1, 512), (3, 513), (6, 516), (8, 512)])
+def test_drawn_batches_divide_over_the_devices(monkeypatch, devices, batch):
+    found = []
+
+    def fit(state, run_steps, rows_of, train, *rest, **loop):
+        found.extend((train.batch_size, rows_of(0, 2).shape))
+        return SimpleNamespace(ema_params="warm")
+
+    monkeypatch.setattr("jax.device_count", lambda: devices)
+    monkeypatch.setattr(private_run, "fit", fit)
+    run = SimpleNamespace(
+        tree=True,
+        plan=SimpleNamespace(gradients=True),
+        dp=CONFIG.dp,
+        codec=SimpleNamespace(layout=SimpleNamespace(part_names=())),
+        _draw=lambda: np.zeros(3),
+    )
+    warm_up = private_run.PrivateRun.warm_up
+    assert warm_up(run, {"w": np.zeros(2)}, None, CONFIG.train, None) == "warm"
+    assert found == [batch, (2, batch)]
 
 
 def flatten(tree):

@@ -26,10 +26,11 @@ TINY = ["--model.name=mlp", "--model.hidden=8", "--model.depth=1", "--model.widt
         "--train.num_steps=24", "--train.batch_size=16", "--train.steps_per_call=4",
         "--train.checkpoint_every=8", "--sampler.num_steps=3"]  # fmt: skip
 
-# The script as it is, but for one process that stops at the step named, in the middle of a run.
+# The script as it is, but for one process that stops at the step or shard named, in the middle.
 SCRIPT = """
 import functools, runpy, sys, time
 import jax
+from synthdiff.data import shards
 from synthdiff.train import loop
 
 script, hang_at = sys.argv[1], int(sys.argv[2])
@@ -42,12 +43,37 @@ def any_process_or_hang(flag):
         time.sleep(3600)
     return any_process(flag)
 
+write_table, tables = shards.write_table, []
+
+def write_or_hang(table, path):
+    tables.append(path)
+    if len(tables) == hang_at:
+        time.sleep(3600)
+    write_table(table, path)
+
 loop.any_process = any_process_or_hang
+shards.write_table = write_or_hang
 # A lost process is noticed after 100 seconds by default, which is long for a test.
 wait = {"heartbeat_timeout_seconds": 10}
 jax.distributed.initialize = functools.partial(jax.distributed.initialize, **wait)
 sys.path.insert(0, script.rpartition("/")[0])
 runpy.run_path(script, run_name="__main__")
+"""
+
+# A script of one process that has joined and does something else than train.
+IDLE = """
+import sys, time
+
+folder, address = sys.argv.pop(1), sys.argv.pop(1)
+sys.path.insert(0, folder)
+from _cluster import define_cluster_flags, join_processes
+from _common import FLAGS
+
+define_cluster_flags()
+FLAGS(["idle", f"--coordinator={address}", "--num_processes=1", "--process_id=0"])
+join_processes()
+print("joined", flush=True)
+time.sleep(60)
 """
 
 # What the processes tell each other, and who gets which example.
@@ -126,12 +152,11 @@ def start_pair(script, *flags, hang=(-1, -1), cache=None):
     ]
 
 
-def kill_second_of(processes, run_dir):
-    """SIGKILL to process 1 once the checkpoint of step 8 is whole; process 0 must end by itself."""
+def kill_second_of(processes, ready):
+    """SIGKILL to process 1 once it is time; process 0 must end by itself."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and all(process.poll() is None for process in processes):
-        logged = [row["step"] for row in read_metrics(run_dir / "metrics.jsonl")]
-        if (run_dir / "checkpoints" / "8").is_dir() and 12 in logged:
+        if ready():
             break
         time.sleep(0.05)
     assert processes[0].poll() is None, processes[0].communicate()[1].decode()[-2000:]
@@ -139,6 +164,12 @@ def kill_second_of(processes, run_dir):
     for process in processes:
         process.communicate(timeout=PATIENCE)
     assert processes[1].returncode == -signal.SIGKILL and processes[0].returncode != 0
+
+
+def has_saved(run_dir):
+    """Whether the checkpoint of step 8 is whole."""
+    logged = [row["step"] for row in read_metrics(run_dir / "metrics.jsonl")]
+    return (run_dir / "checkpoints" / "8").is_dir() and 12 in logged
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +187,7 @@ def runs(tmp_path_factory):
     one = start(4, SCRIPT, SCRIPTS / "train.py", -1, *flags["one"])
     finish(one, *start_pair("train.py", *flags["two"], cache=cache))
     pair = start_pair("train.py", *flags["killed"], hang=(-1, 16), cache=cache)
-    kill_second_of(pair, folder / "killed")
+    kill_second_of(pair, lambda: has_saved(folder / "killed"))
     return folder, flags, cache
 
 
@@ -201,6 +232,17 @@ def test_processes_agree_and_share_the_examples(tmp_path):
     np.testing.assert_array_equal(second["own"], np.arange(5) + 2)
 
 
+def test_sigterm_ends_a_process_that_does_not_train():
+    process = start(1, IDLE, SCRIPTS, find_address())
+    assert process.stdout.readline() == b"joined\n", process.communicate()[1].decode()[-2000:]
+    process.terminate()
+    try:
+        assert process.wait(10) == -signal.SIGTERM
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_two_processes_train_the_model_of_one(runs):
     folder, _, _ = runs
     assert_close(read_weights(folder / "one"), read_weights(folder / "two"))
@@ -236,10 +278,17 @@ def test_a_checkpoint_goes_on_with_another_number_of_devices(runs):
 
 
 def test_two_processes_write_the_shards_of_one_table(runs):
+    """One is killed before its second shard; then both share what is missing."""
     folder, _, cache = runs
-    run_dir = folder / "two"
+    run_dir, there = folder / "two", lambda: sorted((folder / "two/synthetic").glob("*.parquet"))
     flags = [f"--run_dir={run_dir}", "--num_rows=1300", "--shard_rows=300"]
+    pair = start_pair("sample.py", *flags, hang=(-1, 2), cache=cache)
+    kill_second_of(pair, lambda: len(there()) == 4)
+    names = [path.name.split("-of-")[0] for path in there()]
+    assert names == ["part-00000", "part-00001", "part-00002", "part-00004"]
+    for path in (run_dir / "synthetic").glob("part-0000[024]-*"):  # the share of the first
+        path.unlink()
     outputs = finish(*start_pair("sample.py", *flags, cache=cache))
-    assert "3 of 5" in outputs[0] and "2 of 5" in outputs[1]
+    assert "2 of 5" in outputs[0] and "2 of 5" in outputs[1]
     whole = synthdiff.load(run_dir).sample(1300)
     pd.testing.assert_frame_equal(read_table(run_dir / "synthetic"), whole)

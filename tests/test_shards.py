@@ -1,13 +1,22 @@
 """A table in pieces: whole or absent, never mixed with another."""
 
+import os
+import threading
 import tracemalloc
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from synthdiff._files import write_atomically
 from synthdiff._validate import InputError
-from synthdiff.data.shards import claim_shards, count_shards, write_shards
+from synthdiff.data.shards import (
+    await_shards,
+    claim_shards,
+    count_shards,
+    list_missing,
+    write_shards,
+)
 from synthdiff.data.table import read_table
 
 TABLE = pd.DataFrame(
@@ -78,7 +87,21 @@ def test_only_what_is_missing_is_written(tmp_path):
     times = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert write(folder) == [1, 3]
     assert {path: path.stat().st_mtime_ns for path in times} == times
-    assert len(read_table(folder)) == 23 and not list(folder.glob("tmp-*"))
+    assert len(read_table(folder)) == 23 and not list(folder.glob("*.tmp"))
+
+
+def test_one_waits_for_the_shards_of_others(tmp_path):
+    folder, size = tmp_path / "t", (len(TABLE), 5)
+    write(folder, which=[0, 2, 4])
+    assert list_missing(folder, *size) == [1, 3]
+    waiting = threading.Thread(target=await_shards, args=(folder, *size, 0.01), daemon=True)
+    waiting.start()
+    write(folder, which=[1])
+    waiting.join(0.1)
+    assert waiting.is_alive() and list_missing(folder, *size) == [3]
+    write(folder, which=[3])
+    waiting.join(10)
+    assert not waiting.is_alive() and list_missing(folder, *size) == []
 
 
 def test_a_piece_that_fails_leaves_nothing_that_is_read(tmp_path, monkeypatch):
@@ -90,11 +113,61 @@ def test_a_piece_that_fails_leaves_nothing_that_is_read(tmp_path, monkeypatch):
     claim_shards(folder, SETTINGS)
     with pytest.raises(KeyboardInterrupt):
         write_shards(folder, die, 23, 5, [0])
-    (folder / "tmp-part-00000-of-00005.parquet").write_bytes(b"PAR1 cut")  # a kill while writing
+    left = folder / "part-00000-of-00005.parquet.0123.tmp"
+    left.write_bytes(b"PAR1 cut")  # by a kill while writing
     with pytest.raises(InputError, match="holds no part"):
         read_table(folder)
     assert write(folder) == [0, 1, 2, 3, 4]
-    assert len(read_table(folder)) == 23 and not list(folder.glob("tmp-*"))
+    assert len(read_table(folder)) == 23 and not list(folder.glob("*.tmp"))
+
+
+def test_two_writers_of_one_shard_do_not_meet(tmp_path, monkeypatch):
+    """The second begins and ends while the first one's file is written but not yet in place."""
+    folder, fsync, begun = tmp_path / "t", os.fsync, []
+
+    def write_another(number):
+        fsync(number)
+        if not begun:
+            begun.append(True)
+            assert write(folder) == [0, 1, 2, 3, 4]
+
+    claim_shards(folder, SETTINGS)
+    monkeypatch.setattr("os.fsync", write_another)
+    assert write_shards(folder, draw, 23, 5, [0]) == [0]
+    assert begun and len(read_table(folder)) == 23 and not list(folder.glob("*.tmp"))
+
+
+def test_a_writer_never_publishes_what_another_has_begun(tmp_path, monkeypatch):
+    """The second opens its file while the first one's is written but not yet in place."""
+    path, go_on = tmp_path / "x", {name: threading.Event() for name in ("first", "second")}
+    opened, fsync, real = threading.Event(), os.fsync, os.open
+
+    def open_and_wait(*args):
+        number = real(*args)
+        if threading.current_thread().name == "second":
+            opened.set()
+            go_on["second"].wait(10)
+        return number
+
+    def wait_and_sync(number):
+        if threading.current_thread().name == "first":
+            threads["second"].start()
+            go_on["first"].wait(10)
+        fsync(number)
+
+    monkeypatch.setattr("os.open", open_and_wait)
+    monkeypatch.setattr("os.fsync", wait_and_sync)
+    threads = {
+        name: threading.Thread(target=write_atomically, args=(path, name.encode()), name=name)
+        for name in go_on
+    }
+    threads["first"].start()
+    assert opened.wait(10)
+    for name in go_on:
+        go_on[name].set()
+        threads[name].join(10)
+        assert path.read_bytes() in (b"first", name.encode())
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
 
 
 def test_other_settings_are_refused_by_name(tmp_path):

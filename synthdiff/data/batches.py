@@ -2,42 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
 
 def permute_patients(
-    entity_ids: np.ndarray | None, num_rows: int, seed: int, epoch: int
+    patients: np.ndarray | None, num_rows: int, seed: int, epoch: int
 ) -> np.ndarray:
-    """Row positions of one epoch: patients in random order, each patient's rows side by side."""
+    """Row positions of one epoch: patients in random order, each patient's rows side by side.
+
+    patients: number of each row's patient, from 0 in order of appearance; None: a row is one.
+    """
     rng = np.random.default_rng([seed, epoch])
-    if entity_ids is None:
+    if patients is None:
         return rng.permutation(num_rows)
-    patient = pd.factorize(np.asarray(entity_ids))[0]
-    return np.argsort(rng.permutation(patient.max() + 1)[patient], kind="stable")
+    return np.argsort(rng.permutation(patients.max() + 1)[patients], kind="stable")
 
 
-def batch_indices(
-    entity_ids: np.ndarray | None,
-    num_rows: int,
-    batch_size: int,
-    seed: int,
-    first_step: int,
-    num_steps: int,
-) -> np.ndarray:
-    """Rows of `num_steps` batches from `first_step` on: int32 [num_steps, batch_size].
+def make_batches(
+    entity_ids: np.ndarray | None, num_rows: int, batch_size: int, seed: int
+) -> Callable[[int, int], np.ndarray]:
+    """Builds `rows_of(first_step, num_steps)`: the rows of batches, int32 [num_steps, batch_size].
 
     Epochs follow one another without a gap, so batches may cross from one into the next and may be
-    larger than the table; every row is used once per epoch.
+    larger than the table; every row is used once per epoch. The last epochs are kept: to permute a
+    large table takes longer than a device takes for many steps.
     """
-    start, stop = first_step * batch_size, (first_step + num_steps) * batch_size
-    epochs = range(start // num_rows, -(-stop // num_rows))
-    stream = np.concatenate([permute_patients(entity_ids, num_rows, seed, e) for e in epochs])
-    offset = start - epochs[0] * num_rows
-    rows = stream[offset : offset + stop - start]
-    return rows.astype(np.int32).reshape(num_steps, batch_size)
+    patients = None if entity_ids is None else pd.factorize(np.asarray(entity_ids))[0]
+
+    @lru_cache(maxsize=2)
+    def permute(epoch: int) -> np.ndarray:
+        return permute_patients(patients, num_rows, seed, epoch).astype(np.int32)
+
+    def rows_of(first_step: int, num_steps: int) -> np.ndarray:
+        start, stop = first_step * batch_size, (first_step + num_steps) * batch_size
+        epochs = range(start // num_rows, -(-stop // num_rows))
+        pieces = [permute(e)[max(0, start - e * num_rows) : stop - e * num_rows] for e in epochs]
+        return np.concatenate(pieces).reshape(num_steps, batch_size)
+
+    return rows_of
 
 
 def poisson_batches(

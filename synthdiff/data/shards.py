@@ -7,7 +7,7 @@ Each file appears whole under its name or not at all, so a broken job goes on wh
 from __future__ import annotations
 
 import json
-import os
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -44,6 +44,19 @@ def claim_shards(folder: Path, settings: dict) -> None:
     write_json(begun, wanted)
 
 
+def list_missing(folder: Path, num_rows: int, shard_rows: int) -> list[int]:
+    """The numbers of the shards that are not there yet."""
+    total = count_shards(num_rows, shard_rows)
+    there = {path.name for path in folder.iterdir()}
+    return [number for number in range(total) if name_shard(number, total) not in there]
+
+
+def await_shards(folder: Path, num_rows: int, shard_rows: int, every: float = 1.0) -> None:
+    """Returns when all shards are there, however long others take to write theirs."""
+    while list_missing(folder, num_rows, shard_rows):
+        time.sleep(every)
+
+
 def write_shards(
     folder: Path,
     draw: Callable[[int, int], pd.DataFrame],
@@ -62,8 +75,6 @@ def write_shards(
             continue
         first = number * shard_rows
         table = draw(first, min(shard_rows, num_rows - first))
-        temporary = folder / f"tmp-{path.name}"
-        write_table(table, temporary)
-        os.replace(temporary, path)
+        write_table(table, path)
         written.append(number)
     return written

@@ -66,6 +66,14 @@ def check_finite(first_step: int, metrics: dict, part_names: tuple[str, ...]) ->
     )
 
 
+def draw_rows(
+    rows_of: Callable[[int, int], np.ndarray], first_step: int, config: TrainConfig
+) -> np.ndarray:
+    """The rows of the chunk from `first_step` on; none where training has ended."""
+    count = min(config.steps_per_call, config.num_steps - first_step)
+    return rows_of(first_step, count) if count > 0 else np.empty((0, 0), np.int32)
+
+
 def fit(
     state: TrainState,
     run_steps: Callable[[TrainState, np.ndarray], tuple[TrainState, dict]],
@@ -78,7 +86,8 @@ def fit(
 ) -> TrainState:
     """Trains to `config.num_steps`, from the newest checkpoint in `folder` if there is one.
 
-    run_steps(state, rows [k, batch]) advances k steps; rows_of(first_step, k) gives their rows.
+    run_steps(state, rows [k, batch]) advances k steps; rows_of(first_step, k) gives their rows,
+    which the host draws for the next chunk while the devices are at work on the present one.
     Chunks start at multiples of steps_per_call, so a resumed run repeats the same programs and
     ends bit-equal. Without a folder nothing is written; of several processes only the first reads
     and writes it. With a folder, SIGTERM in any process saves the state after the present chunk and
@@ -101,9 +110,11 @@ def fit(
     )
     saving = closing(checkpoints) if checkpoints else nullcontext()
     with bar, saving, catch_sigterm() if folder else nullcontext(threading.Event()) as told:
+        rows = draw_rows(rows_of, step, config)
         while step < config.num_steps:
-            count = min(config.steps_per_call, config.num_steps - step)
-            state, metrics = run_steps(state, rows_of(step, count))
+            count = len(rows)
+            state, metrics = run_steps(state, rows)
+            rows = draw_rows(rows_of, step + count, config)
             metrics = {name: np.asarray(value) for name, value in metrics.items()}
             check_finite(step, metrics, part_names)
             step += count
