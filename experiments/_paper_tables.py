@@ -7,6 +7,7 @@ from pathlib import Path
 from _frontier import plot_frontier
 from _paper_formats import plot_intervals
 from _papers import Grid, Line, Table
+from _speed_tables import SPEED_TABLES
 
 from synthdiff.eval.protocol.score import METRICS
 
@@ -440,4 +441,5 @@ TABLES = {
         tall=True,
         plot=plot_panels_of("benchmark_scaling"),
     ),
+    **SPEED_TABLES,
 }  # fmt: skip

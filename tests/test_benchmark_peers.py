@@ -13,6 +13,7 @@ RESULTS = SCRIPTS / "results"
 sys.path.insert(0, str(SCRIPTS))
 
 import _peer_arms  # noqa: E402
+import join_speed  # noqa: E402
 
 ADULT = 6, (9, 16, 7, 15, 6, 5, 2, 42, 2)  # numbers, and categories with the target
 ERRORS = ("shape_error", "trend_error")
@@ -127,3 +128,19 @@ def test_record_quotes_the_peers_as_published(record):
     found = {row["network"]: row for row in rows}
     for peer in PEERS:
         assert all(found[peer.name][name] == getattr(peer, name) for name in ERRORS)
+
+
+def test_ratios_of_the_readme_are_those_of_the_records(tmp_path):
+    record = json.loads((RESULTS / "speed.json").read_text())
+    assert record == {"command": record["command"]} | join_speed.join(RESULTS)
+    found = {row["ratio"]: row for row in record["tables"]["ratios"]}
+    peers = json.loads((RESULTS / "gpu_peers.json").read_text())["tables"]["networks"]
+    (tabdiff,) = (row for row in peers if row["network"] == "TabDiff")
+    assert found["records, ours with NFE 8 over TabDiff"]["gpu"] == tabdiff["ours_8_times"]
+
+
+def test_steps_are_those_of_the_most_per_dispatch_over_those_of_torch():
+    speeds = {"torch eager": 2.0, "jax, 1 step per call": 3.0, "jax, 20 steps per call": 5.0}
+    rows = [{"arm": arm, "batch": 8, "steps_per_s": speed} for arm, speed in speeds.items()]
+    found = join_speed.read_steps({"tables": {"steps": rows}})
+    assert found == {"training steps of 8, JAX over PyTorch": 2.5}
