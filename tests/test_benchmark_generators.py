@@ -16,10 +16,13 @@ from synthdiff.data.schema import Column, Schema
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
+import _costs
 import _generators
 import benchmark_generators
 from _costs import add_ratios, describe_cost, measure, run_generator, summarise_seeds
 from _generators import Generator, make_command
+from _papers import read_grid
+from _speed_tables import SPEED_TABLES
 
 SCHEMA = Schema(tuple(Column(*pair) for pair in (("age", "integer"), ("dose", "continuous"),
                                                  ("sex", "categorical"))))  # fmt: skip
@@ -95,6 +98,16 @@ def test_processor_seconds_are_those_of_work_here_and_in_children_not_of_waiting
     assert idle[0] >= 0.2 and idle[1] < 0.1
 
 
+def test_all_keep_to_the_same_cores(monkeypatch):
+    limits = {}
+    monkeypatch.setattr(os, "environ", {})
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {5, 1, 3}, raising=False)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda _, cores: limits.update(cores=cores), False)
+    monkeypatch.setattr(_costs, "threadpool_limits", lambda count: limits.update(pools=count))
+    assert _costs.keep_to_cores(2) == 2 and limits == {"cores": [1, 3], "pools": 2}
+    assert os.environ["OMP_NUM_THREADS"] == "2" and _costs.keep_to_cores(9) == 3
+
+
 def test_training_and_drawing_are_told_apart_where_they_can_be():
     costs = np.array([4.0, 2.0]), np.array([1.0, 0.5])
     apart = describe_cost(*costs, rows=10, whole=False)
@@ -147,3 +160,18 @@ def test_each_seed_trains_anew(tmp_path):
     for seed in (0, 1):
         run_generator(generator, seed, PARTS, SCHEMA, 200)
     assert seen == [0, 1]
+
+
+def test_the_table_for_the_readme_reads_what_is_recorded():
+    scores = {"shape_error": 1.0, "trend_error": 2.0, "detection_auc": 0.5}
+    costs = {"ours, NFE 32": 4.0, "ours, NFE 8": 1.0, "CTGAN": 0.5, "copy": 2.0}
+    rows = {
+        name: describe_cost(np.array([8.0, 8.0]), np.full(2, spent), 80, name == "copy") | scores
+        for name, spent in costs.items()
+    }
+    record = {"tables": {"generators": summarise_seeds([add_ratios(rows)])}}
+    grid = read_grid(SPEED_TABLES["generators"], record)
+    assert list(grid) == list(costs)
+    assert str(grid["CTGAN"]["ours with NFE 8 samples faster, times"]) == "0.500"
+    assert str(grid["ours, NFE 32"]["ours with NFE 8 samples faster, times"]) == "4.000"
+    assert str(grid["copy"]["processor seconds to train"]) == "–"
