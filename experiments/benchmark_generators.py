@@ -46,12 +46,13 @@ def benchmark(run_dir: Path) -> None:
     path = locate_record(make_folder(run_dir) / "generators.json")
     keep_programs("")  # so that compilation counts
     started, load, cores = time.time(), os.getloadavg()[0], keep_to_cores(FLAGS.cores)
+    about = describe_origin()  # wakes JAX, with as many threads as there are cores now
     parts, schema = load_split(FLAGS.data, FLAGS.data_dir)
     rows, seeds = FLAGS.rows or len(parts["train"]), list(map(int, FLAGS.seeds))
     features = parts["train"][[column.name for column in schema.features]]
     write_table(features, run_dir / "train.csv")
     runs: list[dict] = [{} for _ in seeds]
-    about = describe_origin() | {"dataset": FLAGS.data, "rows to train on": len(features)}
+    about |= {"dataset": FLAGS.data, "rows to train on": len(features)}
     about["data_sha256"] = hash_frame(parts["train"])
     about |= {"rows drawn": rows, "seeds": len(seeds), "cores used": cores, "units": UNITS}
     for generator in make_generators(parts["train"], schema, rows, run_dir):
