@@ -22,6 +22,7 @@ from synthdiff.eval.protocol.shape import shape_error
 from synthdiff.eval.protocol.tables import Roles, prepare
 from synthdiff.eval.protocol.trend import trend_error
 
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NPROC")  # XLA reads the last
 Row = dict[str, float | None]
 
 
@@ -32,7 +33,7 @@ def keep_to_cores(cores: int) -> int:
     found = sorted(os.sched_getaffinity(0))[:cores]
     os.sched_setaffinity(0, found)
     threadpool_limits(len(found))  # pools that began on import
-    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(len(found)))
+    os.environ |= dict.fromkeys(THREADS, str(len(found)))
     return len(found)
 
 
