@@ -8,6 +8,7 @@ from _paper_plots import (
     plot_search,
 )
 from _papers import Line, Table
+from _speed_tables import SPEED_TABLES
 from _sweep_plots import plot_arms, plot_frontier, plot_sizes
 
 from synthdiff.eval.protocol.score import METRICS
@@ -406,4 +407,5 @@ TABLES = {
         tall=True,
         plot=plot_panels_of("scaling"),
     ),
+    **SPEED_TABLES,
 }  # fmt: skip

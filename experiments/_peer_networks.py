@@ -72,12 +72,13 @@ class TabDiff(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(TOKEN, k) for k in self.widths)
 
     def draw_inputs(self, rows: int) -> tuple[Tensor, ...]:
-        codes = [torch.randint(k, (rows,)) for k in self.widths]
-        return torch.randn(rows, self.scale.shape[1]), torch.stack(codes, 1), torch.rand(rows)
+        codes = torch.rand(rows, len(self.widths)) * torch.tensor(self.widths)
+        return torch.randn(rows, self.scale.shape[1]), codes.long(), torch.rand(rows)
 
     def forward(self, x: Tensor, codes: Tensor, time: Tensor) -> tuple[Tensor, list[Tensor]]:
-        found = [table(code) for table, code in zip(self.tables, codes.T, strict=True)]
-        tokens = torch.cat([x[..., None] * self.scale[0], torch.stack(found, 1)], 1) + self.shift
+        pairs = zip(self.tables, codes.T, strict=True)  # of a table of numbers alone, none
+        found = [table(code)[:, None] for table, code in pairs]
+        tokens = torch.cat([x[..., None] * self.scale[0], *found], 1) + self.shift
         middle = self.middle(self.encoder(tokens).flatten(1), time)
         out = self.decoder(middle.unflatten(1, self.shift.shape))
         split = x.shape[1]

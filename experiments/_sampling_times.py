@@ -15,7 +15,7 @@ from _timing import (
 )
 
 from synthdiff._validate import input_error
-from synthdiff.diffusion.samplers import SamplerConfig
+from synthdiff.diffusion.samplers import SAMPLERS, SamplerConfig
 from synthdiff.synthesizer import Synthesizer
 
 
@@ -25,6 +25,14 @@ def parse_sampler(text: str) -> SamplerConfig:
     if not steps.isdigit():
         raise input_error(f"--samplers={text}", "is not name:steps", "write for example ddim:16")
     return SamplerConfig(name, int(steps))
+
+
+def fit_steps(name: str, nfe: int) -> SamplerConfig:
+    """The sampler with the most steps whose evaluations stay within `nfe`."""
+    steps = (nfe - 1) // SAMPLERS[name].evaluations + 1
+    if steps < 2:
+        raise input_error(f"--nfe={nfe}", f"gives {name} fewer than two steps", "give 3 or more")
+    return SamplerConfig(name, steps)
 
 
 def time_program(

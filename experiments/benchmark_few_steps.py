@@ -15,6 +15,7 @@ import jax
 from _common import FLAGS, run_script
 from _data import read_data, split_table
 from _results import define_record_flag
+from _sampling_times import fit_steps
 from _stages import read_manifest
 from _tables import report
 from absl import flags
@@ -25,14 +26,6 @@ from synthdiff.data.conform import conform
 from synthdiff.diffusion.samplers import SAMPLERS, SamplerConfig
 from synthdiff.eval.detection import detection_auc
 from synthdiff.eval.fidelity import evaluate_fidelity
-
-
-def fit_steps(name: str, nfe: int) -> SamplerConfig:
-    """The sampler with the most steps whose evaluations stay within `nfe`."""
-    steps = (nfe - 1) // SAMPLERS[name].evaluations + 1
-    if steps < 2:
-        raise input_error(f"--nfe={nfe}", f"gives {name} fewer than two steps", "give 3 or more")
-    return SamplerConfig(name, steps)
 
 
 def score(model, sampler: SamplerConfig, parts: dict, schema) -> dict:

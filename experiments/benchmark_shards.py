@@ -2,11 +2,10 @@
 
     python experiments/benchmark_shards.py --num_rows=10000000 --model.name=mlp --record=shards.json
 
-Of an untrained model of four columns: neither speed nor memory depends on weights. The shards go to
-a temporary folder in the run folder. Each row is the state after so many: seconds since the start,
-compilation included, and peak_mb, the most memory held since the row before. Before that, a process
-that draws the first shards is killed and called again; "killed" says whether they then are, byte by
-byte, those of the large table.
+Of an untrained model of four columns: neither speed nor memory depends on weights. Each row is the
+state after so many: seconds since the start, compilation included, and peak_mb, the most memory
+held since the row before. Before that, a process that draws the first shards is killed and called
+again; "killed" says whether they then are, byte by byte, those of the large table.
 """
 
 import time
@@ -29,8 +28,9 @@ from synthdiff.data.shards import claim_shards, count_shards, write_shards
 from synthdiff.diffusion.samplers import SamplerConfig
 from synthdiff.models.config import ModelConfig
 
+SETTINGS = {"model": ModelConfig, "sampler": SamplerConfig}
 MARKS = (0.05, 0.25, 0.5, 0.75, 1.0)  # shares of the table after which a row is noted
-PREFIX, KILLED_AT = 4, 2  # shards that are drawn twice, and how many are there at the kill
+PREFIX, KILLED_AT = 4, 2  # shards drawn twice, and how many are there at the kill
 
 
 def make_draw(config: Config) -> Callable[[int, int], pd.DataFrame]:
@@ -76,24 +76,23 @@ def stream(folder: Path, config: Config, num_rows: int, shard_rows: int) -> list
 
 
 def define_flags() -> None:
-    define_config_flags("model", ModelConfig)
-    define_config_flags("sampler", SamplerConfig)
+    for name, part in SETTINGS.items():
+        define_config_flags(name, part)
     flags.DEFINE_integer("num_rows", 10_000_000, "records of the table", lower_bound=1)
     flags.DEFINE_integer("shard_rows", 100_000, "records of a shard", lower_bound=1)
     define_record_flag("shards.json")
 
 
 def benchmark(run_dir: Path) -> None:
-    model, sampler = read_config("model", ModelConfig), read_config("sampler", SamplerConfig)
-    config = Config(model, sampler=sampler)
+    config = Config(**{name: read_config(name, part) for name, part in SETTINGS.items()})
     with TemporaryDirectory(dir=make_folder(run_dir)) as name:
         there, resumed = kill_and_resume(Path(name, "killed"), config, FLAGS.shard_rows)
         rows = stream(Path(name, "table"), config, FLAGS.num_rows, FLAGS.shard_rows)
         paths = sorted(Path(name, "table").glob("*.parquet"))
         facts = {"nfe": config.sampler.nfe, "bytes": sum(path.stat().st_size for path in paths)}
         same = resumed == [hash_file(path) for path in paths[:PREFIX]]
-    about = "the same files" if same else "OTHER FILES"
-    facts["killed"] = f"{there} of {PREFIX} shards were there; a second call left {about}"
+    facts["killed"] = f"{there} of {PREFIX} shards were there; a second call left "
+    facts["killed"] += "the same files" if same else "OTHER FILES"
     report(run_dir / "shards.json", "A table in shards", facts, {"shards": rows})
 
 

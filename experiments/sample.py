@@ -11,7 +11,6 @@ and prints NFE and records per second. With
 a second call writes those that are missing, and several processes (--coordinator) share them.
 """
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +21,7 @@ from _cluster import define_cluster_flags, on_cluster
 from _common import FLAGS, run_script
 from _draw import define_flags as define_draw_flags
 from _draw import plan_draw
+from _pieces import write_pieces
 from _stages import SYNTHETIC, locked, read_manifest
 from absl import flags
 
@@ -30,21 +30,9 @@ from synthdiff._files import seal
 from synthdiff._validate import input_error
 from synthdiff.data.schema import Schema
 from synthdiff.data.sdv import to_sdv
-from synthdiff.data.shards import (
-    await_shards,
-    claim_shards,
-    count_shards,
-    list_missing,
-    write_shards,
-)
 from synthdiff.data.table import write_json, write_table
-from synthdiff.data.visit_records import PLAN
 from synthdiff.data.visits import share_filled
-from synthdiff.run_folder import MODEL_FILES
 from synthdiff.synthesizer import Synthesizer
-from synthdiff.train.processes import ask_first
-
-CHOICES = ("num_rows", "sample_seed", "where", "balance", "guidance", "shard_rows")
 
 
 def define_flags() -> None:
@@ -60,31 +48,6 @@ def define_flags() -> None:
         None,
         "write a folder of Parquet files of so many records (patients if rows are visits)",
     )
-
-
-def hash_model(run_dir: Path) -> str:
-    """sha256 of everything that `load` makes rows with."""
-    names = [*MODEL_FILES, *([PLAN] if (run_dir / PLAN).exists() else [])]
-    content = b"".join((run_dir / name).read_bytes() for name in names)
-    return hashlib.sha256(content).hexdigest()
-
-
-def write_pieces(run_dir: Path, folder: Path, draw: Callable, num_rows: int) -> None:
-    """Every process writes its share of the missing shards; returns when all are there."""
-    settings = {name: FLAGS[name].value for name in CHOICES}
-    settings |= {"num_rows": num_rows, "model_sha256": hash_model(run_dir)}
-    size = (num_rows, FLAGS.shard_rows)
-
-    def begin() -> list[int]:
-        claim_shards(folder, settings)
-        return list_missing(folder, *size)
-
-    own = ask_first(begin)[jax.process_index() :: jax.process_count()]
-    written = write_shards(folder, draw, *size, own)
-    print(f"{len(written)} of {count_shards(*size)} shards were missing")
-    # An early end of one process would end the others. They have hours, and a collective minutes.
-    await_shards(folder, *size)
-    ask_first(lambda: None)
 
 
 @locked

@@ -29,7 +29,7 @@ from _cost import (
     sampling_efficiency,
 )
 from _profile import share_out
-from _sampling_times import parse_sampler
+from _sampling_times import fit_steps, parse_sampler
 from _timing import count_flops, fit_slope, make_evaluation, measure_calls, share_of_dispatch
 from _torch_arms import (
     draw_batches,
@@ -38,7 +38,7 @@ from _torch_arms import (
     make_jax_steps,
     make_torch_steps,
 )
-from benchmark_few_steps import fit_steps, mark_front
+from benchmark_few_steps import mark_front
 from benchmark_scaling import add_efficiency
 from benchmark_shards import stream
 from join_few_steps import SCORES, join

@@ -1,0 +1,65 @@
+"""The ratios of speed that the README shows, from the records that measured them.
+
+    python experiments/join_speed.py --record=experiments/results/speed.json
+
+Each ratio is of two speeds of one run on one machine: records per second of our sampler over those
+of a peer's network (benchmark_peers.py), and training steps per second of a plain perceptron with
+many steps per dispatch over those of PyTorch (benchmark_torch.py).
+"""
+
+import json
+from functools import partial
+from pathlib import Path
+
+from _common import run_script
+from _results import define_record_flag, script_name, write_record
+from _tables import format_record
+
+RESULTS = Path(__file__).parent / "results"
+PLACES = {"cpu": "", "gpu": "gpu_"}  # prefix of the records
+NFES = (32, 8)
+
+
+def read_peers(record: dict) -> dict[str, dict]:
+    """How many times as many records ours draws, with the range over rounds."""
+    rows = [r for r in record["tables"]["networks"] if not r["network"].startswith("ours")]
+    return {
+        f"records, ours with NFE {nfe} over {row['network']}": row[f"ours_{nfe}_times"]
+        for row in rows
+        for nfe in NFES
+    }
+
+
+def read_steps(record: dict) -> dict[str, float]:
+    """How many times as many steps JAX makes with the most steps per dispatch."""
+    rows = record["tables"]["steps"]
+    speeds = {(row["batch"], row["arm"].startswith("torch")): row["steps_per_s"] for row in rows}
+    batches = dict.fromkeys(row["batch"] for row in rows)  # a later arm has more per dispatch
+    return {
+        f"training steps of {batch}, JAX over PyTorch": speeds[batch, False] / speeds[batch, True]
+        for batch in batches
+    }
+
+
+def join(results: Path) -> dict:
+    """The record: a row per comparison, a column per place, and where each comes from."""
+    found, sources = {}, {}
+    for place, prefix in PLACES.items():
+        records = [json.loads((results / f"{prefix}{name}.json").read_text())
+                   for name in ("peers", "torch")]  # fmt: skip
+        found[place] = read_peers(records[0]) | read_steps(records[1])
+        for record in records:
+            text = f"{record['device']}, commit {record['commit']}"
+            sources[f"{place}: {record['command']}"] = text
+    names = dict.fromkeys(name for ratios in found.values() for name in ratios)
+    rows = [{"ratio": name} | {k: found[k].get(name) for k in PLACES} for name in names]
+    return sources | {"tables": {"ratios": rows}}
+
+
+def main(run_dir: Path) -> None:
+    record = {"command": script_name()} | join(RESULTS)
+    write_record(run_dir / "speed.json", record, format_record("Ratios of speed", record))
+
+
+if __name__ == "__main__":
+    run_script(main, partial(define_record_flag, "speed.json"))
