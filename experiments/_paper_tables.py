@@ -382,6 +382,20 @@ TABLES = {
         tall=True,
         plot=plot_panels_of("sampling"),
     ),
+    "shards": Table(
+        "Ten million records into shards",
+        "shards.json",
+        "/tables/shards",
+        (
+            Line("shards", 0, None, ("/shards",)),
+            Line("processor seconds", 0, None, ("/processor_s",)),
+            Line("records per processor second", 0, None, ("/records_per_processor_s",)),
+            Line("most memory since the row before, MB", 0, None, ("/peak_mb",)),
+        ),
+        name="{rows:,} records",
+        tall=True,
+        plot=plot_panels_of("benchmark_shards"),
+    ),
     "gpu_training": make_gpu_table("default size, batches of 256", "gpu_training.json"),
     "gpu_training_wide": make_gpu_table("wide, batches of 8,192", "gpu_training_wide.json"),
     "gpu_torch": Table(
