@@ -23,11 +23,27 @@ def read_scores(run_dir: Path) -> dict[str, float]:
     for column, found in evaluation["codes"].items():
         if "prevalence" in found:
             scores |= {f"{column} {name}": value for name, value in read_codes(found).items()}
+    scores |= read_visits(evaluation["temporal"])
     for name, attack in audit["attacks"].items():
         scores[f"attack {name} AUC"] = attack["auc"]["value"]
         scores[f"attack {name} TPR at 1% FPR"] = attack["tpr_at_1pct_fpr"]["value"]
     timings = json.loads((run_dir / "timings.json").read_text())
     return scores | {f"seconds {stage}": spent for stage, spent in timings.items()}
+
+
+def read_visits(found: dict) -> dict[str, float]:
+    """Of whole patients: how well they are told, and how many measures stray beyond real ones."""
+    if "skipped" in found:
+        return {}
+    flagged = [name for name in found["flags"] if name in found["distances"]]
+    scores = {"visits measures": len(found["distances"]), "visits measures, flagged": len(flagged)}
+    if "auc" in found["detection"]:
+        scores["visits detection AUC"] = found["detection"]["auc"]["value"]
+        scores["visits detection AUC, floor"] = found["detection"]["floor"]["value"]
+    if "skipped" not in found["constancy"]:
+        kept = [column["synthetic"] for column in found["constancy"].values()]
+        scores["visits, least constant column"] = min(kept, default=1.0)
+    return scores
 
 
 def read_codes(found: dict) -> dict[str, float]:

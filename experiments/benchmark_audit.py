@@ -18,8 +18,8 @@ from _cases import build_model
 from _common import FLAGS, run_script
 from _results import define_record_flag
 from _tables import report
+from _whitebox import attack_model
 from absl import flags
-from whitebox import attack_model
 
 from synthdiff.config import Config
 from synthdiff.data.codec import Codec

@@ -14,7 +14,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pandas as pd
 from _cases import build_model, encode_cohort
 from _common import FLAGS, define_config_flags, read_config, run_script
 from _results import define_record_flag
@@ -33,9 +32,9 @@ MARKS = (0.05, 0.25, 0.5, 0.75, 1.0)  # shares of the table after which a row is
 PREFIX, KILLED_AT = 4, 2  # shards drawn twice, and how many are there at the kill
 
 
-def make_draw(config: Config) -> Callable[[int, int], pd.DataFrame]:
-    model = build_model(encode_cohort(1)[1], config)
-    return lambda first, count: model.sample(count, first=first)
+def make_draw(config: Config) -> Callable:
+    sample = build_model(encode_cohort(1)[1], config).sample
+    return lambda first, count: sample(count, first=first)
 
 
 def draw_prefix(folder: Path, config: Config, shard_rows: int) -> None:

@@ -79,8 +79,7 @@ def run(run_dir: Path) -> None:
     options = {"config": config, "folder": run_dir, "max_visits": spec["max_visits"]}
     model = fit(parts["train"], schema, **options)
     parts["synthetic"] = model.sample(count_records(parts["train"], schema))
-    whitebox = attack_with_flags(model, parts["reference"])
-    result = audit(**parts, schema=schema, whitebox=whitebox)
+    result = audit(**parts, schema=schema, whitebox=attack_with_flags(model, parts["reference"]))
     audits = {Path(d).name: json.loads((Path(d) / "audit.json").read_text()) for d in FLAGS.compare}
     audits[f"{FLAGS.cohort} patients, {config.train.num_steps} steps"] = result
     seeds = {"train": config.train.seed, "split": spec["split_seed"]}

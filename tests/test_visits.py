@@ -143,7 +143,7 @@ def test_a_piece_of_the_records_is_a_piece_of_the_long_table():
 def test_attacks_on_records_score_the_rows_of_each_patient(group, monkeypatch):
     """An attack that scores a record by its first visit: each row must bear that very number."""
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "experiments")
-    import whitebox
+    import _whitebox as whitebox
 
     schema = _schema(group=group)
     sides = [_table(np.random.default_rng(seed), group=group, patients=40) for seed in (0, 1)]
