@@ -20,6 +20,7 @@ from _data import define_role_flags
 from _given import PARTS, define_csv_flags, list_given, read_tables, refuse_ignored
 from _stages import locked
 
+from synthdiff._files import mark_private
 from synthdiff._validate import input_error
 from synthdiff.data.split import split_frame
 from synthdiff.eval.report import write_report
@@ -50,6 +51,7 @@ def read_parts(run_dir: Path):
 @locked
 def judge(run_dir: Path) -> None:
     tables, schema = read_parts(run_dir)
+    mark_private(run_dir, "schema.json", "audit.json")
     schema.save(run_dir / "schema.json")
     evaluation = evaluate.score_tables(run_dir, tables, schema)
     found = audit.attack_tables(run_dir, tables, schema)

@@ -15,7 +15,7 @@ from _common import FLAGS, run_script
 from _data import define_data_flags, describe_data, read_data, split_table
 from absl import flags
 
-from synthdiff._files import make_folder
+from synthdiff._files import make_folder, mark_private
 from synthdiff.data.table import write_table
 
 
@@ -33,9 +33,10 @@ def run_split(run_dir: Path) -> None:
     else:
         parts = split_table(df, schema, FLAGS.split_seed)
     make_folder(run_dir, private=True)
+    mark_private(run_dir, "schema.json", *(f"{part}.csv" for part in parts))
     schema.save(run_dir / "schema.json")
     for part, table in parts.items():
-        write_table(table, run_dir / f"{part}.csv")
+        write_table(table, run_dir / f"{part}.csv", private=True)
         print(f"{len(table)} rows in {run_dir / part}.csv")
 
 

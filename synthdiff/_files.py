@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import socket
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,7 +21,7 @@ try:
 except ImportError:  # Windows has no such locks
     fcntl = None  # type: ignore[assignment]  # a module that is there or not
 
-SEAL, LOCK = "SHA256SUMS", ".lock"
+SEAL, LOCK, NOTICE = "SHA256SUMS", ".lock", "PRIVATE.txt"
 
 
 def write_atomically(path: str | Path, content: bytes, *, private: bool = False) -> None:
@@ -71,6 +72,15 @@ def make_folder(folder: str | Path, *, private: bool = False) -> Path:
         if private:
             folder.chmod(0o700)
     return folder
+
+
+def mark_private(folder: Path, *names: str, more: str = "") -> None:
+    """Writes PRIVATE.txt, which says that these files of the folder are for their owner alone."""
+    text = (
+        "These files hold values of real patients, or were learnt from them and can give some of "
+        f"them away: {', '.join(names)}. They are for their owner alone (mode 0600). {more}"
+    )
+    write_atomically(folder / NOTICE, (textwrap.fill(text, 100) + "\n").encode())
 
 
 def parse_json(path: str | Path, content: bytes, fix: str) -> dict:

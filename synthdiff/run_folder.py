@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from synthdiff._files import parse_json, write_atomically
+from synthdiff._files import mark_private, parse_json
 from synthdiff._validate import InputError, input_error
 from synthdiff.config import Config
 from synthdiff.data.codec import Codec
@@ -15,13 +15,12 @@ from synthdiff.data.visits import VisitPlan
 
 VERSION = 3
 MODEL_FILES = ("config.json", "codec.json", "weights.msgpack")
-NOTICE = "PRIVATE.txt"
-_NOTICE = """Only release/ is meant for others. These files hold values of real patients, or were
-learnt from them and can give some of them away: codec.json, schema.json, manifest.json,
-visits.json, weights.msgpack, checkpoints, audit.json, refusal.json, dp_secret. They are for their
-owner alone (mode 0600). The synthetic table is not cleared before experiments/release.py has passed
-it.
-"""
+PRIVATE = ("codec.json", "schema.json", "manifest.json", "visits.json", "weights.msgpack",
+           "checkpoints", "audit.json", "refusal.json", "dp_secret")  # fmt: skip
+_MORE = (
+    "Only release/ is meant for others. The synthetic table is not cleared before "
+    "experiments/release.py has passed it."
+)
 
 
 def claim(folder: Path, settings: dict[str, dict]) -> None:
@@ -37,7 +36,7 @@ def claim(folder: Path, settings: dict[str, dict]) -> None:
                     f"{folder}: holds a run with another table or settings. "
                     "Fix: name an empty folder, or repeat the same flags to resume."
                 )
-    write_atomically(folder / NOTICE, _NOTICE.encode())
+    mark_private(folder, *PRIVATE, more=_MORE)
     write_settings(folder, settings)
 
 

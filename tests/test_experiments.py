@@ -73,6 +73,8 @@ def test_pipeline_leaves_every_artefact(finished):
     named = set(re.findall(r"\w+(?:\.\w+)*", (folder / "run/PRIVATE.txt").read_text()))
     private = named & set(FILES) - {"release"}
     assert len(private) > 5 and all(FILES[name][-1] != "yes" for name in private)
+    kept = {path.name for path in (folder / "run").iterdir() if not path.stat().st_mode & 0o077}
+    assert kept == private & names
     audit = json.loads((folder / "run" / "audit.json").read_text())
     assert (
         audit["unit"] == "patient" and audit["verdict"] in (folder / "run/report.html").read_text()

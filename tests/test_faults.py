@@ -21,7 +21,7 @@ import pytest
 from faults import FAULTS, Killed, disk_full
 
 import synthdiff
-from synthdiff._files import hold_folder, seal, write_atomically
+from synthdiff._files import NOTICE, hold_folder, seal, write_atomically
 from synthdiff._validate import InputError
 from synthdiff.config import Config
 from synthdiff.data.schema import Column, Schema
@@ -30,7 +30,7 @@ from synthdiff.eval.features import hash_rows
 from synthdiff.eval.protocol.resume import score_draws
 from synthdiff.eval.release import write_release
 from synthdiff.models.config import ModelConfig
-from synthdiff.run_folder import MODEL_FILES, NOTICE
+from synthdiff.run_folder import MODEL_FILES
 from synthdiff.train import loop
 from synthdiff.train.checkpoint import Checkpoints
 from synthdiff.train.dp import draw_secret

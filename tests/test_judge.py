@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,9 @@ def test_split_gives_every_patient_to_one_part(parts):
     assert [len(found) for found in patients] == [180, 60, 60]
     assert len(set.union(*patients)) == 300
     assert sum(map(len, tables)) == 600
+    notice = (parts / "PRIVATE.txt").read_text()
+    for name in ("train.csv", "test.csv", "reference.csv", "schema.json"):
+        assert stat.S_IMODE((parts / name).stat().st_mode) == 0o600 and name in notice
 
 
 def flags_for(parts, synthetic):

@@ -73,12 +73,13 @@ def read_table(
     return pd.DataFrame(typed)
 
 
-def write_table(df: pd.DataFrame, path: str | Path) -> None:
+def write_table(df: pd.DataFrame, path: str | Path, *, private: bool = False) -> None:
     """Writes .csv, .tsv (also .gz) or .parquet; `read_table` gives the same values back.
 
     An empty string is written as "" and a missing value as nothing. Text that a spreadsheet would
     run as a formula (see `find_formulas`) is written as it is; the scan of a release refuses it.
-    The same table gives the same bytes. The file appears whole or not at all.
+    The same table gives the same bytes. The file appears whole or not at all; private: for its
+    owner only.
     """
     path = Path(path)
     name = path.name.lower()
@@ -90,7 +91,7 @@ def write_table(df: pd.DataFrame, path: str | Path) -> None:
         except (pa.ArrowException, TypeError, ValueError) as error:
             fix = "give each column one type (see conform)"
             raise input_error(str(path), f"cannot store the table ({error})", fix) from error
-        write_atomically(path, data)
+        write_atomically(path, data, private=private)
         return
     text = df.copy(deep=False)
     for column in text.columns[(text == "").any()]:
@@ -99,7 +100,8 @@ def write_table(df: pd.DataFrame, path: str | Path) -> None:
     data = text.to_csv(None, index=False, sep=delimiter, lineterminator="\n")
     data = data.replace(_EMPTY, '""').encode()
     # Without the usual time stamp, so that equal tables give equal files.
-    write_atomically(path, gzip.compress(data, mtime=0) if name.endswith(".gz") else data)
+    data = gzip.compress(data, mtime=0) if name.endswith(".gz") else data
+    write_atomically(path, data, private=private)
 
 
 def name_shard(number: int, total: int) -> str:
