@@ -54,14 +54,15 @@ def test_batches_come_from_the_models_own_members_and_can_be_resumed():
     np.testing.assert_array_equal(draw_rows(member, 16, 5, 4, 2), rows[4:])
 
 
-def test_trained_together_is_trained_alone():
+def test_64_models_trained_together_are_trained_alone():
+    models = 64
     config = replace(TRAIN, num_steps=5, steps_per_call=5)
-    member = draw_membership(PATIENTS, 2, seed=0)
+    member = draw_membership(PATIENTS, models, seed=0)
     data = people(0)
     together = train_shadows(INIT, LOSS, data, member, config)
     rows, tx = draw_rows(member, config.batch_size, config.seed, 0, 5), make_optimizer(config)
-    for model in range(2):
-        one = replace(config, seed=config.seed * 2 + model)
+    for model in (0, 1, models - 1):
+        one = replace(config, seed=config.seed * models + model)
         state = create_state(INIT(purpose_key(one.seed, "init")), tx)
         run = make_parallel_train(make_train_step(LOSS, tx, one), jax.local_devices()[:1])
         state, _ = run(state, data, rows[:, :, model])
