@@ -6,6 +6,7 @@ from pathlib import Path
 
 from _common import FLAGS
 from _stages import read_manifest, read_stage
+from absl import flags
 
 from synthdiff._files import parse_json, seal, write_atomically
 from synthdiff._validate import input_error
@@ -18,14 +19,18 @@ from synthdiff.eval.report import write_report
 from synthdiff.train.metrics import read_metrics
 
 
-def read_frontier() -> dict | None:
-    """What other settings gave, by the record of --frontier."""
+def define_frontier_flag() -> None:
+    flags.DEFINE_string("frontier", None, "record of frontier.py on the same table, to show")
+
+
+def read_frontier(dataset: str) -> dict | None:
+    """What other settings gave on this data set, by the record of --frontier."""
     if not FLAGS.frontier:
         return None
     path, fix = Path(FLAGS.frontier), "name a record of frontier.py"
     if not path.exists():
         raise input_error(f"--frontier={path}", "no such file", fix)
-    return summarise_frontier(parse_json(path, path.read_bytes(), fix), FLAGS.data)
+    return summarise_frontier(parse_json(path, path.read_bytes(), fix), dataset)
 
 
 def read_extras(run_dir: Path) -> dict[str, dict | None]:
@@ -36,11 +41,12 @@ def read_extras(run_dir: Path) -> dict[str, dict | None]:
 
 def report(run_dir: Path) -> None:
     """Writes report.html, MODEL_CARD.md and DATASHEET.md from what the stages left."""
-    if frontier := read_frontier():
+    manifest = read_manifest(run_dir)
+    if frontier := read_frontier(manifest["dataset"]):
         write_json(run_dir / "frontier.json", frontier)
         seal(run_dir, "frontier.json")
     found = {
-        "manifest": read_manifest(run_dir),
+        "manifest": manifest,
         "schema": Schema.load(run_dir / "schema.json"),
         "evaluation": read_stage(run_dir / "evaluation.json", "evaluate"),
         "audit": read_stage(run_dir / "audit.json", "audit"),

@@ -17,10 +17,9 @@ from _attacks import define_attack_flags
 from _common import FLAGS, run_script
 from _config import define_training_flags
 from _given import define_csv_flags
-from _report import read_frontier, report
+from _report import define_frontier_flag, read_frontier, report
 from _stages import locked
 from _start import define_start_flag
-from absl import flags
 
 from synthdiff import load
 from synthdiff._files import seal
@@ -50,7 +49,7 @@ STAGES = {
 
 def run_pipeline(run_dir: Path) -> None:
     """Runs every stage and writes how long each took."""
-    read_frontier()  # a mistake is known before the training
+    read_frontier(FLAGS.data)  # a mistake is known before the training
     seconds = {}
     for name, stage in STAGES.items():
         print(f"== {name}")
@@ -67,7 +66,7 @@ def define_flags() -> None:
     sample.define_flags()
     define_csv_flags()
     define_attack_flags()
-    flags.DEFINE_string("frontier", None, "record of frontier.py on the same table, to show")
+    define_frontier_flag()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,18 @@ import synthdiff
 
 HERE = Path(__file__).parent
 FOLDERS = (HERE / "experiments", HERE.parent / "experiments")  # in a wheel, in a checkout
-STAGES = ("doctor", "pipeline", "train", "sample", "evaluate", "audit", "release")
+STAGES = (
+    "doctor",
+    "pipeline",
+    "train",
+    "sample",
+    "evaluate",
+    "audit",
+    "report",
+    "release",
+    "split",
+    "judge",
+)
 
 
 def find_scripts() -> dict[str, Path]:
