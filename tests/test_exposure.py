@@ -1,6 +1,8 @@
 """White-box signals against denoisers in closed form: one that knows only the population, and one
 that knows its training records by heart."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from synthdiff.diffusion.process import compute_sigma, v_from_x0
 from synthdiff.diffusion.schedules import Schedule
 from synthdiff.eval.statistics import auc
+from synthdiff.eval.whitebox import ATTACKS, Losses
 from synthdiff.exposure.losses import choose_levels, draw_noises, make_loss_features
 from synthdiff.exposure.measure import make_measure_losses, measure_probes
 from synthdiff.exposure.probes import (
@@ -115,6 +118,38 @@ def test_memory_fades_with_noise():
     found = areas("loss", gaussians(0), LEVELS)
     np.testing.assert_allclose(found, [1.0, 1.0, 0.73, 0.52], atol=0.04)
     assert found[3] < 0.5 + NULL_MARGIN
+
+
+@pytest.fixture(scope="module")
+def games():
+    """By what the attacked model knows by heart: 200 targets, 200 others, and a pool of 200 more.
+
+    Shadow models are the best denoisers of random halves of the pool.
+    """
+    pool, fn = gaussians(3), partial(make_loss_features, log_snrs=LEVELS[:2], num_noises=4)
+    member = np.random.default_rng(0).random((4, COUNT)) < 0.5
+    records = [np.concatenate([gaussians(0), gaussians(1)]), pool]
+
+    def lose(train):
+        loss = fn(closed_form(train), NUMBERS, SCHEDULE)
+        return [measure(loss, numbers(values)) for values in records]
+
+    shadow = [np.stack(found) for found in zip(*map(lose, (pool[m] for m in member)), strict=True)]
+    nobody = np.zeros((4, 2 * COUNT), bool)
+    return {
+        name: [Losses(*rest) for rest in zip(lose(train), shadow, (nobody, member), strict=True)]
+        for name, train in (("targets", gaussians(0)), ("strangers", gaussians(2)), ("none", None))
+    }
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_calibrated_and_learnt_attacks_find_what_is_known_by_heart_and_nothing_else(name, games):
+    found = {}
+    for known, (targets, unseen) in games.items():
+        scores = ATTACKS[name](targets, unseen)
+        found[known] = auc(scores[:COUNT], scores[COUNT:])
+    assert found["targets"] > 0.9  # calibration adds the noise of four small models
+    assert max(abs(found[known] - 0.5) for known in ("strangers", "none")) < 1.6 * NULL_MARGIN
 
 
 def memory_of_codes(train, smoothing=1e-3):
