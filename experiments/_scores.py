@@ -23,7 +23,7 @@ def read_scores(run_dir: Path) -> dict[str, float]:
     for column, found in evaluation["codes"].items():
         if "prevalence" in found:
             scores |= {f"{column} {name}": value for name, value in read_codes(found).items()}
-    scores |= read_visits(evaluation["temporal"])
+    scores |= read_visits(evaluation.get("temporal", {"skipped": "an older evaluation"}))
     for name, attack in audit["attacks"].items():
         scores[f"attack {name} AUC"] = attack["auc"]["value"]
         scores[f"attack {name} TPR at 1% FPR"] = attack["tpr_at_1pct_fpr"]["value"]
@@ -36,7 +36,8 @@ def read_visits(found: dict) -> dict[str, float]:
     if "skipped" in found:
         return {}
     flagged = [name for name in found["flags"] if name in found["distances"]]
-    scores = {"visits measures": len(found["distances"]), "visits measures, flagged": len(flagged)}
+    sizes = {"visits measures": found["distances"], "visits measures, flagged": flagged}
+    scores = {name: float(len(each)) for name, each in sizes.items()}
     if "auc" in found["detection"]:
         scores["visits detection AUC"] = found["detection"]["auc"]["value"]
         scores["visits detection AUC, floor"] = found["detection"]["floor"]["value"]

@@ -42,7 +42,7 @@ def benchmark(run_dir: Path) -> None:
     parts, schema = load_split(FLAGS.data, FLAGS.data_dir)
     rows, seeds = FLAGS.rows or len(parts["train"]), list(map(int, FLAGS.seeds))
     features = parts["train"][[column.name for column in schema.features]]
-    write_table(features, run_dir / "train.csv")
+    write_table(features, run_dir / "train.csv", private=True)
     runs: list[dict] = [{} for _ in seeds]
     about |= {"dataset": FLAGS.data, "rows to train on": len(features)}
     about["data_sha256"] = hash_frame(parts["train"])

@@ -51,7 +51,7 @@ def read_parts(run_dir: Path):
 @locked
 def judge(run_dir: Path) -> None:
     tables, schema = read_parts(run_dir)
-    mark_private(run_dir, "schema.json", "audit.json")
+    mark_private(run_dir, "schema.json")
     schema.save(run_dir / "schema.json")
     evaluation = evaluate.score_tables(run_dir, tables, schema)
     found = audit.attack_tables(run_dir, tables, schema)

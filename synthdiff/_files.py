@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import os
@@ -13,6 +12,7 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from synthdiff._validate import input_error
 
@@ -28,9 +28,9 @@ def write_atomically(path: str | Path, content: bytes, *, private: bool = False)
     """Replaces a file so that a reader, or a later start, sees the old content or all of the new.
 
     private: only the owner may read it (mode 0600), from the first byte on. Several processes may
-    write the same file: each has a temporary one of its own, and whoever is done removes those
-    that are left, also by a kill. Raises InputError where the file cannot be written; the old one
-    then stays.
+    write the same file, each a temporary one of its own that it holds a lock on until it has the
+    name; whoever is done removes those of writers that were killed. Raises InputError where the
+    file cannot be written; the old one then stays.
     """
     path = Path(path)
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
@@ -38,19 +38,40 @@ def write_atomically(path: str | Path, content: bytes, *, private: bool = False)
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
             with open(os.open(temporary, flags, 0o600 if private else 0o666), "wb") as file:
+                _lock(file)
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except OSError as error:
+                if fcntl is not None:  # elsewhere an open file keeps its name
+                    os.replace(temporary, path)
+            if fcntl is None:
+                os.replace(temporary, path)
+        except OSError:
             with suppress(OSError):
                 temporary.unlink()
-            overtaken = isinstance(error, FileNotFoundError) and path.exists()
-            if not overtaken:  # by another writer, whose content is the later one
-                raise
-    for left in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
-        with suppress(OSError):
-            left.unlink()
+            raise
+    _remove_left(path)
+
+
+def _lock(file: IO) -> bool:
+    """Whether nobody else holds the file; then this process does, until it is closed."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # held, or no locks here
+        return False
+    return True
+
+
+def _remove_left(path: Path) -> None:
+    """Removes temporary files of writers of this file that were killed."""
+    name = re.compile(re.escape(path.name) + r"\.[0-9a-f]{8}\.tmp")
+    for left in path.parent.iterdir():
+        if name.fullmatch(left.name):
+            with suppress(OSError), open(left, "rb") as file:
+                if _lock(file):
+                    left.unlink()
 
 
 @contextmanager
@@ -75,12 +96,20 @@ def make_folder(folder: str | Path, *, private: bool = False) -> Path:
 
 
 def mark_private(folder: Path, *names: str, more: str = "") -> None:
-    """Writes PRIVATE.txt, which says that these files of the folder are for their owner alone."""
+    """Says in PRIVATE.txt that these files of the folder are for their owner alone.
+
+    Files that it names already stay named.
+    """
+    path, start, end = folder / NOTICE, "some of them away: ", ". They are"
+    text = " ".join(path.read_text().split()) if path.exists() else ""
+    known = text.partition(start)[2].partition(end)[0].split(", ") if start in text else []
+    more = more or text.partition("(mode 0600).")[2].strip()
     text = (
-        "These files hold values of real patients, or were learnt from them and can give some of "
-        f"them away: {', '.join(names)}. They are for their owner alone (mode 0600). {more}"
+        "These files hold values of real patients, or were learnt from them and can give "
+        f"{start}{', '.join(dict.fromkeys([*known, *names]))}{end} for their owner alone (mode "
+        f"0600). {more}"
     )
-    write_atomically(folder / NOTICE, (textwrap.fill(text, 100) + "\n").encode())
+    write_atomically(path, (textwrap.fill(text, 100) + "\n").encode())
 
 
 def parse_json(path: str | Path, content: bytes, fix: str) -> dict:

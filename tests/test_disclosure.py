@@ -139,6 +139,20 @@ def test_chance_of_one_is_what_other_people_show(ratio):
         assert found > truth  # said to be more
 
 
+def test_p_values_of_singling_out_keep_their_level():
+    """Three members to two held-out, each query finds Poisson many: nothing is to be found."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(200):
+        sides = [
+            Hits(np.where((sizes := rng.poisson(mean, 2000)) == 1, np.arange(2000), NOBODY), sizes)
+            for mean in (3.0, 2.0, 3.0)
+        ]
+        found.append(compare_hits(*sides, (1500, 1000))["p_value"])
+    assert np.mean(np.array(found) < 0.05) < 0.1  # Fisher's test alone: 0.2
+    leak = Hits(np.where(np.arange(2000) < 900, np.arange(2000), NOBODY), np.ones(2000, np.int64))
+    assert compare_hits(leak, *sides[1:], (1500, 1000))["p_value"] < 1e-6
+
+
 def test_singling_out_counts_patients_and_not_rows():
     column = Column("age", "continuous")
     real = pd.DataFrame({"age": [1.0, 1.0, 2.0, 2.0, 5.0, np.nan]})

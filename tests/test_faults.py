@@ -1,6 +1,7 @@
 """Kills, full disks, damaged files, two runs in one folder, odd clocks and hostile names."""
 
 import ast
+import fcntl
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ import pytest
 from faults import FAULTS, Killed, disk_full
 
 import synthdiff
-from synthdiff._files import NOTICE, hold_folder, seal, write_atomically
+from synthdiff._files import NOTICE, hold_folder, mark_private, seal, write_atomically
 from synthdiff._validate import InputError
 from synthdiff.config import Config
 from synthdiff.data.schema import Column, Schema
@@ -460,6 +461,29 @@ def test_files_that_hold_real_values_are_for_their_owner(model, tmp_path):
     notice = (folder / NOTICE).read_text()
     for name in ("codec.json", "weights.msgpack", "checkpoints", "audit.json", "dp_secret"):
         assert name in notice
+
+
+def test_leftovers_of_killed_writers_are_removed_and_nobody_elses_file_is(tmp_path):
+    left, held = (tmp_path / f"a.csv.{name}.tmp" for name in ("00c0ffee", "0badcafe"))
+    others = [tmp_path / name for name in ("a.csv.mine.tmp", "a.csv.gz.00c0ffee.tmp", "b.tmp")]
+    for path in (left, held, *others):
+        path.write_text("x")
+    with open(held, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # as one that is still being written
+        write_atomically(tmp_path / "a.csv", b"y")
+    assert not left.exists() and held.exists() and all(path.exists() for path in others)
+    write_atomically(tmp_path / "a.csv", b"y")
+    assert not held.exists()
+
+
+def test_a_notice_keeps_what_it_names(tmp_path):
+    mark_private(
+        tmp_path, "weights.msgpack", "codec.json", more="Only release/ is meant for others."
+    )
+    mark_private(tmp_path, "audit.json", "codec.json")
+    text = " ".join((tmp_path / NOTICE).read_text().split())
+    assert "away: weights.msgpack, codec.json, audit.json. They are" in text
+    assert text.endswith("Only release/ is meant for others.")
 
 
 def test_a_private_file_is_never_open_to_others(tmp_path):

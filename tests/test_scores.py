@@ -27,6 +27,12 @@ def run_dir(tmp_path):
         "fidelity": part | {"floor": part | {"rate": 99.0}},
         "detection": {"skipped": "too few rows"},
         "utility": {"mean": {"tstr": {"auroc": 0.7}, "trtr": {"auroc": 0.75}}},
+        "temporal": {
+            "distances": {"visits": {}, "gaps": {}, "lag dose": {}},
+            "flags": ["lag dose", "detection"],
+            "constancy": {"sex": {"synthetic": 1.0}, "site": {"synthetic": 0.9}},
+            "detection": {"auc": {"value": 0.7}, "floor": {"value": 0.5}},
+        },
         "codes": codes | {"other": {"skipped": "fewer than 3 codes"}},
     }
     found = {"evaluation": evaluation, "audit": {"attacks": {"distance": AUC}}}
@@ -72,3 +78,15 @@ def test_a_table_in_markdown_has_text_to_the_left_and_numbers_to_the_right():
         "| name | on | score |", "| --- | --- | ---: |", "| a | x | 1 |", "| b |  | 2 |"
     ]  # fmt: skip
     assert format_rows(["", "score"], []) == ["| | score |", "| --- | ---: |"]
+
+
+def test_scores_of_visits_count_what_strays_beyond_real_patients(run_dir):
+    scores = read_scores(run_dir)
+    found = {name: value for name, value in scores.items() if name.startswith("visits")}
+    assert found == {
+        "visits measures": 3,
+        "visits measures, flagged": 1,
+        "visits detection AUC": 0.7,
+        "visits detection AUC, floor": 0.5,
+        "visits, least constant column": 0.9,
+    }

@@ -113,7 +113,7 @@ def test_a_piece_that_fails_leaves_nothing_that_is_read(tmp_path, monkeypatch):
     claim_shards(folder, SETTINGS)
     with pytest.raises(KeyboardInterrupt):
         write_shards(folder, die, 23, 5, [0])
-    left = folder / "part-00000-of-00005.parquet.0123.tmp"
+    left = folder / "part-00000-of-00005.parquet.00000123.tmp"
     left.write_bytes(b"PAR1 cut")  # by a kill while writing
     with pytest.raises(InputError, match="holds no part"):
         read_table(folder)

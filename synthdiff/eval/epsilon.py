@@ -141,8 +141,8 @@ def bound_by_trials(correct: int, trials: int, delta: float, alpha: float = 0.05
     Phi(mu / 2), whatever it looks at, so Clopper-Pearson bounds mu: no loss to many hypotheses
     or to what canaries of one run do to each other, as in `bound_by_curve`.
 
-    >>> round(bound_by_trials(841, 1000, 1e-5), 1)  # Phi(1) of them, so mu is 2 and epsilon 10
-    8.9
+    >>> round(bound_by_trials(841, 1000, 1e-5))  # Phi(1) of them, so mu is 2 and epsilon 10
+    9
     """
     positive(trials=trials)
     mu = 2.0 * ndtri(np.nan_to_num(proportion_confint(correct, trials, 2 * alpha, "beta")[0]))

@@ -20,7 +20,7 @@ from synthdiff.eval.features import numeric_values, patient_numbers, row_keys
 TABLES = (".csv", ".parquet")
 TEXTS = (".json", ".md", ".html", ".txt")
 MIN_PATIENTS = 5
-CHANCE = 0.01  # how seldom as many rows must repeat real ones by chance alone to be copies
+CHANCE = 0.01  # how seldom fresh rows are taken for copies, over all real tables
 _SHORTEST_ID = 5  # in running text; shorter ids would be found in every page number
 _WORD = re.compile(r"[\w.@-]*\w")
 _PICKLE = re.compile(rb"\x80[\x02-\x05]|\Ac[\w.]+\n[\w.]+\n|\A\(?[idl]?p?0?\n?c[\w.]+\n[\w.]+\n")
@@ -44,12 +44,13 @@ class Finding:
 class Known:
     """What must not be found: real ids, rare extremes by column, and rows of each real table.
 
-    rows: by table, the keys that one patient holds, and how often rows of the others equal one.
+    rows: by table, the keys that one patient holds, how many rows of the others equal one, and how
+    many those are.
     """
 
     ids: set[str]
     extremes: dict[str, list[float]]
-    rows: dict[str, tuple[pd.Series, float]]
+    rows: dict[str, tuple[pd.Series, int, int]]
 
 
 def scan_folder(
@@ -59,11 +60,11 @@ def scan_folder(
 
     Real rows: rows of a table that equal rows of one patient of a real table and of no other
     there, unless rows of the other real tables do so as often, as they may where a table has few
-    distinct rows. Identifiers: ids of real patients, in tables and in running text. Extremes: a
-    table reaches, or a text states, the largest or smallest value of a column, if fewer than 5
-    training patients hold it and it is not public. Code: any file that is not a plain table or
-    text, and those that hold pickles, active HTML or cells that a spreadsheet runs. Each blocks a
-    release.
+    distinct rows; copies among as many as that are not told from chance. Identifiers: ids of real
+    patients, in tables and in running text. Extremes: a table reaches, or a text states, the
+    largest or smallest value of a column, if fewer than 5 training patients hold it and it is not
+    public. Code: any file that is not a plain table or text, and those that hold pickles, active
+    HTML or cells that a spreadsheet runs. Each blocks a release.
     """
     everybody = pd.concat(real.values())
     known = Known(
@@ -108,27 +109,32 @@ def _rare_extremes(train: pd.DataFrame, schema: Schema) -> dict[str, list[float]
 
 def _lone_rows(
     real: Mapping[str, pd.DataFrame], schema: Schema
-) -> dict[str, tuple[pd.Series, float]]:
+) -> dict[str, tuple[pd.Series, int, int]]:
     """`Known.rows` of these tables."""
     keys = {part: row_keys(df, schema) for part, df in real.items()}
     found = {}
     for part, df in real.items():
         held = pd.DataFrame({"key": keys[part], "whose": patient_numbers(df, schema)})
         lone = held.drop_duplicates()["key"].drop_duplicates(keep=False)
-        others = [keys[other] for other in real if other != part]
-        found[part] = lone, float(np.isin(np.concatenate(others), lone).mean()) if others else 0.0
+        others = [np.isin(keys[other], lone) for other in real if other != part]
+        found[part] = lone, sum(int(x.sum()) for x in others), sum(map(len, others))
     return found
 
 
 def _find_copies(keys: np.ndarray, known: Known) -> Iterator[tuple[str, str]]:
-    """Tables of which one patient's rows come back more often than by chance."""
-    for part, (lone, chance) in known.rows.items():
+    """Tables of which one patient's rows come back more often than by chance (Fisher's test).
+
+    Where no other real row ever does so, every single one is a copy.
+    """
+    for part, (lone, met, total) in known.rows.items():
         rows = np.flatnonzero(np.isin(keys, lone))
-        if len(rows) and stats.binom.sf(len(rows) - 1, len(keys), chance) < CHANCE:
+        counts = [[len(rows), len(keys) - len(rows)], [met, total - met]]
+        p_value = stats.fisher_exact(counts, alternative="greater").pvalue if met else 0.0
+        if len(rows) and p_value < CHANCE / len(known.rows):
             yield (
                 "real row",
                 f"{len(rows)} rows, the first at {rows[0]}, are rows of one real patient of the "
-                f"{part} table; by chance {chance:.2%} of rows are",
+                f"{part} table; of other real rows {met} of {total} are",
             )
 
 

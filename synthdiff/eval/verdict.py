@@ -98,7 +98,7 @@ def _describe_leaks(found: Mapping, unit: str) -> list[str]:
             f"{_format_p(copies['p_value_holm'])}."
         )
     for name, risk in list_attacks(found.get("disclosure") or {}).items():
-        if risk.get("p_value_holm", 1.0) < ALPHA:
+        if not name.startswith("singling out") and risk.get("p_value_holm", 1.0) < ALPHA:
             reasons.append(
                 f"{name[0].upper()}{name[1:]} succeeds on {risk['attack']['value']:.1%} of the "
                 f"training patients and on {risk['control']['value']:.1%} of the held-out ones; "

@@ -18,6 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
+from synthdiff._validate import input_error
 from synthdiff.eval import statistics
 from synthdiff.eval.membership import Side, patient_scores, summarise_scores
 
@@ -144,6 +145,9 @@ def _learn(model: Any, build: Callable, targets: Losses, unseen: Losses) -> np.n
         found = build(game)
         features.append(_scale(found, found[~member]))
         labels.append(member)
+    if not features:
+        fix = "hold out more reference patients"
+        raise input_error("reference", "too few patients for shadow models to differ in", fix)
     inputs, truth = np.concatenate(features), np.concatenate(labels)
     rows = np.random.default_rng(0).permutation(len(truth))[:_MAX_ATTACK_ROWS]
     model.fit(inputs[rows], truth[rows])
@@ -213,4 +217,4 @@ def check_on_shadows(unseen: Losses, patients: np.ndarray, seed: int = 0) -> dic
             scores, ids = attack(targets, known), patients[wanted]
             sides = [patient_scores(scores[s], ids[s]) for s in (inside, ~inside)]
             found[name].append(statistics.auc(*sides))
-    return {name: float(np.mean(values)) for name, values in found.items()}
+    return {name: float(np.mean(values)) for name, values in found.items() if values}
