@@ -136,7 +136,7 @@ def test_a_leak_of_the_outliers_alone_decides_the_verdict():
 def test_inference_of_members_alone_decides_the_verdict(clean):
     game = SimpleNamespace(overlap=0, patients=2000, unit="patient")
     rate = interval(0.6, 0.5, 0.7)
-    risk = {"attack": rate, "control": rate | {"value": 0.4}, "p_value_holm": 0.001}
+    risk = {"attack": rate, "control": rate | {"value": 0.4}, "p_value": 0.001}
     for p_value, verdict in ((0.2, "NO LEAK DETECTED"), (0.001, "LEAK DETECTED")):
         inferred = {"inference": {"sex": risk | {"p_value_holm": p_value}}}
         found, reasons = decide(game, clean | {"disclosure": inferred}, clean["controls"])

@@ -25,13 +25,13 @@ from synthdiff.eval.controls import (
     run_planted_leak,
 )
 from synthdiff.eval.copies import compare_copies, compare_near_copies, list_nearest
-from synthdiff.eval.disclosure import audit_disclosure, list_attacks
+from synthdiff.eval.disclosure import audit_disclosure, list_tested
 from synthdiff.eval.features import check_table, hash_rows, patient_numbers, row_keys
 from synthdiff.eval.game import MAX_PATIENTS, Game, patient_ids, rows_of, set_up_game
 from synthdiff.eval.hipaa import membership_f1
 from synthdiff.eval.membership import Scores, score_attack, summarise_attack
 from synthdiff.eval.policy import evaluate_policy
-from synthdiff.eval.statistics import holm
+from synthdiff.eval.statistics import adjust_together
 from synthdiff.eval.strata import audit_strata, find_outliers, find_rare
 from synthdiff.eval.verdict import decide, decide_whitebox, join_verdicts, smallest_detectable
 from synthdiff.eval.whitebox import summarise_rows
@@ -62,14 +62,9 @@ def attack_game(
 
 
 def list_tests(found: Mapping) -> list[dict]:
-    """The results of `attack_game`, and of "disclosure" if there, that have a p-value.
-
-    Singling out is left to its gate: with more members than held-out patients its control is an
-    estimate, and predicates that find the same people are not independent.
-    """
+    """The results of `attack_game`, and of "disclosure" if there, that count for the verdict."""
     strata = (stratum.get("attacks", {}) for stratum in found["strata"].values())
-    named = list_attacks(found.get("disclosure") or {}).items()
-    risks = (r for name, r in named if "p_value" in r and not name.startswith("singling out"))
+    risks = list_tested(found.get("disclosure") or {}).values()
     attacks = found["attacks"].values()
     return [found["copies"], *attacks, *(r for s in strata for r in s.values()), *risks]
 
@@ -82,9 +77,7 @@ def judge_game(
     others: results of further attacks of the same audit; all p-values are adjusted together (Holm).
     """
     results = [*list_tests(found), *others]
-    adjusted = holm({str(at): result["p_value"] for at, result in enumerate(results)})
-    for result, p_value in zip(results, adjusted.values(), strict=True):
-        result["p_value_holm"] = p_value
+    adjust_together(results)
     tests = len(results)
     controls = {
         "null": run_null_control(game, rng),

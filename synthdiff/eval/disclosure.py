@@ -19,7 +19,7 @@ from synthdiff.eval.inference import guess_secret
 from synthdiff.eval.linkability import chance_of_link, find_links
 from synthdiff.eval.risk import compare_rates
 from synthdiff.eval.singling_out import attack_multivariate, attack_univariate
-from synthdiff.eval.statistics import holm
+from synthdiff.eval.statistics import adjust_together
 from synthdiff.eval.strata import find_outliers
 
 
@@ -106,11 +106,7 @@ def audit_disclosure(
         known, right, chance = guess_secret(targets.table, synthetic, schema, schema[name], rng)
         sides = targets.member[known], targets.outlier[known]
         result["inference"][name] = _compare(right, chance, *sides)
-    records = [record for record in list_attacks(result).values() if "p_value" in record]
-    p_values = {str(at): record["p_value"] for at, record in enumerate(records)}
-    adjusted = holm(p_values) if records else {}
-    for record, p_value in zip(records, adjusted.values(), strict=True):
-        record["p_value_holm"] = p_value
+    adjust_together([record for record in list_attacks(result).values() if "p_value" in record])
     return result
 
 
@@ -121,3 +117,13 @@ def list_attacks(disclosure: Mapping) -> dict[str, dict]:
         named["linkability"] = disclosure["linkability"]
     inferred = disclosure.get("inference") or {}
     return named | {f"inference of {k}": v for k, v in inferred.items()}
+
+
+def list_tested(disclosure: Mapping) -> dict[str, dict]:
+    """Those that count for a verdict, with a p-value.
+
+    Singling out is left to its gate: with more members than held-out patients its control is an
+    estimate, and predicates that find the same people are not independent.
+    """
+    rest = {name: found for name, found in disclosure.items() if name != "singling_out"}
+    return {name: record for name, record in list_attacks(rest).items() if "p_value" in record}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -219,6 +219,14 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     """
     adjusted = multipletests(list(p_values.values()), method="holm")[1]
     return dict(zip(p_values, map(float, adjusted), strict=True))
+
+
+def adjust_together(results: Sequence[dict]) -> None:
+    """Gives each result its "p_value_holm", among all of these, in place."""
+    p_values = {str(at): result["p_value"] for at, result in enumerate(results)}
+    adjusted = holm(p_values) if results else {}
+    for result, p_value in zip(results, adjusted.values(), strict=True):
+        result["p_value_holm"] = p_value
 
 
 def roc_points(members: np.ndarray, nonmembers: np.ndarray, points: int = 200) -> dict:

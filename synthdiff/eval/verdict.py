@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from synthdiff.eval.controls import ALPHA, TESTS
-from synthdiff.eval.disclosure import list_attacks
+from synthdiff.eval.disclosure import list_tested
 from synthdiff.eval.game import Game
 from synthdiff.eval.statistics import minimum_detectable_tpr
 
@@ -97,8 +97,8 @@ def _describe_leaks(found: Mapping, unit: str) -> list[str]:
             f"{copies['holdout_share']:.1%} of the held-out rows; adjusted "
             f"{_format_p(copies['p_value_holm'])}."
         )
-    for name, risk in list_attacks(found.get("disclosure") or {}).items():
-        if not name.startswith("singling out") and risk.get("p_value_holm", 1.0) < ALPHA:
+    for name, risk in list_tested(found.get("disclosure") or {}).items():
+        if risk["p_value_holm"] < ALPHA:
             reasons.append(
                 f"{name[0].upper()}{name[1:]} succeeds on {risk['attack']['value']:.1%} of the "
                 f"training patients and on {risk['control']['value']:.1%} of the held-out ones; "
