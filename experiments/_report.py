@@ -34,9 +34,10 @@ def read_frontier(dataset: str) -> dict | None:
 
 
 def read_extras(run_dir: Path) -> dict[str, dict | None]:
-    """What pipeline.py left for the report beside the scores; None where it left none."""
-    paths = {name: run_dir / f"{name}.json" for name in ("trajectory", "frontier")}
-    return {n: read_stage(path, "pipeline") if path.exists() else None for n, path in paths.items()}
+    """What stages left for the report beside the scores; None where they left none."""
+    stages = {"trajectory": "pipeline", "frontier": "pipeline", "canaries": "validate_dp"}
+    paths = {name: run_dir / f"{name}.json" for name in stages}
+    return {n: read_stage(path, stages[n]) if path.exists() else None for n, path in paths.items()}
 
 
 def report(run_dir: Path) -> None:
@@ -51,9 +52,10 @@ def report(run_dir: Path) -> None:
         "evaluation": read_stage(run_dir / "evaluation.json", "evaluate"),
         "audit": read_stage(run_dir / "audit.json", "audit"),
     }
-    made = {"training": read_metrics(run_dir / "metrics.jsonl")}
-    write_report(run_dir / "report.html", **found, **made, **read_extras(run_dir))
-    write_atomically(run_dir / "MODEL_CARD.md", write_model_card(**found).encode())
+    made, extras = {"training": read_metrics(run_dir / "metrics.jsonl")}, read_extras(run_dir)
+    write_report(run_dir / "report.html", **found, **made, **extras)
+    card = write_model_card(**found, canaries=extras["canaries"])
+    write_atomically(run_dir / "MODEL_CARD.md", card.encode())
     about = {name: found[name] for name in ("manifest", "schema")}
     write_atomically(run_dir / "DATASHEET.md", write_datasheet(**about).encode())
     print(f"report: {run_dir / 'report.html'}")

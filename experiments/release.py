@@ -4,7 +4,8 @@
 
 Writes <run_dir>/release/ with the table, its SDV metadata, card, report and audit, or writes
 <run_dir>/refusal.json and ends with exit code 1. A gate at CAUTION refuses too unless it is named
-in --accept_caution (repeat the flag for more), which the card then says.
+in --accept_caution (repeat the flag for more), which the card then says. A private run needs the
+canaries of validate_dp.py, and is refused where they contradict its claim.
 """
 
 import sys
@@ -25,17 +26,19 @@ from synthdiff.train.metrics import read_metrics
 def run_release(run_dir: Path) -> None:
     audit = read_stage(run_dir / "audit.json", "audit")
     tables, schema = read_run(run_dir)
-    manifest = read_manifest(run_dir)
+    manifest, extras = read_manifest(run_dir), read_extras(run_dir)
 
     def write_page(path: Path, shown: dict) -> None:
         path_there = run_dir / "evaluation.json"
         evaluation = read_stage(path_there, "evaluate") if path_there.exists() else None
         training = read_metrics(run_dir / "metrics.jsonl")
         parts = {"evaluation": evaluation, "audit": shown, "training": training}
-        write_report(path, manifest=manifest, schema=schema, **parts, **read_extras(run_dir))
+        write_report(path, manifest=manifest, schema=schema, **parts, **extras)
 
     folder, accept = run_dir / "release", FLAGS.accept_caution
-    refusals = write_release(folder, audit, tables, schema, manifest, write_page, accept)
+    refusals = write_release(
+        folder, audit, tables, schema, manifest, write_page, accept, extras["canaries"]
+    )
     refused = run_dir / "refusal.json"
     refused.unlink(missing_ok=True)
     if refusals:

@@ -1,42 +1,37 @@
 """Lower bounds on epsilon, from invented patients, beside what a private run claims.
 
+    python experiments/validate_dp.py --run_dir=runs/private
     python experiments/validate_dp.py --epsilons=1,3,10 --patients=42911 --run_dir=runs/canaries
 
-Every canary is in or out by a coin: one in each of many releases of histograms and pair tables,
-and, where these leave budget for gradients, many in one training run with these flags. A bound
-above the claim would show that limits, clipping, sampling or noise are broken; the tests break
-them on purpose. One below shows no more than that (see eval/epsilon.py): beside it stand the bound
-that the same audit finds where all is as claimed, and at a third of the noise.
+Of a finished run, by its own settings and number of patients, for report, card and release.py; or
+of settings that flags name. Every canary is in or out by a coin: one in each of many releases of
+histograms and pair tables, and, where these leave budget for gradients, many in one training run.
+A bound above the claim would show that limits, clipping, sampling or noise are broken; the tests
+break them on purpose. One below shows no more than that (see eval/epsilon.py): beside it stand the
+bound that the same audit finds where all is as claimed, and at a third of the noise.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
-import jax
 from _canaries import audit_gradients
-from _common import FLAGS, define_config_flags, read_config, run_script
-from _results import describe_origin, write_record
+from _claims import Claim, define_claim_flags, list_claims
+from _common import FLAGS, run_script
+from _results import define_record_flag, describe_origin, locate_record, write_record
+from _stages import locked
 from _table_canaries import audit_tables
 from _tables import format_table
 from absl import flags
 
-from synthdiff.train.dp import DpConfig, draw_secret, plan_privacy
-from synthdiff.train.optim import TrainConfig
+from synthdiff._files import seal
+from synthdiff.train.dp import draw_secret
 
 ALPHA = 0.05  # chance that a record contradicts any true claim
+RECORD = "canaries.json"
 
 
-def audit_run(
-    dp: DpConfig,
-    train: TrainConfig,
-    patients: int,
-    sizes: tuple[int, int],
-    alpha: float,
-    secret: int,
-) -> list[dict]:
+def audit_run(claim: Claim, sizes: tuple[int, int], alpha: float, secret: int) -> list[dict]:
     """Claim and bounds of all that one private run releases. sizes: releases, and canaries."""
-    plan = plan_privacy(dp, train, patients, jax.device_count() * train.accumulate)
-    rows, (releases, canaries) = [], sizes
+    (dp, plan), (releases, canaries), rows = claim, sizes, []
     alpha /= bool(plan.codec_sigma) + bool(plan.gradients)
     if plan.codec_sigma:
         rows += audit_tables(dp, plan, releases, alpha, secret)
@@ -46,27 +41,27 @@ def audit_run(
 
 
 def define_flags() -> None:
-    define_config_flags("dp", DpConfig)
-    define_config_flags("train", TrainConfig)
-    flags.DEFINE_list("epsilons", ["1", "3", "10"], "claims, each a run of its own")
-    flags.DEFINE_integer("patients", 10_000, "of the table, which sets the sampling rate")
+    define_claim_flags()
     flags.DEFINE_integer("releases", 2000, "of histograms and pair tables", lower_bound=100)
     flags.DEFINE_integer("canaries", 2000, "invented patients of gradients", lower_bound=100)
-    flags.DEFINE_string("record", None, "record file; default record.json in the run folder")
+    define_record_flag(RECORD)
 
 
+@locked
 def validate(run_dir: Path) -> None:
-    dp, train = read_config("dp", DpConfig), read_config("train", TrainConfig)
-    sizes, alpha, rows = (FLAGS.releases, FLAGS.canaries), ALPHA / len(FLAGS.epsilons), []
-    for epsilon in map(float, FLAGS.epsilons):
-        run = replace(dp, epsilon=epsilon)
-        found = audit_run(run, train, FLAGS.patients, sizes, alpha, draw_secret(None))
+    """Writes the record, with the account of the run whose claim it tests."""
+    path, (claims, account) = locate_record(run_dir / RECORD), list_claims(run_dir)
+    sizes, alpha, rows = (FLAGS.releases, FLAGS.canaries), ALPHA / len(claims), []
+    for claim in claims:
+        found = audit_run(claim, sizes, alpha, draw_secret(None))
         print(*found, sep="\n", flush=True)
         rows += found
-    record = {**describe_origin(), "confidence": 1 - ALPHA, "rows": rows}
+    record = {**describe_origin(), "confidence": 1 - ALPHA, "account": account, "rows": rows}
     lines = ["# Canaries: lower bounds on epsilon beside the claim", "", f"    {record['command']}"]
     lines += ["", *format_table(rows)]
-    write_record(run_dir / "record.json", record, "\n".join(lines) + "\n")
+    write_record(path, record, "\n".join(lines) + "\n")
+    if path.parent == run_dir:
+        seal(run_dir, path.name)
     if any(row["contradicted"] for row in rows):
         raise SystemExit("error: a claim is contradicted. Fix: publish nothing made with it")
 

@@ -47,12 +47,13 @@ AUDIT = {
 }
 
 
-def write(manifest=None, evaluation=None, audit=None, schema=SCHEMA):
+def write(manifest=None, evaluation=None, audit=None, schema=SCHEMA, canaries=None):
     return write_model_card(
         manifest=MANIFEST | (manifest or {}),
         schema=schema,
         evaluation=EVALUATION | (evaluation or {}),
         audit=AUDIT | (audit or {}),
+        canaries=canaries,
     )
 
 

@@ -110,7 +110,7 @@ def test_page_says_which_attackers_were_tried_and_what_was_not(tmp_path, results
     assert "7 attacks on membership" in threats and "3 ways of singling out" in threats
     assert threats.count("not tried") == 2  # neither trajectories nor the model
     shown["audit"] = results["audit"] | {"whitebox": WHITEBOX}
-    private = MANIFEST | {"differential_privacy": {"epsilon": 1}}
+    private = MANIFEST | {"differential_privacy": {"epsilon": 1, "delta": 1e-5}}
     text = _render(tmp_path, manifest=private, **shown)
     assert "1 attacks on the model" in text and "covers the table alone" in text
     assert "weights; only the table" not in text

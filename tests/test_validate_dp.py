@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 import _canaries
 import _table_canaries
 import validate_dp
+from _claims import make_claim
 
 pytestmark = pytest.mark.skipif(
     not (find_spec("dp_accounting") and find_spec("jax_privacy")),
@@ -75,7 +76,8 @@ def small_crowd(monkeypatch):
 
 
 def audit_tables(releases=100):
-    rows = validate_dp.audit_run(TABLES, TRAIN, 1000, (releases, 100), 0.05, SECRET)
+    claim = make_claim(TABLES, TRAIN, 1000)
+    rows = validate_dp.audit_run(claim, (releases, 100), 0.05, SECRET)
     return {row["release"]: row for row in rows}
 
 

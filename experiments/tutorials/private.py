@@ -43,6 +43,8 @@ for entry in account["ledger"]:
     print("-", entry["step"])
 print(f"epsilon {account['epsilon']:.2f} at delta {account['delta']:g}: {account['adjacency']}")
 print("not covered:", account["not covered"])
+# The claim is put to the test with `python experiments/validate_dp.py --run_dir=...`: an attack on
+# invented patients, whose lower bound belongs beside epsilon.
 
 # 4. What may leave: the synthetic table, and what is computed from it alone. Never publish
 # `dp_secret`: who knows it can take the noise away. Nor scores that were computed from real rows:

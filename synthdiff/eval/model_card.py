@@ -7,6 +7,9 @@ from pathlib import Path
 
 from synthdiff.data.schema import KINDS, Schema
 from synthdiff.eval.card import INTENDED, LIMITS, format_gates, list_untested
+from synthdiff.eval.claim import COLUMNS, describe_claim, list_bounds
+from synthdiff.eval.markdown import format_rows
+from synthdiff.eval.policy import add_run
 from synthdiff.eval.report.formats import METRICS, flatten, number
 
 _MISUSE = (
@@ -26,6 +29,8 @@ FILES = {
     "SHA256SUMS": ("checksums of the files", "checksums", _OWNER),
     "audit.json": ("attacks, gates, and the records nearest to real ones", "row numbers and "
                    "distances", _RELEASED),
+    "canaries.json": ("lower bounds on epsilon beside the claim", "number of patients", "yes"),
+    "canaries.md": ("the same, to read", "nothing", "yes"),
     "checkpoints": ("states of the training, to go on from", _LEARNT, _OWNER),
     "warm_up": ("states of the training on drawn records, to go on from", _LEARNT, _OWNER),
     "codec.json": ("how columns are encoded", "values and averages of enough patients", _OWNER),
@@ -93,21 +98,29 @@ def _describe_results(evaluation: Mapping) -> list[str]:
     ]
 
 
-def _describe_privacy(manifest: Mapping, schema: Schema, audit: Mapping) -> list[str]:
+def _describe_guarantee(manifest: Mapping, canaries: Mapping | None) -> list[str]:
     guarantee = manifest.get("differential_privacy")
-    bound = (
-        "Trained with differential privacy: epsilon {epsilon:g}, delta {delta:g}.".format_map(
-            guarantee
-        )
-        if guarantee
-        else "No differential privacy: nothing bounds the risk from above."
-    )
-    lines = [bound, "", f"Audit of the table: **{audit['verdict']}**.", ""]
+    if not guarantee:
+        return ["No differential privacy: nothing bounds the risk from above."]
+    claim = "Trained with differential privacy: epsilon {epsilon:g}, delta {delta:g}."
+    words = describe_claim(manifest, canaries)
+    lines = [claim.format_map(guarantee), "", *(f"- {who}: {text}" for who, text in words.items())]
+    if rows := list_bounds(manifest, canaries):
+        lines += ["", *format_rows(COLUMNS, rows)]
+    return lines
+
+
+def _describe_privacy(
+    manifest: Mapping, schema: Schema, audit: Mapping, canaries: Mapping | None
+) -> list[str]:
+    lines = [*_describe_guarantee(manifest, canaries), ""]
+    lines += [f"Audit of the table: **{audit['verdict']}**.", ""]
     lines += [*(f"- {reason}" for reason in audit["reasons"]), ""]
     if model := audit.get("whitebox"):
         lines += [f"Audit of the model itself: **{model['verdict']}**.", ""]
         lines += [*(f"- {reason}" for reason in model["reasons"]), ""]
-    lines += [*format_gates(audit["gates"], audit), "", "Not tested:", ""]
+    gates = add_run(audit, manifest, canaries)["gates"]
+    lines += [*format_gates(gates, audit), "", "Not tested:", ""]
     return lines + [f"- {item}" for item in list_untested(audit, manifest, schema)]
 
 
@@ -125,7 +138,12 @@ def _describe_making(manifest: Mapping) -> list[str]:
 
 
 def write_model_card(
-    *, manifest: Mapping, schema: Schema, evaluation: Mapping, audit: Mapping
+    *,
+    manifest: Mapping,
+    schema: Schema,
+    evaluation: Mapping,
+    audit: Mapping,
+    canaries: Mapping | None = None,
 ) -> str:
     """The card as Markdown: scores, counts, names of columns and settings, and no real value.
 
@@ -141,7 +159,7 @@ def write_model_card(
         "Limits": [f"- {item}" for item in limits],
         "Training data": _describe_data(manifest, schema),
         "Results": _describe_results(evaluation),
-        "Privacy": _describe_privacy(manifest, schema, audit),
+        "Privacy": _describe_privacy(manifest, schema, audit, canaries),
         "How it was made": _describe_making(manifest),
         "Files of this folder": ["Those that a run leaves; this one may lack some.", "", *files],
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
+from synthdiff.eval.claim import HOW, summarise_claim
 from synthdiff.eval.controls import ALPHA
 from synthdiff.eval.disclosure import list_attacks
 
@@ -45,6 +46,12 @@ RESIDUAL = Limit(
     "smallest publishable cell of 11 people; 0.05 leaves a margin below it",
 )
 FIRST_OF_ALL = "without it the other numbers cannot be read"
+CLAIM = "claimed epsilon"
+CLAIM_WHY = (
+    "canaries find more than a true claim in at most 5% of audits; they take minutes and no "
+    "patient's row, so nobody has to answer for a claim that was not tried: without them it is "
+    "INCONCLUSIVE, not CAUTION, and CAUTION where they could not see a third of the noise"
+)
 
 
 @dataclass(frozen=True)
@@ -211,6 +218,37 @@ def judge_start(manifest: Mapping) -> list[dict]:
         status, reason = "PASS", f"What the model had learnt from {whose} has differential privacy."
     why = "a table may give away whoever its model has learnt from; public data need no cover"
     return [asdict(Gate("first model", status, reason, why))]
+
+
+def judge_claim(manifest: Mapping, canaries: Mapping | None) -> list[dict]:
+    """The gate of a private run: whether canaries contradict the epsilon that it claims."""
+    account = manifest.get("differential_privacy")
+    if not account:
+        return []
+    claimed, found = account["epsilon"], summarise_claim(manifest, canaries)
+    if "skipped" in found:
+        reason = f"Epsilon {claimed:.3g} is claimed, and {found['skipped']}. {HOW}"
+        return [asdict(Gate(CLAIM, "INCONCLUSIVE", reason, CLAIM_WHY, limit=claimed))]
+    weak = [f"a third of the noise would not be seen in {name}" for name in found["unseen"]]
+    if not found["same_code"]:
+        weak.append("canaries and training were of different commits")
+    status, end = "PASS", "nothing contradicts it, and a third of the noise would"
+    if found["contradicted"]:
+        status, end = "FAIL", f"canaries contradict the claim of {', '.join(found['contradicted'])}"
+    elif weak:
+        status, end = "CAUTION", f"nothing contradicts it, but {', '.join(weak)}"
+    reason = f"Epsilon is at least {found['lower']:.3g} and {claimed:.3g} is claimed: {end}."
+    return [asdict(Gate(CLAIM, status, reason, CLAIM_WHY, found["lower"], limit=claimed))]
+
+
+def judge_run(manifest: Mapping, canaries: Mapping | None) -> list[dict]:
+    """The gates of how the model was made, which no audit of its table knows."""
+    return judge_start(manifest) + judge_claim(manifest, canaries)
+
+
+def add_run(audit: Mapping, manifest: Mapping, canaries: Mapping | None) -> dict:
+    """The audit with the gates of how the model was made after its own."""
+    return {**audit, "gates": [*audit["gates"], *judge_run(manifest, canaries)]}
 
 
 def evaluate_policy(audit: Mapping) -> list[dict]:

@@ -16,7 +16,7 @@ from synthdiff.data.sdv import to_sdv
 from synthdiff.data.table import write_json, write_table
 from synthdiff.eval.card import write_card
 from synthdiff.eval.features import hash_rows
-from synthdiff.eval.policy import evaluate_policy, judge_start
+from synthdiff.eval.policy import evaluate_policy, judge_run
 from synthdiff.eval.scan import Finding, scan_folder
 
 INTERNAL = ("nearest",)
@@ -37,9 +37,11 @@ def decide_release(
     schema: Schema,
     manifest: Mapping,
     accept: Sequence[str] = (),
+    canaries: Mapping | None = None,
 ) -> Decision:
-    """Reads the audit's gates for these very tables, and whom the model had learnt from before.
+    """Reads the audit's gates for these very tables, and those of how the model was made.
 
+    canaries: the record of validate_dp.py on the run, for the claim of a private one.
     accept: names of gates at CAUTION that a person takes responsibility for. Nothing else can be
     accepted: INCONCLUSIVE, FAIL and INVALID always refuse.
     """
@@ -48,7 +50,7 @@ def decide_release(
     for part, df in tables.items():
         if hashes.get(part) != hash_rows(df, schema):
             refusals.append(f"The audit is of another {part} table: run the audit again.")
-    gates = evaluate_policy(audit) + judge_start(manifest)
+    gates = evaluate_policy(audit) + judge_run(manifest, canaries)
     cautions = {gate["name"] for gate in gates if gate["status"] == "CAUTION"}
     for name in accept:
         if name not in cautions:
@@ -73,6 +75,7 @@ def write_release(
     manifest: Mapping,
     write_page: Callable[[Path, dict], None],
     accept: Sequence[str] = (),
+    canaries: Mapping | None = None,
 ) -> list[str]:
     """Writes table, card, report and audit into `folder`, or refuses and leaves no folder.
 
@@ -88,7 +91,7 @@ def write_release(
     staging = folder.with_name(folder.name + ".staging")
     for old in (staging, folder):
         _take_back(old)
-    decision = decide_release(audit, tables, schema, manifest, accept)
+    decision = decide_release(audit, tables, schema, manifest, accept, canaries)
     if decision.refusals:
         return decision.refusals
     make_folder(staging, private=True)

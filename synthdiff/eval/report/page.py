@@ -10,11 +10,13 @@ from pathlib import Path
 
 from synthdiff._files import write_atomically
 from synthdiff.data.schema import Schema
+from synthdiff.eval.policy import add_run, judge_claim
 from synthdiff.eval.report.codes import write_codes, write_diversity
 from synthdiff.eval.report.fidelity import write_fidelity
 from synthdiff.eval.report.formats import Result
 from synthdiff.eval.report.frontier import write_frontier
 from synthdiff.eval.report.groups import write_groups
+from synthdiff.eval.report.guarantee import write_guarantee
 from synthdiff.eval.report.markup import page, tag
 from synthdiff.eval.report.privacy import write_privacy
 from synthdiff.eval.report.provenance import (
@@ -32,7 +34,7 @@ from synthdiff.eval.report.visits import write_visits
 
 _SECTIONS = (
     *("Limits", "Fidelity", "Utility", "Groups", "Diversity", "Codes", "Visits"),
-    *("Privacy", "Frontier", "Training", "Trajectory", "Provenance"),
+    *("Privacy", "Guarantee", "Frontier", "Training", "Trajectory", "Provenance"),
 )
 
 
@@ -46,6 +48,7 @@ def write_report(
     training: Sequence[Mapping] | None,
     trajectory: Mapping | None = None,
     frontier: Mapping | None = None,
+    canaries: Mapping | None = None,
 ) -> None:
     """Writes the report as one HTML file that needs no network and no script.
 
@@ -57,14 +60,20 @@ def write_report(
     trajectory: as `summarise_states` gives it, of the model that made the table; a table that
       came alone has none, and no section for it.
     frontier: as `summarise_frontier` gives it; no section without it.
+    canaries: the record of validate_dp.py on this run, if it is private; the section on its
+      guarantee says where there is none.
     Any other None section says that it was not run.
     """
-    absent = {"Trajectory": not trajectory, "Frontier": not frontier}
+    private = bool(manifest.get("differential_privacy"))
+    absent = {"Trajectory": not trajectory, "Frontier": not frontier, "Guarantee": not private}
     shown = [title for title in _SECTIONS if not absent.get(title)]
+    if (audit or {}).get("gates"):
+        audit = add_run(audit, manifest, canaries)
+    broken = any(gate["status"] == "FAIL" for gate in judge_claim(manifest, canaries))
     links = [tag("a", title, href=f"#{title.lower()}") for title in shown]
     body = (
         write_head(manifest, evaluation),
-        write_sharing(audit),
+        write_sharing(audit, broken=broken),
         draw_tiles(evaluation, audit),
         write_terms(),
         tag("nav", *links, aria_label="Sections"),
@@ -76,6 +85,7 @@ def write_report(
         write_codes(evaluation),
         write_visits(evaluation),
         write_privacy(audit, manifest, schema),
+        *((write_guarantee(manifest, canaries),) if private else ()),
         *((write_frontier(frontier, evaluation, audit),) if frontier else ()),
         write_training(training),
         *((write_trajectory(trajectory),) if trajectory else ()),

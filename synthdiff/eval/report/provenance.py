@@ -51,7 +51,8 @@ def write_limits(manifest: Mapping) -> Html:
             f"{name} = {text}".removeprefix(" = ") for name, text in flatten(guarantee)
         )
         privacy = (
-            f"Training used differential privacy, which bounds the risk from above: {settings}."
+            "Training used differential privacy, which bounds the risk from above as far as its "
+            f"claim holds (see Guarantee): {settings}."
         )
     else:
         privacy = "No differential privacy was used, so nothing here bounds the risk from above."

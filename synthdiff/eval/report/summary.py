@@ -20,6 +20,11 @@ CLEARED = (
     "No attack told training {unit}s from others, and each of {count} checks is within its limit. "
     "That lowers the risk and does not exclude it.",
 )
+BROKEN = (
+    "Do not hand it on.",
+    "It claims differential privacy, and an attack on invented patients found more than the claim "
+    "allows. " + REAL,
+)
 TERMS = {
     "Floor": "what a second sample of real patients scores. A synthetic table that reaches it is "
     "as close to the real one as real patients are to each other.",
@@ -28,8 +33,8 @@ TERMS = {
 }
 
 
-def write_sharing(audit: Result) -> Html:
-    """Whether the table may be handed on, in one or two sentences."""
+def write_sharing(audit: Result, *, broken: bool = False) -> Html:
+    """Whether the table may be handed on, in a few words. broken: the claim of a private run is."""
     audit = {} if why_absent(audit) else audit
     gates = audit.get("gates") or []
     waiting = sum(gate["status"] != "PASS" for gate in gates)
@@ -37,6 +42,8 @@ def write_sharing(audit: Result) -> Html:
     tone = "bad" if audit.get("verdict") == "LEAK DETECTED" else "warn"
     if audit.get("verdict") == "NO LEAK DETECTED" and gates and not waiting:
         (head, text), tone = CLEARED, "good"
+    if broken:
+        (head, text), tone = BROKEN, "bad"
     text = text.format(unit=audit.get("unit", "row"), open=waiting, count=len(gates))
     return tag("p", tag("strong", head), f" {text}", class_=f"note {tone} sharing")
 
