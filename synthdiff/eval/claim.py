@@ -105,9 +105,9 @@ def _tell_officers(found: Mapping) -> str:
     if "skipped" in found:
         return f"No lower bound stands beside it: {found['skipped']}, so release.py refuses."
     words = [
-        f"An attack shows that it is at least {found['lower']:.3g} (95% confidence). It finds "
-        f"{found['ideal']:.3g} where all is as claimed and {found['third']:.3g} at a third of the "
-        "noise."
+        f"An attack shows that it is at least {found['lower']:.3g} (95% confidence); it would "
+        f"find {found['ideal']:.3g} where all is as claimed and {found['third']:.3g} at a third of "
+        "the noise."
     ]
     if found["contradicted"]:
         names = ", ".join(found["contradicted"])
