@@ -299,3 +299,27 @@ def test_one_process_writes_the_shards_of_one_that_is_killed(runs):
     pd.testing.assert_frame_equal(
         read_table(run_dir / "synthetic"), synthdiff.load(run_dir).sample(1300)
     )
+
+
+def test_a_pipeline_of_two_processes_is_ended_by_the_first(runs):
+    folder, flags, cache = runs
+    run_dir = folder / "pipeline"
+    shards = ["--num_rows=90", "--shard_rows=30"]
+    pair = start_pair("pipeline.py", *with_run_dir(flags["two"], run_dir), *shards, cache=cache)
+    first, second = finish(*pair)
+    stages = [[line for line in text.splitlines() if line[:3] == "== "] for text in (first, second)]
+    assert [line[3:] for line in stages[0]] == [
+        *("train", "sample", "trace", "evaluate", "audit", "report")
+    ]
+    assert stages[1] == stages[0][:2] and (run_dir / "report.html").exists()
+    assert "2 of 3" in first and "1 of 3" in second
+    assert_close(read_weights(run_dir), read_weights(folder / "two"))
+
+
+def test_the_first_of_two_processes_evaluates_and_the_second_ends(runs):
+    folder, _, cache = runs
+    csv = [f"--{part}_csv={folder / 'table.csv'}" for part in ("train", "test", "synthetic")]
+    first, second = finish(
+        *start_pair("evaluate.py", *csv, f"--run_dir={folder / 'scores'}", cache=cache)
+    )
+    assert "fidelity rate" in first and not second
