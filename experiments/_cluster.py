@@ -4,13 +4,13 @@
     srun python experiments/train.py --coordinator=auto
 
 The first process alone reads and writes the run folder in training; to sample, all must see it.
+What only one can do, the first does, and the others end.
 """
 
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 
-import jax
 from _common import FLAGS
 from absl import flags
 
@@ -39,6 +39,27 @@ def on_cluster(stage: Callable[[Path], None]) -> Callable[[Path], None]:
     return joined
 
 
+def first_alone(stage: Callable[[Path], None]) -> Callable[[Path], None]:
+    """The stage in the first process, where a launcher starts several; the others end at once."""
+
+    @wraps(stage)
+    def chosen(run_dir: Path) -> None:
+        join_processes()
+        if FLAGS.coordinator is None or is_left_to_us():
+            stage(run_dir)
+
+    return chosen
+
+
+def is_left_to_us() -> bool:
+    """Parts the processes; whether this is the one that goes on, alone. All come here."""
+    from synthdiff.train.processes import is_first, leave  # as below
+
+    first = is_first()
+    leave()
+    return first
+
+
 def join_processes() -> None:
     """Joins the processes that the flags name; must come before anything else asks for devices."""
     address, given = FLAGS.coordinator, (FLAGS.num_processes, FLAGS.process_id)
@@ -47,6 +68,8 @@ def join_processes() -> None:
             fix = "name --coordinator=host:port of process 0"
             raise input_error("--num_processes, --process_id", "nobody to meet", fix)
         return
+    import jax  # here, so that evaluation and audit of CSV files need no JAX
+
     jax.config.update("jax_cpu_collectives_implementation", "gloo")  # CPUs have none by default
     jax.config.update("jax_enable_preemption_service", False)  # it would swallow SIGTERM
     if address == "auto":

@@ -1,6 +1,7 @@
 """A drawn table in shards, which any number of processes write together."""
 
 import hashlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,15 +9,16 @@ import jax
 from _common import FLAGS
 
 from synthdiff.data.shards import (
-    await_shards,
+    PATIENCE_S,
     claim_shards,
     count_shards,
+    finish_shards,
     list_missing,
     write_shards,
 )
 from synthdiff.data.visit_records import PLAN
 from synthdiff.run_folder import MODEL_FILES
-from synthdiff.train.processes import ask_first
+from synthdiff.train.processes import ask_first, leave
 
 CHOICES = ("num_rows", "sample_seed", "where", "balance", "guidance", "shard_rows")
 
@@ -29,7 +31,10 @@ def hash_model(run_dir: Path) -> str:
 
 
 def write_pieces(run_dir: Path, folder: Path, draw: Callable, num_rows: int) -> None:
-    """Every process writes its share of the missing shards; returns when all are there."""
+    """Every process writes its share of the missing shards; returns when all are there.
+
+    From here on the processes are apart: none waits for one that died.
+    """
     settings = {name: FLAGS[name].value for name in CHOICES}
     settings |= {"num_rows": num_rows, "model_sha256": hash_model(run_dir)}
     size = (num_rows, FLAGS.shard_rows)
@@ -39,8 +44,9 @@ def write_pieces(run_dir: Path, folder: Path, draw: Callable, num_rows: int) -> 
         return list_missing(folder, *size)
 
     own = ask_first(begin)[jax.process_index() :: jax.process_count()]
+    leave()  # a process that died would end the others, minutes after
+    started = time.monotonic()
     written = write_shards(folder, draw, *size, own)
-    print(f"{len(written)} of {count_shards(*size)} shards were missing")
-    # An early end of one process would end the others. They have hours, and a collective minutes.
-    await_shards(folder, *size)
-    ask_first(lambda: None)
+    patience = 3 * (time.monotonic() - started) / max(len(written), 1)
+    written += finish_shards(folder, draw, *size, max(patience, PATIENCE_S))
+    print(f"{len(written)} of {count_shards(*size)} shards were written here")

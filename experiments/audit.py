@@ -10,6 +10,7 @@ itself, by someone who holds it. Any other generator's table: name
 from pathlib import Path
 
 from _attacks import attack_with_flags, define_attack_flags
+from _cluster import define_cluster_flags, first_alone
 from _common import FLAGS, run_script
 from _data import define_role_flags
 from _given import PARTS, alone, define_csv_flags, read_tables
@@ -65,4 +66,10 @@ def run_audit(run_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_script(alone(run_audit, PARTS), define_role_flags, define_csv_flags, define_attack_flags)
+    run_script(
+        first_alone(alone(run_audit, PARTS)),
+        define_cluster_flags,
+        define_role_flags,
+        define_csv_flags,
+        define_attack_flags,
+    )

@@ -2,14 +2,14 @@
 
     python experiments/benchmark_shards.py --num_rows=10000000 --model.name=mlp --record=shards.json
 
-Of an untrained model of four columns: neither speed nor memory depends on weights. Each row is the
-state after so many: seconds since the start, compilation included, and peak_mb, the most memory
-held since the row before. Before that, a process that draws the first shards is killed and called
-again; "killed" says whether they then are, byte by byte, those of the large table.
+Of an untrained model of four columns: speed and memory do not depend on weights. Rows: seconds
+since the start, with compilation, and peak_mb, the most memory held since the row before. Before,
+a process that draws the first shards is killed and called again; "killed" says if files are alike.
 """
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,16 +45,16 @@ def draw_prefix(folder: Path, config: Config, shard_rows: int) -> None:
 def kill_and_resume(folder: Path, config: Config, shard_rows: int) -> tuple[int, list[str]]:
     """Kills a process amid the first shards, lets a second one end: how many then, all hashes."""
     claim_shards(folder, {})
-    make, work = get_context("spawn").Process, (folder, config, shard_rows)
-    killed, second = (make(target=draw_prefix, args=work) for _ in range(2))
+    context, work = get_context("spawn"), (folder, config, shard_rows)
+    killed = context.Process(target=draw_prefix, args=work)
     killed.start()
     while killed.is_alive() and len(list(folder.glob("*.parquet"))) < KILLED_AT:
         time.sleep(0.01)
     killed.kill()
     killed.join()
     there = len(list(folder.glob("*.parquet")))
-    second.start()
-    second.join()
+    with ProcessPoolExecutor(1, context) as second:
+        second.submit(draw_prefix, *work).result()  # raises what that raises
     return there, [hash_file(path) for path in sorted(folder.glob("*.parquet"))]
 
 

@@ -10,6 +10,7 @@ For any other generator's table name the files; no model is needed (judge.py als
 
 from pathlib import Path
 
+from _cluster import define_cluster_flags, first_alone
 from _common import run_script
 from _data import define_role_flags
 from _given import alone, define_csv_flags, read_tables
@@ -45,4 +46,4 @@ def run_evaluation(run_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_script(alone(run_evaluation, PARTS), define_flags)
+    run_script(first_alone(alone(run_evaluation, PARTS)), define_cluster_flags, define_flags)

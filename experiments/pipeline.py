@@ -3,7 +3,8 @@
     python experiments/pipeline.py --run_dir=runs/quickstart
 
 --frontier names a record of frontier.py on the same table, which the report then shows. Stages
-whose output is already in the run folder are done again except training, which resumes.
+whose output is already in the run folder are done again except training, which resumes. Of several
+processes (--coordinator) all train, and draw with --shard_rows; the first does the rest alone.
 """
 
 import time
@@ -14,6 +15,7 @@ import evaluate
 import sample
 import train
 from _attacks import define_attack_flags
+from _cluster import define_cluster_flags, is_left_to_us, on_cluster
 from _common import FLAGS, run_script
 from _config import define_training_flags
 from _given import define_csv_flags
@@ -26,6 +28,7 @@ from synthdiff._files import seal
 from synthdiff.data.table import write_json
 from synthdiff.eval.trajectory import summarise_states
 from synthdiff.sampling import draw_states
+from synthdiff.train.processes import ask_first
 
 
 @locked
@@ -51,7 +54,11 @@ def run_pipeline(run_dir: Path) -> None:
     """Runs every stage and writes how long each took."""
     read_frontier(FLAGS.data)  # a mistake is known before the training
     seconds = {}
+    shared = ("train", "sample") if FLAGS.shard_rows else ("train",)
     for name, stage in STAGES.items():
+        if name not in shared and not is_left_to_us():
+            return
+        ask_first(lambda: None)  # what the first wrote is there for all
         print(f"== {name}")
         started = time.perf_counter()
         stage(run_dir)
@@ -70,4 +77,4 @@ def define_flags() -> None:
 
 
 if __name__ == "__main__":
-    run_script(run_pipeline, define_flags)
+    run_script(on_cluster(run_pipeline), define_flags, define_cluster_flags)

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import jax
 from _cluster import define_cluster_flags, on_cluster
 from _common import FLAGS, run_script
 from _draw import define_flags as define_draw_flags
@@ -33,6 +32,7 @@ from synthdiff.data.sdv import to_sdv
 from synthdiff.data.table import write_json, write_table
 from synthdiff.data.visits import share_filled
 from synthdiff.synthesizer import Synthesizer
+from synthdiff.train.processes import are_joined
 
 
 def define_flags() -> None:
@@ -74,7 +74,7 @@ def sample(run_dir: Path) -> None:
     started = time.perf_counter()
     if FLAGS.shard_rows:
         write_pieces(run_dir, out, lambda *at: model.to_rows(draw(*at), at[0]), num_rows)
-    elif jax.process_count() > 1:
+    elif are_joined():
         raise input_error("several processes", "cannot share one file", "give --shard_rows")
     else:
         write_file(run_dir, out, model, draw, num_rows)

@@ -33,12 +33,10 @@ def write_atomically(path: str | Path, content: bytes, *, private: bool = False)
     file cannot be written; the old one then stays.
     """
     path = Path(path)
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     with explain_writing(path):
+        temporary, number = _open_temporary(path, 0o600 if private else 0o666)
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-            with open(os.open(temporary, flags, 0o600 if private else 0o666), "wb") as file:
-                _lock(file)
+            with open(number, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -53,12 +51,23 @@ def write_atomically(path: str | Path, content: bytes, *, private: bool = False)
     _remove_left(path)
 
 
-def _lock(file: IO) -> bool:
+def _open_temporary(path: Path, mode: int) -> tuple[Path, int]:
+    """A new file beside `path` that this process holds, and its descriptor."""
+    while True:
+        temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
+        number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        _lock(number, wait=True)
+        if temporary.exists():
+            return temporary, number
+        os.close(number)  # before it was held, another took it for one that was left
+
+
+def _lock(file: IO | int, *, wait: bool = False) -> bool:
     """Whether nobody else holds the file; then this process does, until it is closed."""
     if fcntl is None:
         return False
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError:  # held, or no locks here
         return False
     return True

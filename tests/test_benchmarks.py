@@ -40,7 +40,7 @@ from _torch_arms import (
 )
 from benchmark_few_steps import mark_front
 from benchmark_scaling import add_efficiency
-from benchmark_shards import stream
+from benchmark_shards import kill_and_resume, stream
 from join_few_steps import SCORES, join
 
 from synthdiff._validate import InputError
@@ -227,6 +227,12 @@ def test_a_streamed_table_is_noted_by_shards(tmp_path):
     assert [row["shards"] for row in rows] == [1, 2, 5, 8, 10]
     assert [row["rows"] for row in rows] == [100, 200, 500, 800, 950]
     assert len(read_table(tmp_path / "t")) == 950 and all(row["peak_mb"] > 10 for row in rows)
+
+
+def test_a_second_process_that_fails_is_noticed(tmp_path):
+    config = Config(ModelConfig("mlp", width=4, hidden=8), sampler=SamplerConfig(num_steps=2))
+    with pytest.raises(InputError, match="num_rows > 0"):
+        kill_and_resume(tmp_path / "t", config, 0)
 
 
 def test_samplers_are_name_and_steps():

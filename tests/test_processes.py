@@ -53,6 +53,7 @@ def write_or_hang(table, path):
 
 loop.any_process = any_process_or_hang
 shards.write_table = write_or_hang
+shards.PATIENCE_S = 1.0
 # A lost process is noticed after 100 seconds by default, which is long for a test.
 wait = {"heartbeat_timeout_seconds": 10}
 jax.distributed.initialize = functools.partial(jax.distributed.initialize, **wait)
@@ -153,7 +154,7 @@ def start_pair(script, *flags, hang=(-1, -1), cache=None):
 
 
 def kill_second_of(processes, ready):
-    """SIGKILL to process 1 once it is time; process 0 must end by itself."""
+    """SIGKILL to process 1 once it is time; the exit code of process 0, which ends by itself."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and all(process.poll() is None for process in processes):
         if ready():
@@ -163,7 +164,8 @@ def kill_second_of(processes, ready):
     os.kill(processes[1].pid, signal.SIGKILL)
     for process in processes:
         process.communicate(timeout=PATIENCE)
-    assert processes[1].returncode == -signal.SIGKILL and processes[0].returncode != 0
+    assert processes[1].returncode == -signal.SIGKILL
+    return processes[0].returncode
 
 
 def has_saved(run_dir):
@@ -187,7 +189,7 @@ def runs(tmp_path_factory):
     one = start(4, SCRIPT, SCRIPTS / "train.py", -1, *flags["one"])
     finish(one, *start_pair("train.py", *flags["two"], cache=cache))
     pair = start_pair("train.py", *flags["killed"], hang=(-1, 16), cache=cache)
-    kill_second_of(pair, lambda: has_saved(folder / "killed"))
+    assert kill_second_of(pair, lambda: has_saved(folder / "killed")) != 0
     return folder, flags, cache
 
 
@@ -278,17 +280,46 @@ def test_a_checkpoint_goes_on_with_another_number_of_devices(runs):
 
 
 def test_two_processes_write_the_shards_of_one_table(runs):
-    """One is killed before its second shard; then both share what is missing."""
     folder, _, cache = runs
-    run_dir, there = folder / "two", lambda: sorted((folder / "two/synthetic").glob("*.parquet"))
+    flags = [f"--run_dir={folder / 'two'}", "--num_rows=1300", "--shard_rows=300"]
+    out = folder / "shared"
+    outputs = finish(*start_pair("sample.py", *flags, f"--out={out}", cache=cache))
+    assert "3 of 5" in outputs[0] and "2 of 5" in outputs[1]
+    whole = synthdiff.load(folder / "two").sample(1300)
+    pd.testing.assert_frame_equal(read_table(out), whole)
+
+
+def test_one_process_writes_the_shards_of_one_that_is_killed(runs):
+    """The second is killed before its second shard; the first waits a while and writes it."""
+    folder, _, cache = runs
+    run_dir, shard = folder / "two", folder / "two/synthetic/part-00001-of-00005.parquet"
     flags = [f"--run_dir={run_dir}", "--num_rows=1300", "--shard_rows=300"]
     pair = start_pair("sample.py", *flags, hang=(-1, 2), cache=cache)
-    kill_second_of(pair, lambda: len(there()) == 4)
-    names = [path.name.split("-of-")[0] for path in there()]
-    assert names == ["part-00000", "part-00001", "part-00002", "part-00004"]
-    for path in (run_dir / "synthetic").glob("part-0000[024]-*"):  # the share of the first
-        path.unlink()
-    outputs = finish(*start_pair("sample.py", *flags, cache=cache))
-    assert "2 of 5" in outputs[0] and "2 of 5" in outputs[1]
-    whole = synthdiff.load(run_dir).sample(1300)
-    pd.testing.assert_frame_equal(read_table(run_dir / "synthetic"), whole)
+    assert kill_second_of(pair, shard.exists) == 0
+    pd.testing.assert_frame_equal(
+        read_table(run_dir / "synthetic"), synthdiff.load(run_dir).sample(1300)
+    )
+
+
+def test_a_pipeline_of_two_processes_is_ended_by_the_first(runs):
+    folder, flags, cache = runs
+    run_dir = folder / "pipeline"
+    shards = ["--num_rows=90", "--shard_rows=30"]
+    pair = start_pair("pipeline.py", *with_run_dir(flags["two"], run_dir), *shards, cache=cache)
+    first, second = finish(*pair)
+    stages = [[line for line in text.splitlines() if line[:3] == "== "] for text in (first, second)]
+    assert [line[3:] for line in stages[0]] == [
+        *("train", "sample", "trace", "evaluate", "audit", "report")
+    ]
+    assert stages[1] == stages[0][:2] and (run_dir / "report.html").exists()
+    assert "2 of 3" in first and "1 of 3" in second
+    assert_close(read_weights(run_dir), read_weights(folder / "two"))
+
+
+def test_the_first_of_two_processes_evaluates_and_the_second_ends(runs):
+    folder, _, cache = runs
+    csv = [f"--{part}_csv={folder / 'table.csv'}" for part in ("train", "test", "synthetic")]
+    first, second = finish(
+        *start_pair("evaluate.py", *csv, f"--run_dir={folder / 'scores'}", cache=cache)
+    )
+    assert "fidelity rate" in first and not second

@@ -11,9 +11,9 @@ import pytest
 from synthdiff._files import write_atomically
 from synthdiff._validate import InputError
 from synthdiff.data.shards import (
-    await_shards,
     claim_shards,
     count_shards,
+    finish_shards,
     list_missing,
     write_shards,
 )
@@ -90,18 +90,51 @@ def test_only_what_is_missing_is_written(tmp_path):
     assert len(read_table(folder)) == 23 and not list(folder.glob("*.tmp"))
 
 
-def test_one_waits_for_the_shards_of_others(tmp_path):
-    folder, size = tmp_path / "t", (len(TABLE), 5)
-    write(folder, which=[0, 2, 4])
-    assert list_missing(folder, *size) == [1, 3]
-    waiting = threading.Thread(target=await_shards, args=(folder, *size, 0.01), daemon=True)
-    waiting.start()
-    write(folder, which=[1])
-    waiting.join(0.1)
-    assert waiting.is_alive() and list_missing(folder, *size) == [3]
-    write(folder, which=[3])
+def finish_in_thread(folder, patience):
+    """`finish_shards` in a thread, and the numbers of the shards that it wrote, once it ends."""
+    written, size = [], (len(TABLE), 5)
+
+    def run():
+        written.extend(finish_shards(folder, draw, *size, patience, every=0.01))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread, written
+
+
+def test_one_waits_for_the_shards_of_others_that_live(tmp_path):
+    """Each comes within its patience, all of them do not."""
+    folder = tmp_path / "t"
+    write(folder, which=[0])
+    waiting, written = finish_in_thread(folder, patience=1.0)
+    for number in (1, 2, 3, 4):
+        waiting.join(0.4)
+        assert waiting.is_alive() and list_missing(folder, 23, 5) == [*range(number, 5)]
+        write(folder, which=[number])
     waiting.join(10)
-    assert not waiting.is_alive() and list_missing(folder, *size) == []
+    assert not waiting.is_alive() and written == []
+
+
+def test_one_writes_the_shards_of_others_that_never_come(tmp_path):
+    folder = tmp_path / "t"
+    write(folder, which=[0, 2])
+    waiting, written = finish_in_thread(folder, patience=0.3)
+    waiting.join(0.1)
+    assert waiting.is_alive() and not written  # not at once
+    waiting.join(10)
+    assert not waiting.is_alive() and sorted(written) == [1, 3, 4]
+    pd.testing.assert_frame_equal(read_table(folder), TABLE, check_dtype=False)
+
+
+def test_several_write_what_a_dead_one_left_at_the_same_time(tmp_path):
+    folder = tmp_path / "t"
+    write(folder, which=[0])
+    waiting = [finish_in_thread(folder, patience=0.1) for _ in range(3)]
+    for thread, _ in waiting:
+        thread.join(10)
+    assert {n for _, written in waiting for n in written} == {1, 2, 3, 4}
+    pd.testing.assert_frame_equal(read_table(folder), TABLE, check_dtype=False)
+    assert not list(folder.glob("*.tmp"))
 
 
 def test_a_piece_that_fails_leaves_nothing_that_is_read(tmp_path, monkeypatch):
@@ -138,7 +171,10 @@ def test_two_writers_of_one_shard_do_not_meet(tmp_path, monkeypatch):
 
 
 def test_a_writer_never_publishes_what_another_has_begun(tmp_path, monkeypatch):
-    """The second opens its file while the first one's is written but not yet in place."""
+    """The second opens its file while the first one's is written but not yet in place.
+
+    The first then takes it for one that was left, and the second begins anew.
+    """
     path, go_on = tmp_path / "x", {name: threading.Event() for name in ("first", "second")}
     opened, fsync, real = threading.Event(), os.fsync, os.open
 
@@ -166,7 +202,7 @@ def test_a_writer_never_publishes_what_another_has_begun(tmp_path, monkeypatch):
     for name in go_on:
         go_on[name].set()
         threads[name].join(10)
-        assert path.read_bytes() in (b"first", name.encode())
+        assert path.read_bytes() == name.encode()
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
 
 

@@ -1,12 +1,17 @@
 """Guards against getting slow: ratios and counts, no seconds, with bounds far from what is normal.
 
+Where a record says what is normal, the bound is a stated tolerance from it.
+
 Seconds are the least of several interleaved runs, so that a busy machine slows both sides alike.
 """
 
+import json
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,15 +20,22 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
-from _cases import encode_cohort
+from _cases import build_model, encode_cohort, make_sampling
 from _timing import count_flops, count_gradient, fit_slope, make_evaluation
 
 from synthdiff.config import Config
+from synthdiff.diffusion.samplers import SamplerConfig
 from synthdiff.models.config import ModelConfig
+from synthdiff.train.loop import fit
+from synthdiff.train.optim import TrainConfig
 from synthdiff.train.parallel import make_parallel_train, to_devices
 
 WIDTHS = (64, 192, 576)
 SCAN_STEPS, SCAN_BOUND, UNET_BOUND = 50, 1.0, 5.0
+LOOP_BOUND = 3.0  # about 1 as it is, about 100 with a dispatch per step
+TOLERANCE = 0.25  # of a recorded ratio
+OURS = "records, ours with NFE {} over TabDDPM, tuned, T = 100"
+SPEED = Path(__file__).parents[1] / "experiments/results/speed.json"
 
 
 def least_seconds(calls, repeats=7):
@@ -61,6 +73,59 @@ def test_many_steps_in_one_dispatch_are_not_slower_than_one_by_one():
     print("scan", together / apart, broken / apart)
     assert together / apart < SCAN_BOUND
     assert broken / apart > SCAN_BOUND
+
+
+class Carry(NamedTuple):
+    """The state of `toy_step`, as the loop wants it."""
+
+    step: jax.Array
+    matrix: jax.Array
+
+
+def toy_train(carry, data, rows, position):
+    matrix, metrics = toy_step(carry.matrix, data, rows, position)
+    return Carry(carry.step + 1, matrix), metrics | {"grad_norm": matrix.mean()}
+
+
+def test_the_training_loop_adds_little_to_its_dispatches():
+    """The loop as it is, and with each step in a dispatch of its own."""
+    fresh, data = to_devices((Carry(jnp.int32(0), jnp.eye(8)), jnp.arange(100.0)))
+    train = TrainConfig(num_steps=2000, steps_per_call=500)
+    rows, run = np.zeros((train.num_steps, 4), np.int32), make_parallel_train(toy_train)
+
+    def alone():
+        carry = fresh
+        for first in range(0, train.num_steps, train.steps_per_call):
+            carry, _ = run(carry, data, rows[first : first + train.steps_per_call])
+        return carry
+
+    def loop(steps_per_call):
+        config = replace(train, steps_per_call=steps_per_call)
+        rows_of, advance = lambda first, k: rows[first : first + k], lambda c, r: run(c, data, r)
+        return fit(fresh, advance, rows_of, config, (), progress=False)
+
+    bare, ours, broken = least_seconds([alone, partial(loop, 500), partial(loop, 1)], 5)
+    print("loop", ours / bare, broken / bare)
+    assert ours / bare < LOOP_BOUND
+    assert broken / bare > LOOP_BOUND
+
+
+def test_a_quarter_of_the_evaluations_is_as_many_times_faster_as_recorded():
+    """NFE 8 over NFE 32; a sampler that compiles in every call gains nothing from fewer."""
+    rows = {row["ratio"]: row["cpu"] for row in json.loads(SPEED.read_text())["tables"]["ratios"]}
+    few, many = (rows[OURS.format(nfe)]["value"] for nfe in (8, 32))
+    recorded = few / many
+    model = build_model(encode_cohort(4)[1], Config(ModelConfig("mlp", width=16, hidden=64)))
+    calls, broken = [], []
+    for steps in (32, 8):
+        fn, args = make_sampling(model, SamplerConfig("ancestral", steps), 512)
+        calls.append(partial(jax.jit(fn), *args))
+        broken.append(lambda fn=fn, args=args: jax.jit(lambda *a: fn(*a))(*args))
+    many, few = least_seconds(calls, 5)
+    slow_many, slow_few = least_seconds(broken, 1)
+    print("nfe", many / few, slow_many / slow_few, "recorded", recorded)
+    assert many / few > recorded * (1 - TOLERANCE)
+    assert slow_many / slow_few < recorded * (1 - TOLERANCE)
 
 
 def test_the_unet_is_about_as_fast_as_the_mlp(layouts):

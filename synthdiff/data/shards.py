@@ -7,6 +7,7 @@ Each file appears whole under its name or not at all, so a broken job goes on wh
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,6 +18,7 @@ from synthdiff._validate import input_error, positive
 from synthdiff.data.table import name_shard, write_json, write_table
 
 SETTINGS = "shards.json"
+PATIENCE_S = 120.0  # without a new shard; a shared folder may show a file a minute late
 
 
 def count_shards(num_rows: int, shard_rows: int) -> int:
@@ -51,12 +53,6 @@ def list_missing(folder: Path, num_rows: int, shard_rows: int) -> list[int]:
     return [number for number in range(total) if name_shard(number, total) not in there]
 
 
-def await_shards(folder: Path, num_rows: int, shard_rows: int, every: float = 1.0) -> None:
-    """Returns when all shards are there, however long others take to write theirs."""
-    while list_missing(folder, num_rows, shard_rows):
-        time.sleep(every)
-
-
 def write_shards(
     folder: Path,
     draw: Callable[[int, int], pd.DataFrame],
@@ -78,3 +74,28 @@ def write_shards(
         write_table(table, path)
         written.append(number)
     return written
+
+
+def finish_shards(
+    folder: Path,
+    draw: Callable[[int, int], pd.DataFrame],
+    num_rows: int,
+    shard_rows: int,
+    patience: float,
+    every: float = 1.0,
+) -> list[int]:
+    """Returns when all shards are there; the numbers of those that this process had to write.
+
+    Others take as long as they like, but whoever has written nothing for `patience` seconds may be
+    dead: what is missing then is written here, in any order, as others may do so as well. Should it
+    be alive after all, the same shard is drawn twice, and each file is whole whoever writes it.
+    """
+    missing: list[int] = []
+    since = time.monotonic()
+    while (now := list_missing(folder, num_rows, shard_rows)) and (
+        now != missing or time.monotonic() - since < patience
+    ):
+        if now != missing:
+            missing, since = now, time.monotonic()
+        time.sleep(every)
+    return write_shards(folder, draw, num_rows, shard_rows, random.sample(now, len(now)))

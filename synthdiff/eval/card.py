@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from synthdiff.data.schema import Schema
+from synthdiff.eval.markdown import format_rows
 from synthdiff.eval.policy import name_earlier
 
 INTENDED = (
@@ -56,10 +57,9 @@ def format_gates(gates: Sequence[Mapping], audit: Mapping) -> list[str]:
         f"{audit['members']} {unit}s of the training data against {audit['nonmembers']} held out. "
         "Limits bind the upper end of a 95% interval.",
         "",
-        "| gate | status | result | limit from |",
-        "| --- | --- | --- | --- |",
     ]
-    return lines + [f"| {g['name']} | {g['status']} | {g['reason']} | {g['why']} |" for g in gates]
+    rows = [(g["name"], g["status"], g["reason"], g["why"]) for g in gates]
+    return lines + format_rows(["gate", "status", "result", "limit from"], rows, left=4)
 
 
 def write_card(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from synthdiff.data.schema import Column, Schema
 from synthdiff.eval.card import INTENDED
+from synthdiff.eval.markdown import format_rows
 from synthdiff.eval.report.formats import number
 
 ASK = "**To be answered by the holder of the table:** "
@@ -35,11 +36,8 @@ def _count_values(column: Column) -> str:
 
 
 def _describe_columns(schema: Schema) -> list[str]:
-    lines = ["| column | kind | role | values |", "| --- | --- | --- | --- |"]
-    return lines + [
-        f"| {c.name} | {c.kind} | {_name_roles(c, schema)} | {_count_values(c)} |"
-        for c in schema.columns
-    ]
+    rows = [(c.name, c.kind, _name_roles(c, schema), _count_values(c)) for c in schema.columns]
+    return format_rows(["column", "kind", "role", "values"], rows, left=4)
 
 
 def _describe_composition(manifest: Mapping, schema: Schema) -> list[str]:

@@ -91,11 +91,10 @@ def _list_results(evaluation: Mapping) -> list[tuple[str, object, object]]:
 
 def _describe_results(evaluation: Mapping) -> list[str]:
     lines = ["Synthetic rows, and beside them what real rows reach: the floor.", ""]
-    lines += ["| score | synthetic | real |", "| --- | ---: | ---: |"]
-    return lines + [
-        f"| {name} | {number(value)} | {number(floor)} |"
-        for name, value, floor in _list_results(evaluation)
+    rows = [
+        (name, number(value), number(floor)) for name, value, floor in _list_results(evaluation)
     ]
+    return lines + format_rows(["score", "synthetic", "real"], rows)
 
 
 def _describe_guarantee(manifest: Mapping, canaries: Mapping | None) -> list[str]:
@@ -151,8 +150,8 @@ def write_model_card(
     where training was private.
     """
     limits = ["Scores and counts on this card are of real rows, without noise.", *LIMITS]
-    files = ["| file | what | of the real rows | for others |", "| --- | --- | --- | --- |"]
-    files += [f"| {name} | {' | '.join(about)} |" for name, about in FILES.items()]
+    about = ["file", "what", "of the real rows", "for others"]
+    files = format_rows(about, [(name, *cells) for name, cells in FILES.items()], left=4)
     sections = {
         "Intended use": [INTENDED],
         "Misuse": [f"- {item}" for item in _MISUSE],

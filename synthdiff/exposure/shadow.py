@@ -72,8 +72,10 @@ def train_shadows(
     tx = make_optimizer(config)
     seeds = jnp.arange(len(member), dtype=jnp.int32) + config.seed * len(member)
     start = jax.vmap(lambda seed: create_state(init_fn(purpose_key(seed, "init")), tx))
-    carry, data = to_devices((seeds, jax.jit(start)(seeds))), to_devices(data)
-    run = make_parallel_train(make_shadow_step(loss_fn, tx, config), donate=True)
+    devices = jax.local_devices()  # an audit is one process's business
+    carry = to_devices((seeds, jax.jit(start)(seeds)), devices)
+    run = make_parallel_train(make_shadow_step(loss_fn, tx, config), devices, donate=True)
+    data = to_devices(data, devices)
     for first in range(0, config.num_steps, config.steps_per_call):
         count = min(config.steps_per_call, config.num_steps - first)
         rows = draw_rows(member, config.batch_size, config.seed, first, count)

@@ -21,13 +21,27 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
+def are_joined() -> bool:
+    """Whether this process has others, which must all come to whatever they do together."""
+    return jax.distributed.is_initialized() and jax.process_count() > 1
+
+
+def leave() -> None:
+    """Parts from the others once all have come here; nobody's end is then another's.
+
+    What this process does from here on it does with its own devices.
+    """
+    if are_joined():
+        jax.distributed.shutdown()
+
+
 def ask_first(question: Callable[[], T]) -> T:
     """Calls `question()` in the first process; every process gets the answer, as JSON carries it.
 
     All processes must come here, so this is also where they wait for one another. What it raises
     in the first process ends all of them: the others raise InputError with the same words.
     """
-    if jax.process_count() == 1:
+    if not are_joined():
         return question()
     answer: dict[str, object] = {}
     failure = None
@@ -49,7 +63,7 @@ def share_first(tree: T) -> T:
 
     The arrays stay on the devices where each process has its own.
     """
-    if jax.process_count() == 1:
+    if not are_joined():
         return tree
     leaves, treedef = jax.tree.flatten(tree)
     arrays = [np.asarray(leaf) for leaf in leaves]
@@ -66,14 +80,14 @@ def share_first(tree: T) -> T:
 
 def any_process(flag: bool) -> bool:
     """Whether the flag is set in any process; all must come here."""
-    if jax.process_count() == 1:
+    if not are_joined():
         return flag
     return bool(multihost_utils.process_allgather(np.array([flag], np.int32)).any())
 
 
 def require_same(what: str, tree: Any) -> None:
     """Raises InputError in all processes where their pytrees of arrays are not the same."""
-    if jax.process_count() == 1:
+    if not are_joined():
         return
     own = np.frombuffer(bytes.fromhex(hash_tree(tree)), np.uint8)
     every = multihost_utils.process_allgather(own)
