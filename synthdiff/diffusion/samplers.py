@@ -2,11 +2,8 @@
 
 A sampler is a rule that moves the continuous parts from time t to s < t. Categorical parts follow
 one rule beside every sampler: a part becomes visible, drawn from the predicted distribution, when
-the schedule's share of visible categories passes the part's own turn. Turns are uniform, as masking
-by chance has it, but spread evenly within a record, and far apart where parts hang together: parts
-shown in the same step are drawn independently of one another, so the fewer share a step, and the
-less they tell of each other, the better they fit together. For the same reason the ancestral
-sampler takes its times where each step shows an equal share of the categories.
+the schedule's share of visible categories passes the part's own turn (`unmasking.py`). The
+ancestral sampler takes its times where that is so for whole groups of parts.
 The last step returns the clean estimate, or a draw around it.
 """
 
@@ -30,6 +27,7 @@ from synthdiff.diffusion.process import (
     remask_chance,
 )
 from synthdiff.diffusion.schedules import Levels
+from synthdiff.diffusion.unmasking import draw_categories, draw_turns, share_visible
 from synthdiff.layout import Layout, Records
 
 # (z, scalar time, uniforms [batch] that draw one guess, or None for the average) -> clean estimate
@@ -89,7 +87,7 @@ def step_dpmpp_2m(z: jax.Array, step: Step) -> jax.Array:
 class Rule(NamedTuple):
     """A sampler: its step, evaluations per step, and whether it re-noises before each step.
 
-    draws: times are at equal shares of visible categories, each step draws one guess of the
+    draws: times are where steps show whole groups of categories, each step draws one guess of the
     denoiser, and the last step draws as others do; else times are even, as the order of a solver
     needs them, and steps and end are averages.
     """
@@ -145,8 +143,17 @@ class Noise(NamedTuple):
     guess: jax.Array
 
 
-def draw_step_noise(keys: jax.Array, index: jax.Array, layout: Layout) -> Noise:
-    """Noise of step `index`, from each record's own key: independent of batch and device."""
+def draw_step_noise(
+    keys: jax.Array,
+    index: jax.Array,
+    layout: Layout,
+    uniform: jax.Array | None = None,
+    picks: jax.Array | None = None,
+) -> Noise:
+    """Noise of step `index`, from each record's own key: independent of batch and device.
+
+    uniform, picks: as in `sample`, in the place of the record's own.
+    """
 
     def draw(key: jax.Array) -> Noise:
         normal, uniform = jax.random.split(jax.random.fold_in(key, index))
@@ -155,55 +162,20 @@ def draw_step_noise(keys: jax.Array, index: jax.Array, layout: Layout) -> Noise:
         guess = jax.random.uniform(jax.random.fold_in(uniform, 1))
         return Noise(eps[0], u[0], u[1], eps[1], u[2], guess)
 
-    return jax.vmap(draw)(keys)
-
-
-def spread_noise(
-    noise: Noise, uniform: jax.Array | None, picks: jax.Array | None, index: jax.Array
-) -> Noise:
-    """The noise with uniforms that are spread over records where there are any."""
+    noise = jax.vmap(draw)(keys)
     noise = noise if uniform is None else noise._replace(category=uniform)
     return noise if picks is None else noise._replace(guess=picks[:, index])
 
 
-def draw_categories(prediction: Prediction, uniform: jax.Array, layout: Layout) -> jax.Array:
-    """Draws each part from its predicted distribution by inverting the CDF; int32 [batch, K]."""
-    drawn = []
-    for bucket, logits in zip(layout.buckets, prediction.logits, strict=True):
-        cdf = jnp.cumsum(jax.nn.softmax(logits.astype(jnp.float32)), axis=-1)
-        u = uniform[:, bucket.start : bucket.stop, None] * cdf[..., -1:]
-        drawn.append(jnp.sum(cdf <= u, axis=-1, dtype=jnp.int32))
-    if not drawn:
-        return jnp.zeros(uniform.shape, jnp.int32)
-    return jnp.minimum(jnp.concatenate(drawn, axis=1), mask_codes(layout) - 1)
-
-
-def draw_turns(noise: Noise, layout: Layout, num_steps: int) -> jax.Array:
-    """When each part's turn comes, in shares of visible categories: [batch, K] in [0, 1).
-
-    Each turn by itself is uniform, and those of a record are spread evenly, in a random order. With
-    fewer steps than parts, which parts share a step is read off the circle of `layout.turns`,
-    rotated by chance, and only the order of the steps is random.
-    """
-    num_parts = noise.turn.shape[-1]
-    if not layout.turns or num_steps >= num_parts:
-        order = jnp.argsort(jnp.argsort(noise.turn, axis=-1), axis=-1)
-        return (order + noise.remask) / max(1, num_parts)
-    place = (jnp.array(layout.turns) / num_parts + noise.turn[:, :1]) % 1.0 * num_steps
-    order = jnp.argsort(noise.remask[:, :num_steps], axis=-1)
-    step = jnp.minimum(place.astype(jnp.int32), num_steps - 1)
-    return (jnp.take_along_axis(order, step, axis=-1) + place - step) / num_steps
-
-
-def find_times(rule: Rule, num_steps: int, levels_fn: LevelsFn) -> jax.Array:
+def find_times(rule: Rule, num_steps: int, levels_fn: LevelsFn, layout: Layout) -> jax.Array:
     """The times of the evaluations [num_steps], from 1 down."""
     if not rule.draws:
         return jnp.linspace(1.0, 0.0, num_steps)
     grid = jnp.linspace(1.0, 0.0, GRID)
     levels = jax.vmap(levels_fn)(grid)
-    parts = levels.categorical if levels.categorical.shape[-1] else levels.continuous
+    parts = levels.categorical if layout.num_categorical else levels.continuous
     share = jnp.mean(compute_alpha_bar(parts), axis=-1)
-    return jnp.interp(jnp.arange(num_steps) / num_steps, share, grid)
+    return jnp.interp(share_visible(layout.num_categorical, num_steps)[:-1], share, grid)
 
 
 def add_churn(
@@ -258,7 +230,7 @@ def sample(
     """
     rule, masked = SAMPLERS[config.name], mask_codes(layout)
     uniform = None if rule.churns else uniform
-    times = find_times(rule, config.num_steps, levels_fn)
+    times = find_times(rule, config.num_steps, levels_fn, layout)
     first = draw_step_noise(keys, jnp.int32(config.num_steps), layout)
     sigma = compute_sigma(levels_fn(times[0]).continuous)
     z = Records(jnp.sqrt(1.0 + sigma**2) * first.eps, jnp.broadcast_to(masked, first.turn.shape))
@@ -266,7 +238,7 @@ def sample(
     def body(carry: tuple, i: jax.Array) -> tuple[tuple, Records]:
         z, turns, x0_before, sigma_before = carry
         t, s = times[i], times[i + 1]
-        noise = spread_noise(draw_step_noise(keys, i, layout), uniform, picks, i)
+        noise = draw_step_noise(keys, i, layout, uniform, picks)
         if rule.churns:
             assert churn_time is not None  # only this sampler needs one
             before, t = t, churn_time(t)
@@ -289,11 +261,12 @@ def sample(
         z = Records(rule.step(z.continuous, step), categorical)
         return (z, turns, prediction.x0, step.sigma_t), carry[0]
 
-    carry = (z, draw_turns(first, layout, config.num_steps), jnp.zeros_like(z.continuous), sigma)
+    turns = draw_turns(first.turn, first.remask, layout, config.num_steps)
+    carry = (z, turns, jnp.zeros_like(z.continuous), sigma)
     (z, _, _, _), states = jax.lax.scan(body, carry, jnp.arange(config.num_steps - 1))
     states = jax.tree.map(lambda before, at: jnp.concatenate([before, at[None]]), states, z)
     i = jnp.int32(config.num_steps - 1)
-    noise = spread_noise(draw_step_noise(keys, i, layout), uniform, picks, i)
+    noise = draw_step_noise(keys, i, layout, uniform, picks)
     last = denoise_fn(z, times[-1], noise.guess if rule.draws else None)
     spread = compute_sigma(levels_fn(times[-1]).continuous) if rule.draws else 0.0
     return draw_end(z, last, spread, noise, layout), states
