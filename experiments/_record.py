@@ -11,6 +11,7 @@ from _results import describe_origin, locate_record
 from _scores import format_spread, summarise
 
 from synthdiff._files import hold_file, make_folder, parse_json
+from synthdiff._progress import track
 from synthdiff._validate import input_error
 from synthdiff.data.table import write_json
 from synthdiff.eval.markdown import format_rows
@@ -82,7 +83,7 @@ def run_sweep(
                 show(record)
 
     add({})
-    for name, seed, score in jobs:
+    for name, seed, score in track(jobs, "models", "model"):
         about = hashlib.sha256(f"{name} seed {seed}".encode()).hexdigest()[:16]
         with hold_file(locks / about) as ours:
             if ours and seed not in read_record(path)["runs"].get(name, {}):

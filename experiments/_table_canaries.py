@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from _canaries import describe_bounds
 
+from synthdiff._progress import track
 from synthdiff.data.dtypes import to_values
 from synthdiff.data.private import Grid
 from synthdiff.data.private_tree import count_pair, expect_pair, score_pair
@@ -87,7 +88,7 @@ def run_trials(
     patients = np.minimum(np.arange(len(table)) // most, 2 * CROWD)  # the last is the canary
     known, moved = CROWD * count_cells(ENDS), count_cells(ENDS[:1])
     scores = []
-    for coin in included:
+    for coin in track(included, "releases with canaries", "release"):
         rows, secret = len(table) - 2 * most * (not coin), int(rng.integers(1 << 62))
         found = release_tables(table[:rows], patients[:rows], SCHEMA, dp, plan, FEWEST, secret)
         scores.append(score_releases(found, known, moved))

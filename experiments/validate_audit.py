@@ -18,6 +18,7 @@ from _data import define_data_flags, describe_data, read_data
 from _results import define_record_flag, describe_origin, locate_record, write_record
 from absl import flags
 
+from synthdiff._progress import track
 from synthdiff.data.split import split_frame
 from synthdiff.eval.audit import audit
 from synthdiff.eval.controls import ALPHA
@@ -76,10 +77,10 @@ def define_flags() -> None:
 
 def validate(run_dir: Path) -> None:
     faiss.omp_set_num_threads(1)
-    started, (first, last) = time.monotonic(), map(int, FLAGS.split_seeds.split(":"))
+    started, seeds = time.monotonic(), range(*map(int, FLAGS.split_seeds.split(":")))
     path = locate_record(run_dir / "null_splits.json")
     df, schema = read_data(describe_data())
-    splits = [audit_split(df, schema, seed) for seed in range(first, last)]
+    splits = [audit_split(df, schema, seed) for seed in track(seeds, "audits", "audit")]
     record = describe_origin() | {"data": FLAGS.data, "shares": SHARES}
     record |= {"wall_seconds": round(time.monotonic() - started), "rates": rate_events(splits)}
     size = "{patients} {unit}s a side".format_map(splits[0])

@@ -12,10 +12,11 @@ PACKAGE = sorted((ROOT / "synthdiff").rglob("*.py"))
 SCRIPTS = sorted((ROOT / "experiments").glob("*.py"))
 
 # What each layer may import of synthdiff, beside itself. The package's own __init__ is the door.
-BASE = {"_validate", "_files", "layout"}
+BASE = {"_validate", "_files", "_progress", "layout"}
 ALLOWED = {
     "_validate": set(),
     "_files": {"_validate"},
+    "_progress": set(),
     "layout": set(),
     "data": BASE,
     "diffusion": BASE,

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
+from synthdiff._progress import track
 from synthdiff._validate import InputError, input_error
 from synthdiff.data.schema import Schema
 from synthdiff.data.visit_plan import plan_visits
@@ -49,10 +49,9 @@ def attack_game(
     """Every attack, on all and on the strata, and the exact copies, p-values not yet adjusted; and
     the attacks' scores.
     """
-    tried = tqdm(ATTACKS.items(), "attacks", unit="attack", delay=5.0, leave=False, disable=None)
     scores = {
         name: score_attack(attack, game.members, game.nonmembers, game.view)
-        for name, attack in tried
+        for name, attack in track(ATTACKS.items(), "attacks", "attack")
     }
     attacks = {name: summarise_attack(found, rng) for name, found in scores.items()}
     keys = row_keys(tables["synthetic"], schema)

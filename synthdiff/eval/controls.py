@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from synthdiff._progress import track
 from synthdiff.eval.attacks import ATTACKS, View
 from synthdiff.eval.detection import cross_fitted_scores
 from synthdiff.eval.game import Game
@@ -49,7 +50,10 @@ def _attack(
     confidence: float = 0.95,
 ) -> dict[str, dict]:
     """The attacks of these names on the game's patients before another table."""
-    scores = {n: score_attack(ATTACKS[n], game.members, game.nonmembers, view) for n in names}
+    scores = {
+        name: score_attack(ATTACKS[name], game.members, game.nonmembers, view)
+        for name in track(names, "attacks of a control", "attack")
+    }
     return {name: summarise_attack(found, rng, confidence) for name, found in scores.items()}
 
 

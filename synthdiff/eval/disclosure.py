@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from synthdiff._progress import track
 from synthdiff.data.schema import Schema
 from synthdiff.eval.features import Featurizer, patient_numbers
 from synthdiff.eval.game import MAX_PATIENTS, ROWS_PER_PATIENT, cap_rows
@@ -102,7 +103,8 @@ def audit_disclosure(
         chance = np.full(len(links), chance_of_link(len(synthetic), 1))
         result["linkability"] = _compare(links, chance, targets.member, targets.outlier)
         result["inference"] = {}
-    for name in secrets if len(schema.features) > 1 else ():
+    guessed = secrets if len(schema.features) > 1 else ()
+    for name in track(guessed, "columns guessed", "column"):
         known, right, chance = guess_secret(targets.table, synthetic, schema, schema[name], rng)
         sides = targets.member[known], targets.outlier[known]
         result["inference"][name] = _compare(right, chance, *sides)

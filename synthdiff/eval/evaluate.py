@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pandas as pd
-from tqdm import tqdm
 
+from synthdiff._progress import track
 from synthdiff.data.schema import Schema
 from synthdiff.eval.codes import evaluate_codes
 from synthdiff.eval.detection import MODEL, detection_auc
@@ -39,8 +39,7 @@ def evaluate(
     for where, df in (("train", train), ("test", test), ("synthetic", synthetic)):
         check_table(df, schema, f"{where} table")
     parts = _score_parts(train, test, synthetic, schema, seed)
-    bar = {"total": NUM_PARTS, "unit": "part", "delay": 5.0, "leave": False, "disable": None}
-    return dict(tqdm(parts, "evaluating", **bar))
+    return dict(track(parts, "evaluating", "part", NUM_PARTS))
 
 
 def _score_parts(

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from synthdiff._progress import track
 from synthdiff.diffusion.keys import purpose_key
 from synthdiff.layout import Records
 from synthdiff.train.optim import TrainConfig, make_optimizer
@@ -76,7 +77,8 @@ def train_shadows(
     carry = to_devices((seeds, jax.jit(start)(seeds)), devices)
     run = make_parallel_train(make_shadow_step(loss_fn, tx, config), devices, donate=True)
     data = to_devices(data, devices)
-    for first in range(0, config.num_steps, config.steps_per_call):
+    calls = range(0, config.num_steps, config.steps_per_call)
+    for first in track(calls, f"{len(member)} shadow models", "call"):
         count = min(config.steps_per_call, config.num_steps - first)
         rows = draw_rows(member, config.batch_size, config.seed, first, count)
         carry, losses = run(carry, data, rows)

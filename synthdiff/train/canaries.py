@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from synthdiff._progress import track
 from synthdiff.layout import Records
 from synthdiff.train.dp import DpConfig, GradientPlan, make_private_step
 from synthdiff.train.optim import TrainConfig
@@ -47,7 +48,7 @@ def run_canaries(
     tx, config = optax.sgd(1.0), TrainConfig(num_steps=plan.num_steps)
     run = make_parallel_train(make_private_step(loss_fn, tx, config, dp, plan, secret))
     state, traces = create_state({"w": jnp.zeros(len(included))}, tx), []
-    for rows in samples:
+    for rows in track(samples, "steps with canaries", "step"):
         state, _ = run(state, data, rows[None])
         traces.append(np.asarray(state.params["w"], float))
     return np.stack(traces)

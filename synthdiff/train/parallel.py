@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
 
+from synthdiff._progress import track
 from synthdiff._validate import InputError
 from synthdiff.train.step import AXIS
 
@@ -77,7 +77,7 @@ def make_parallel_map(fn: Callable, devices: Sequence[jax.Device] | None = None)
         stride, lead = block * len(devices), first % block
         chunks = []
         starts = range(-lead, count, stride)
-        for start in tqdm(starts, "blocks", unit="block", delay=5.0, leave=False, disable=None):
+        for start in track(starts, "blocks", "block"):
             grid = (len(devices), block)
             index = first + start + np.arange(stride, dtype=np.int32).reshape(grid)
             piece = jax.tree.map(lambda x, s=start, g=grid: _take_padded(x, s, g), extra)
