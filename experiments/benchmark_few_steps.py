@@ -73,9 +73,9 @@ def benchmark(run_dir: Path) -> None:
     started, model, spec = time.time(), load(run_dir), read_manifest(run_dir)["data"]
     df, schema = read_data(spec)
     parts, rows = split_table(df, schema, spec["split_seed"]), []
-    for name in FLAGS.samplers:
-        for nfe in map(int, FLAGS.nfe):
-            rows.append(score(model, fit_steps(name, nfe), parts, schema))
+    for samplers in [[fit_steps(name, int(nfe)) for nfe in FLAGS.nfe] for name in FLAGS.samplers]:
+        for sampler in samplers:
+            rows.append(score(model, sampler, parts, schema))
             print(rows[-1], flush=True)
         jax.clear_caches()
     floor = evaluate_fidelity(parts["train"], parts["test"], parts["test"], schema)["floor"]
