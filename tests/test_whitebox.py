@@ -9,6 +9,7 @@ from synthdiff._validate import InputError
 from synthdiff.data.schema import Column, Schema
 from synthdiff.eval import statistics
 from synthdiff.eval.audit import audit
+from synthdiff.eval.membership import Side, average_scores, patient_scores
 from synthdiff.eval.report.privacy import write_privacy
 from synthdiff.eval.whitebox import (
     ATTACKS,
@@ -18,6 +19,7 @@ from synthdiff.eval.whitebox import (
     lira_online,
     loss_threshold,
     rmia,
+    summarise_rows,
 )
 
 COUNT, MODELS = 5000, 64
@@ -161,6 +163,23 @@ def test_few_patients_who_are_all_in_one_shadow_model_are_no_crash():
     unseen, _ = wide_game(rng, 2.0, 20, 8, seen, learns=False)
     found = check_on_shadows(unseen, patients)
     assert np.isfinite(list(found.values())).all()
+
+
+def test_evidence_of_rows_adds_up_and_one_loud_row_stands_out():
+    """Scores N(mu, 1) of 4 rows: their mean has the AUC of a shift of 2 mu, their maximum less."""
+    rng, patients = np.random.default_rng(0), np.repeat(np.arange(2000), 4)
+    side = Side(np.zeros((8000, 1)), patients, np.zeros(8000, np.uint64))
+    scores = rng.normal(size=16_000)
+    scores[:8000] += 0.5
+    found = summarise_rows(scores, side, side, rng)
+    assert found["auc"]["value"] == pytest.approx(norm.cdf(1.0 / np.sqrt(2)), abs=0.025)
+    highest = [patient_scores(part, patients) for part in np.split(scores, 2)]
+    assert statistics.auc(*highest) < norm.cdf(1.0 / np.sqrt(2)) - 0.05  # power
+    loud = rng.normal(size=16_000)
+    loud[:800:4] += 9.0  # one row of each of 200 of 2,000 members
+    assert summarise_rows(loud, side, side, rng)["tpr_at_1pct_fpr"]["value"] >= 0.1
+    average = [average_scores(part, patients) for part in np.split(loud, 2)]
+    assert average[0][0] == pytest.approx(loud[:4].mean())
 
 
 SCHEMA = Schema((Column("patient", "entity"), Column("x", "continuous"), Column("y", "continuous")))

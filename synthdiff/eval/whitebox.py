@@ -20,7 +20,7 @@ from sklearn.neural_network import MLPClassifier
 
 from synthdiff._validate import input_error
 from synthdiff.eval import statistics
-from synthdiff.eval.membership import Side, patient_scores, summarise_scores
+from synthdiff.eval.membership import Side, average_scores, patient_scores, summarise_scores
 
 _MAX_ATTACK_ROWS = 40_000
 _CHECKED_MODELS = 4
@@ -186,13 +186,17 @@ def score_rows(targets: Losses, unseen: Losses) -> dict[str, np.ndarray]:
 def summarise_rows(
     scores: np.ndarray, members: Side, nonmembers: Side, rng: np.random.Generator
 ) -> dict:
-    """The result of one attack from its scores per row, the members' rows first."""
+    """The result of one attack from its scores per row, the members' rows first.
+
+    The TPR is by each patient's highest score, AUC and its test by the mean: on RAND HIE the loss
+    has AUC .57 by the highest and .60 by the mean, and TPR 3.0% and 1.2% at 1% FPR (three models).
+    """
     cut = len(members.patients)
-    return summarise_scores(
-        patient_scores(scores[:cut], members.patients),
-        patient_scores(scores[cut:], nonmembers.patients),
-        rng,
+    sides = (scores[:cut], members.patients), (scores[cut:], nonmembers.patients)
+    highest, average = (
+        [pool(*side) for side in sides] for pool in (patient_scores, average_scores)
     )
+    return summarise_scores(*highest, rng, ranked=(average[0], average[1]))
 
 
 def check_on_shadows(unseen: Losses, patients: np.ndarray, seed: int = 0) -> dict[str, float]:
@@ -215,6 +219,6 @@ def check_on_shadows(unseen: Losses, patients: np.ndarray, seed: int = 0) -> dic
             continue
         for name, attack in attacks.items():
             scores, ids = attack(targets, known), patients[wanted]
-            sides = [patient_scores(scores[s], ids[s]) for s in (inside, ~inside)]
+            sides = [average_scores(scores[s], ids[s]) for s in (inside, ~inside)]
             found[name].append(statistics.auc(*sides))
     return {name: float(np.mean(values)) for name, values in found.items() if values}
