@@ -196,7 +196,7 @@ def summarise_rows(
     highest, average = (
         [pool(*side) for side in sides] for pool in (patient_scores, average_scores)
     )
-    return summarise_scores(*highest, rng, ranked=(average[0], average[1]))
+    return summarise_scores(highest[0], highest[1], rng, ranked=(average[0], average[1]))
 
 
 def check_on_shadows(unseen: Losses, patients: np.ndarray, seed: int = 0) -> dict[str, float]:
