@@ -15,8 +15,8 @@ from synthdiff.diffusion.denoiser import Prediction
 from synthdiff.diffusion.process import mask_codes
 from synthdiff.layout import Layout
 
-# With fewer steps than parts, (step / steps)^1.5 of them are visible. On Adult the loss of 8 steps
-# against 32 was 18 % at a power of 1, and 2 % at 1.5, as at 2 (experiments/results/README.md).
+# With fewer steps than parts, (step / steps)^1.5 of them are visible. On Adult the errors with 8
+# steps are 1.16 points at a power of 1, .98 at 1.5 and .99 at 2 (experiments/results/README.md).
 POWER = 1.5
 
 
