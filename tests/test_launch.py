@@ -1,6 +1,7 @@
 """The launchers: what their dry runs print, and what they do around commands that stand in."""
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -211,6 +212,28 @@ def test_kubernetes_gives_kubectl_what_the_dry_run_shows(tmp_path):
     assert launch("kubernetes.sh", *KUBERNETES, *TRAIN, path=tmp_path).returncode == 0
     assert (tmp_path / "told").read_text() == "apply -f -\n"
     assert (tmp_path / "manifest").read_text() == dry_run("kubernetes.sh", *KUBERNETES, *TRAIN)
+
+
+def test_lowest_takes_the_lower_bound_of_every_dependency(tmp_path):
+    shutil.copytree(ROOT / "launch", tmp_path / "launch")
+    (tmp_path / "setup.py").write_text(
+        "from setuptools import setup\n"
+        "dev = ['c.d>=10.0.1,<11; python_version >= \"3.1\"', 'e_f==2.0.0']\n"
+        "extras = {'dev': dev, 'x': ['y>=9']}\n"
+        "setup(install_requires=['a>=1,<3', 'b<3,>=0.25'], extras_require=extras)"
+    )
+    command = ["bash", tmp_path / "launch" / "lowest.sh", "--dry_run"]
+    environment = os.environ | {"PYTHON": sys.executable}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == ["a==1", "b==0.25", "c.d==10.0.1", "e_f==2.0.0"], done.stderr
+
+
+def test_lowest_reads_setup():
+    text = (ROOT / "setup.py").read_text()
+    found = dict(line.split("==") for line in dry_run("lowest.sh", PYTHON=sys.executable).split())
+    assert {"jax", "numpy", "pytest", "jax-privacy", "pdoc"} <= set(found)
+    for name, lowest in found.items():
+        assert re.search(rf'"{name}[>=]={lowest}[",]', text) or name == "jax"
 
 
 def test_docs_names_every_part_of_the_package():
