@@ -13,7 +13,7 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "synthdiff/__init__.py").read_text()).group(1)
 
-JAX = ">=0.8,<1"
+JAX = ">=0.8.2,<1"  # older ones cannot gather keys, as private steps in pieces do
 EXTRAS = {
     # sdmetrics 0.18.0: the last release that scores all rows and pairs and allows pandas 3.
     # xgboost-cpu is xgboost without CUDA: 6 MB for 300, but no wheel for macOS.
@@ -60,7 +60,7 @@ setup(
         "optax>=0.2.8,<1",
         "orbax-checkpoint>=0.11.26,<1",
         "pandas>=3,<4",  # its text dtype
-        "pyarrow>=16,<40",  # a major version every quarter
+        "pyarrow>=21,<40",  # older ones write no viewed text; a major version every quarter
         "scikit-learn>=1.5,<2",
         "scipy>=1.13,<2",
         "statsmodels>=0.15,<1",  # which carries the RAND HIE file that the loader knows

@@ -19,7 +19,7 @@ if [[ ${1:-} == --dry_run ]]; then
 fi
 if [[ ! -x .venv-lowest/bin/python ]]; then
   python3 -m venv .venv-lowest
-  .venv-lowest/bin/pip install --quiet setuptools # which reads setup.py, and gives way below
+  .venv-lowest/bin/pip install --quiet --upgrade setuptools # which reads setup.py, and gives way below
 fi
 versions=$(.venv-lowest/bin/python -c "$LIST")
 .venv-lowest/bin/pip install --quiet --constraint <(echo "$versions") --editable '.[dev]'
