@@ -56,10 +56,10 @@ setup(
         "flax>=0.12,<1",
         f"jax{JAX}",
         "matplotlib>=3.9,<4",
-        "numpy>=2.0,<3",
+        "numpy>=2.0.2,<3",
         "optax>=0.2.8,<1",
         "orbax-checkpoint>=0.11.26,<1",
-        "pandas>=3,<4",  # its text dtype
+        "pandas>=3.1,<4",  # its text dtype; 3.0 writes the year 0999 as 999
         "pyarrow>=21,<40",  # older ones write no viewed text; a major version every quarter
         "scikit-learn>=1.5,<2",
         "scipy>=1.13,<2",

@@ -1,6 +1,6 @@
 """The tables and figures of the README and of papers. A new one is an entry of TABLES."""
 
-from _paper_plots import plot_few_steps, plot_intervals, plot_record
+from _paper_plots import plot_few_steps, plot_intervals, plot_record, plot_scores
 from _papers import Line, Table
 from _speed_tables import SPEED_TABLES
 from _sweep_plots import plot_arms, plot_frontier, plot_sizes
@@ -33,6 +33,7 @@ def make_quality_table(dataset: str, record: str) -> Table:
               for name, about in METRICS.items()),
         note="Mean ± standard deviation over training seeds where there are several, else over "
         "sampled tables.",
+        plot=plot_scores(real="real"),
     )  # fmt: skip
 
 
@@ -52,6 +53,12 @@ def make_privacy_table(dataset: str, record: str) -> Table:
                  ("/*/attack likelihood_influence AUC",)),
         ),
         note="Mean ± standard deviation over training seeds.",
+        plot=plot_scores(lines={
+            "fidelity rate, %": "fidelity rate of other real rows, %",
+            "detection AUC (0.5 is best)": 0.5,
+            "AUROC, trained on synthetic": "AUROC, trained on real",
+            "attack by likelihood influence, AUC": 0.5,
+        }, columns="epsilon (0: none)"),
     )  # fmt: skip
 
 
@@ -93,6 +100,7 @@ def make_fairness_table(title: str, record: str) -> Table:
               for name, label in names.items()),
         note="Models of each table on real rows, mean ± standard deviation over training seeds. "
         "Change: balanced less as is, 95% interval over test patients.",
+        plot=plot_scores(real="real"),
     )  # fmt: skip
 
 
@@ -137,6 +145,7 @@ TABLES = {
             Line("seconds to sample", 0, None, ("/scores/seconds sample", "")),
         ),
         note="Mean ± standard deviation over training seeds.",
+        plot=plot_scores(real="floor or real"),
     ),
     "rand_hie_visits": Table(
         "RAND HIE, people with their years as one record, three training seeds",
@@ -159,6 +168,7 @@ TABLES = {
             Line("seconds to train", 0, None, ("/scores/seconds train", "")),
         ),
         note="Mean ± standard deviation over training seeds.",
+        plot=plot_scores(real="floor or real"),
     ),
     "frontier": Table(
         "RAND HIE: fidelity against exposure, one setting at a time",
@@ -213,6 +223,7 @@ TABLES = {
                  ("/scores/attack classifier AUC", "0.5", "")),
         ),
         note="Mean ± standard deviation over training seeds.",
+        plot=plot_scores(real="real rows"),
     ),
     "ablation_rand_hie": make_ablation_table("RAND HIE", "ablation_rand_hie.json"),
     "fairness": make_fairness_table(
@@ -242,7 +253,7 @@ TABLES = {
         ("share of splits",),
         tuple(Line(label, 3, 0.05, (f"/rates/{name}",)) for name, label in EVENTS.items()),
         note="With 95% intervals.",
-        plot=plot_intervals,
+        plot=plot_intervals({}),
     ),
     "canaries_tables": make_canaries_table(
         "histograms and pair tables claim", "canaries_tables.json", 2.0
@@ -259,7 +270,7 @@ TABLES = {
               for what, block, names in (("table", "", ATTACKS), ("model", "/whitebox", ON_MODEL))
               for name in names),
         note="With 95% intervals.",
-        plot=plot_intervals,
+        plot=plot_intervals({"AUC": 0.5, "TPR at 1% FPR": 0.01}),
     ),
     "few_steps": Table(
         "Quality against network evaluations, Adult",

@@ -1,6 +1,6 @@
 """The tables of speed: measured, beside others and predicted."""
 
-from _paper_plots import plot_panels_of, plot_search
+from _paper_plots import plot_intervals, plot_panels_of, plot_search
 from _papers import Line, Table
 
 
@@ -41,6 +41,7 @@ def make_peers_table(place: str, record: str, unit: str) -> Table:
         tall=True,
         note="Median and range over rounds. Peers are rebuilt from published sizes and untrained; "
         "their errors are as published, ours those of the Adult table (NFE 32).",
+        plot=plot_intervals({}, logarithmic=True),
     )
 
 
@@ -191,6 +192,7 @@ SPEED_TABLES = {
         tall=True,
         note="Each ratio is of one run on one machine; median and range over rounds, where there "
         "are several.",
+        plot=plot_intervals({"CPU": 1.0, "one H200": 1.0}, logarithmic=True),
     ),
     "torch": Table(
         "A plain perceptron in two frameworks, two CPU cores",
