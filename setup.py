@@ -55,7 +55,7 @@ setup(
         "faiss-cpu>=1.14.2,<2",  # older ones rank near-copies far from the origin wrongly
         "flax>=0.12,<1",
         f"jax{JAX}",
-        "matplotlib>=3.9,<4",
+        "matplotlib>=3.9.2,<4",  # older ones say wrong types
         "numpy>=2.0.2,<3",
         "optax>=0.2.8,<1",
         "orbax-checkpoint>=0.11.26,<1",
