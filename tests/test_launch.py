@@ -244,12 +244,38 @@ def test_docs_names_every_part_of_the_package():
     assert found == {name for name in names if not name.startswith("_")}
 
 
+def find_dead_links(page):
+    """The links of a page to files, or to places in them, that are not there."""
+    links = re.findall(r'href="([^":$]*)"', page.read_text())
+    files = {link: page.parent / (link.partition("#")[0] or page.name) for link in links}
+
+    def holds(link):
+        place = link.partition("#")[2]
+        return files[link].is_file() and (not place or f'id="{place}"' in files[link].read_text())
+
+    return [link for link in links if not holds(link)]
+
+
 @pytest.mark.skipif(find_spec("pdoc") is None, reason="pdoc is not installed")
-def test_docs_are_built_from_the_docstrings(tmp_path):
-    words = shlex.split(dry_run("docs.sh", PYTHON=sys.executable))
-    words = words[: words.index("synthdiff.data") + 1]  # one part, for the time it takes
-    words[words.index("site")] = str(tmp_path)
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+def test_docs_are_built_from_guide_and_docstrings_and_their_links_hold(tmp_path):
+    names = ("launch", "experiments", "synthdiff", "README.md", "ARCHITECTURE.md", "CHANGELOG.md")
+    for name in names:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    command = ["bash", tmp_path / "launch" / "docs.sh", "synthdiff.data.split"]
+    environment = os.environ | {"PYTHON": sys.executable}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    page = (tmp_path / "synthdiff" / "data" / "split.html").read_text()
-    assert "Splits the rows into named parts" in page
+    site = tmp_path / "site"
+    assert "Splits the rows into named parts" in (site / "synthdiff/data/split.html").read_text()
+    for page, text in {
+        "readme": "Quickstart", "architecture": "from CSV to release", "tutorials": "own_csv.py",
+        "results": "Against the field", "changelog": "Unreleased",
+    }.items():  # fmt: skip
+        assert text in (site / f"{page}.html").read_text()
+        assert (
+            find_dead_links(site / f"{page}.html") == []
+            and page in (site / "index.html").read_text()
+        )
+    (site / "bad.html").write_text('<a href="readme.html#no"></a><a href="no.html"></a>')
+    assert find_dead_links(site / "bad.html") == ["readme.html#no", "no.html"]
