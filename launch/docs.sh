@@ -31,8 +31,9 @@ add_page() { # NAME FILE: a module whose docstring is the file, with links that 
   echo "\"\"\".. include:: $1.text\"\"\"" > "$guide/$1.py"
   pages+=("$guide/$1.py")
 }
+fence="\`\`\`"
 for path in experiments/tutorials/*.py; do
-  printf '## %s\n\n~~~python\n%s\n~~~\n\n' "${path##*/}" "$(< "$path")"
+  printf '## %s\n\n%s\n%s\n%s\n\n' "${path##*/}" "${fence}python" "$(< "$path")" "$fence"
 done > "$guide/tutorials.md"
 add_page readme README.md
 add_page tutorials "$guide/tutorials.md"

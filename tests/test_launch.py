@@ -277,5 +277,7 @@ def test_docs_are_built_from_guide_and_docstrings_and_their_links_hold(tmp_path)
             find_dead_links(site / f"{page}.html") == []
             and page in (site / "index.html").read_text()
         )
+    tutorials = (site / "tutorials.html").read_text()
+    assert tutorials.count('class="pdoc-code codehilite"') > 4 and "```" not in tutorials
     (site / "bad.html").write_text('<a href="readme.html#no"></a><a href="no.html"></a>')
     assert find_dead_links(site / "bad.html") == ["readme.html#no", "no.html"]
