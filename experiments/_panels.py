@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib.pyplot as plt
+from _figures import in_style, save, use_logarithm
+from matplotlib.figure import Figure
+
+UNITS = {"_per_s": " per second", "_s": ", seconds", "_gb": ", GB", "_mb": ", MB", "_auc": " AUC"}
 
 
 class Panel(NamedTuple):
@@ -50,17 +53,33 @@ PANELS = {
 }
 
 
+@in_style
 def plot_panels(path: Path, tables: dict[str, list[dict]], panels: list[Panel]) -> None:
-    """Both axes logarithmic, so that a power law is a line and its exponent the slope."""
+    """Both axes logarithmic, so that a power law is a line and its exponent the slope.
+
+    Panels of a table with one row are left out, where there are others.
+    """
     panels = [panel for panel in panels if panel.table in tables]
-    figure, axes = plt.subplots(1, len(panels), figsize=(4.5 * len(panels), 3.6), squeeze=False)
-    for axis, panel in zip(axes[0], panels, strict=True):
+    panels = [panel for panel in panels if len(tables[panel.table]) > 1] or panels
+    figure = Figure(figsize=(4 * len(panels), 3.2), layout="constrained")
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         rows = tables[panel.table]
-        for name in dict.fromkeys(row[panel.by] for row in rows):
+        names = dict.fromkeys(row[panel.by] for row in rows)
+        for name in names:
             line = [(row[panel.x], row[panel.y]) for row in rows if row[panel.by] == name]
-            axis.loglog(*zip(*sorted(line), strict=True), "o-", label=f"{panel.by} {name}")
-        axis.set(xlabel=panel.x, ylabel=panel.y, title=panel.table)
-        axis.legend(fontsize=7)
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+            axes.plot(*zip(*sorted(line), strict=True), label=f"{name_axis(panel.by)} {name}")
+        for axis, column in ((axes.xaxis, panel.x), (axes.yaxis, panel.y)):
+            use_logarithm(axis, [row[column] for row in rows])
+            axis.set_label_text(name_axis(column))
+        if len(names) > 1:
+            axes.legend()
+    save(figure, path)
+
+
+def name_axis(column: str) -> str:
+    """What a column of a record is called: step_s is "step, seconds"."""
+    for ending, unit in UNITS.items():
+        if column.endswith(ending):
+            column = column.removesuffix(ending) + unit
+            break
+    return "NFE" if column == "nfe" else column.replace("_", " ")

@@ -1,12 +1,6 @@
 """The tables and figures of the README and of papers. A new one is an entry of TABLES."""
 
-from _paper_plots import (
-    plot_few_steps,
-    plot_intervals,
-    plot_panels_of,
-    plot_record,
-    plot_search,
-)
+from _paper_plots import plot_few_steps, plot_intervals, plot_record, plot_scores
 from _papers import Line, Table
 from _speed_tables import SPEED_TABLES
 from _sweep_plots import plot_arms, plot_frontier, plot_sizes
@@ -39,6 +33,7 @@ def make_quality_table(dataset: str, record: str) -> Table:
               for name, about in METRICS.items()),
         note="Mean ± standard deviation over training seeds where there are several, else over "
         "sampled tables.",
+        plot=plot_scores(real="real"),
     )  # fmt: skip
 
 
@@ -58,6 +53,12 @@ def make_privacy_table(dataset: str, record: str) -> Table:
                  ("/*/attack likelihood_influence AUC",)),
         ),
         note="Mean ± standard deviation over training seeds.",
+        plot=plot_scores(lines={
+            "fidelity rate, %": "fidelity rate of other real rows, %",
+            "detection AUC (0.5 is best)": 0.5,
+            "AUROC, trained on synthetic": "AUROC, trained on real",
+            "attack by likelihood influence, AUC": 0.5,
+        }, columns="epsilon (0: none)"),
     )  # fmt: skip
 
 
@@ -80,49 +81,6 @@ def make_canaries_table(what: str, record: str, tolerance: float) -> Table:
     )  # fmt: skip
 
 
-def make_peers_table(place: str, record: str, unit: str) -> Table:
-    """A record of benchmark_peers.py."""
-    return Table(
-        f"Speed of sampling beside published networks, Adult, {place}",
-        record,
-        "/tables/networks",
-        (
-            Line("parameters", 0, None, ("/parameters",)),
-            Line("evaluations per record", 0, None, ("/evaluations",)),
-            Line(f"records per {unit}", 1, None, ("/records_per_s",)),
-            Line("ours with NFE 32 is faster, times", 1, None, ("/ours_32_times",)),
-            Line("ours with NFE 8 is faster, times", 1, None, ("/ours_8_times",)),
-            Line("shape error, %", 2, None, ("/shape_error",)),
-            Line("trend error, %", 2, None, ("/trend_error",)),
-        ),
-        name="{network}",
-        tall=True,
-        note="Median and range over rounds. Peers are rebuilt from published sizes and untrained; "
-        "their errors are as published, ours those of the Adult table (NFE 32).",
-    )
-
-
-def list_speeds(digits: int) -> tuple[Line, ...]:
-    """What a table of training speed shows; digits: of the seconds."""
-    return (
-        Line("seconds per step", digits, None, ("/step_s",)),
-        Line("records per second", 0, None, ("/records_per_s",)),
-        Line("share of peak FLOP/s", 3, None, ("/share_of_peak",)),
-    )
-
-
-def make_gpu_table(what: str, record: str) -> Table:
-    """A record of benchmark_training.py on a GPU."""
-    return Table(
-        f"Speed of training on one GPU, {what}",
-        record,
-        "/tables/dispatch",
-        list_speeds(digits=5),
-        name="{steps_per_call} steps per dispatch",
-        tall=True,
-    )
-
-
 def make_fairness_table(title: str, record: str) -> Table:
     """A record of fairness.py."""
     columns = ("real", "as is", "balanced", "change")
@@ -142,6 +100,7 @@ def make_fairness_table(title: str, record: str) -> Table:
               for name, label in names.items()),
         note="Models of each table on real rows, mean ± standard deviation over training seeds. "
         "Change: balanced less as is, 95% interval over test patients.",
+        plot=plot_scores(real="real"),
     )  # fmt: skip
 
 
@@ -186,6 +145,7 @@ TABLES = {
             Line("seconds to sample", 0, None, ("/scores/seconds sample", "")),
         ),
         note="Mean ± standard deviation over training seeds.",
+        plot=plot_scores(real="floor or real"),
     ),
     "rand_hie_visits": Table(
         "RAND HIE, people with their years as one record, three training seeds",
@@ -208,6 +168,7 @@ TABLES = {
             Line("seconds to train", 0, None, ("/scores/seconds train", "")),
         ),
         note="Mean ± standard deviation over training seeds.",
+        plot=plot_scores(real="floor or real"),
     ),
     "frontier": Table(
         "RAND HIE: fidelity against exposure, one setting at a time",
@@ -262,6 +223,7 @@ TABLES = {
                  ("/scores/attack classifier AUC", "0.5", "")),
         ),
         note="Mean ± standard deviation over training seeds.",
+        plot=plot_scores(real="real rows"),
     ),
     "ablation_rand_hie": make_ablation_table("RAND HIE", "ablation_rand_hie.json"),
     "fairness": make_fairness_table(
@@ -291,7 +253,7 @@ TABLES = {
         ("share of splits",),
         tuple(Line(label, 3, 0.05, (f"/rates/{name}",)) for name, label in EVENTS.items()),
         note="With 95% intervals.",
-        plot=plot_intervals,
+        plot=plot_intervals({}),
     ),
     "canaries_tables": make_canaries_table(
         "histograms and pair tables claim", "canaries_tables.json", 2.0
@@ -308,22 +270,7 @@ TABLES = {
               for what, block, names in (("table", "", ATTACKS), ("model", "/whitebox", ON_MODEL))
               for name in names),
         note="With 95% intervals.",
-        plot=plot_intervals,
-    ),
-    "search": Table(
-        "Nearest-neighbour search by index and size",
-        "search.json",
-        "/rows",
-        (
-            Line("seconds to build", 3, None, ("/build_s",)),
-            Line("seconds per 1,000 queries", 3, None, ("/per_1000_queries_s",)),
-            Line("recall of the nearest", 3, 0.01, ("/recall_1",)),
-            Line("recall of the 20 nearest", 3, 0.01, ("/recall_20",)),
-        ),
-        name="{rows:,} rows, {index}",
-        tall=True,
-        note="Processor seconds of one thread.",
-        plot=plot_search,
+        plot=plot_intervals({"AUC": 0.5, "TPR at 1% FPR": 0.01}),
     ),
     "few_steps": Table(
         "Quality against network evaluations, Adult",
@@ -341,107 +288,6 @@ TABLES = {
         plot=plot_few_steps,
         by_hand="train a run per seed and number of components, run benchmark_few_steps.py in each "
         "and join_few_steps.py on all",
-    ),
-    "sampling": Table(
-        "Speed of sampling",
-        "sampling.json",
-        "/tables/samplers",
-        (
-            Line("seconds to compile", 1, None, ("/compile_s",)),
-            Line("records per second", 0, None, ("/records_per_s",)),
-            Line("share of peak FLOP/s", 3, None, ("/share_of_peak",)),
-        ),
-        name="{sampler}, NFE {nfe}",
-        tall=True,
-        plot=plot_panels_of("sampling"),
-    ),
-    "peers": make_peers_table("one core", "peers.json", "processor second"),
-    "gpu_peers": make_peers_table("one GPU", "gpu_peers.json", "second"),
-    "training": Table(
-        "Speed of training by columns",
-        "training.json",
-        "/tables/columns",
-        list_speeds(digits=3),
-        name="{columns} columns",
-        tall=True,
-        plot=plot_panels_of("training"),
-    ),
-    "audit_speed": Table(
-        "Speed of the audit by patients a side",
-        "audit_speed.json",
-        "/tables/audit",
-        (
-            Line("seconds for the table", 0, None, ("/table_s",)),
-            Line("losses of the model", 0, None, ("/losses",)),
-            Line("seconds for them", 0, None, ("/losses_s",)),
-            Line("seconds for all attacks on the model", 0, None, ("/whitebox_s",)),
-        ),
-        name="{patients} patients",
-        tall=True,
-        plot=plot_panels_of("audit_speed"),
-    ),
-    "columns_training": Table(
-        "Training, up to 10,000 code columns",
-        "columns_training.json",
-        "/tables/columns",
-        (
-            Line("seconds per step", 2, None, ("/step_s",)),
-            Line("memory, GB", 1, None, ("/host_gb",)),
-        ),
-        name="{columns} columns",
-        tall=True,
-        plot=plot_panels_of("training"),
-    ),
-    "columns_sampling": Table(
-        "Sampling, up to 10,000 code columns",
-        "columns_sampling.json",
-        "/tables/columns",
-        (
-            Line("seconds for 512 records", 1, None, ("/p50_s",)),
-            Line("memory of the program, MB", 0, None, ("/program_mb",)),
-        ),
-        name="{columns} columns",
-        tall=True,
-        plot=plot_panels_of("sampling"),
-    ),
-    "shards": Table(
-        "Ten million records into shards",
-        "shards.json",
-        "/tables/shards",
-        (
-            Line("shards", 0, None, ("/shards",)),
-            Line("processor seconds", 0, None, ("/processor_s",)),
-            Line("records per processor second", 0, None, ("/records_per_processor_s",)),
-            Line("most memory since the row before, MB", 0, None, ("/peak_mb",)),
-        ),
-        name="{rows:,} records",
-        tall=True,
-        plot=plot_panels_of("shards"),
-    ),
-    "gpu_training": make_gpu_table("default size, batches of 256", "gpu_training.json"),
-    "gpu_training_wide": make_gpu_table("wide, batches of 8,192", "gpu_training_wide.json"),
-    "gpu_torch": Table(
-        "A plain perceptron in two frameworks, one GPU",
-        "gpu_torch.json",
-        "/tables/steps",
-        (
-            Line("steps per second", 0, None, ("/steps_per_s",)),
-            Line("loss after the same steps", 4, None, ("/loss",)),
-        ),
-        name="{arm}, batches of {batch}",
-        tall=True,
-    ),
-    "scaling": Table(
-        "Scaling over devices",
-        "scaling.json",
-        "/tables/devices",
-        (
-            Line("seconds per step", 3, None, ("/step_s",)),
-            Line("efficiency", 2, None, ("/efficiency",)),
-        ),
-        name="{scaling}, devices: {devices}",
-        tall=True,
-        plot=plot_panels_of("scaling"),
     ),
     **SPEED_TABLES,
 }  # fmt: skip

@@ -2,14 +2,21 @@
 
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 from _cohort import ARMS
+from _figures import REAL, in_style, save
 from _scores import summarise
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from synthdiff.eval.frontier import EXPOSURE, QUALITY, summarise_points
 from synthdiff.eval.frontier_plots import draw_frontier
+from synthdiff.eval.plots import BLUE
 
-OF_ARMS = ("held-out loss", "detection AUC", "fidelity rate")
+OF_ARMS = {
+    "held-out loss": "loss on others, nats",
+    "detection AUC": "detection AUC (0.5 is best)",
+    "fidelity rate": "fidelity rate, %",
+}
 GAP = {"loss gap": "loss of strangers less loss of members, nats"}
 OF_SIZES = {
     "detection AUC": "detection AUC (0.5 is best)",
@@ -18,33 +25,39 @@ OF_SIZES = {
 }
 
 
+@in_style
 def plot_arms(record: dict, path: Path) -> None:
     """A panel per score of OF_ARMS, a line per arm, a dot per seed."""
     arms = {arm: summarise(list(runs.values())) for arm, runs in record["runs"].items()}
-    figure, axes = plt.subplots(1, len(OF_ARMS), figsize=(4 * len(OF_ARMS), 1 + 0.4 * len(arms)))
-    for axis, name in zip(axes, OF_ARMS, strict=True):
+    size = (3.2 * len(OF_ARMS) + 1, 1 + 0.25 * len(arms))
+    figure = Figure(figsize=size, layout="constrained")
+    for axes, (name, label) in zip(
+        figure.subplots(1, len(OF_ARMS), sharey=True), OF_ARMS.items(), strict=True
+    ):
         for arm, scores in reversed(arms.items()):
             values = scores[name]["values"]
-            axis.plot(values, [arm] * len(values), "o", color="#0072b2", alpha=0.5)
-        axis.set_title(name)
-        axis.tick_params("y", labelleft=axis is axes[0])
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+            axes.plot(values, [arm] * len(values), "o", color=BLUE, alpha=0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.grid(axis="x", color="#e4e4e4", linewidth=0.7)
+        axes.set_xlabel(label)
+    save(figure, path)
 
 
 def plot_frontier(record: dict, path: Path) -> None:
     """The figure of the report for every point of the record, and the gap of the loss."""
     exposure = EXPOSURE | GAP
     points = summarise_points(record["runs"], (*QUALITY, *exposure))
-    draw_frontier(points, {}, exposure).savefig(path, dpi=110)
+    save(draw_frontier(points, {}, exposure), path)
 
 
+@in_style
 def plot_sizes(record: dict, path: Path) -> None:
     """A panel per score of OF_SIZES: means over seeds by arm against patients, floors dashed."""
     runs = {name: summarise(list(found.values())) for name, found in record["runs"].items()}
-    figure, axes = plt.subplots(1, len(OF_SIZES), figsize=(4.2 * len(OF_SIZES), 3.6))
-    for axis, (score, label) in zip(axes, OF_SIZES.items(), strict=True):
+    sizes = sorted({int(name.split(", ")[1]) for name in runs if ", " in name})
+    figure = Figure(figsize=(3.6 * len(OF_SIZES), 3.2), layout="constrained")
+    panels = figure.subplots(1, len(OF_SIZES))
+    for axes, (score, label) in zip(panels, OF_SIZES.items(), strict=True):
         for arm in ARMS:
             found = {
                 int(name.split(", ")[1]): s[score]
@@ -52,11 +65,11 @@ def plot_sizes(record: dict, path: Path) -> None:
                 if name.startswith(f"{arm}, ") and score in s
             }
             means, spread = ([s[part] or 0.0 for s in found.values()] for part in ("mean", "std"))
-            axis.errorbar(list(found), means, spread, fmt="o-", label=arm, capsize=3)
+            axes.errorbar(list(found), means, spread, label=arm, capsize=3)
         if score in runs["first model"]:
-            axis.axhline(runs["first model"][score]["mean"], ls="--", c="grey", label="first model")
-        axis.set(xscale="log", xlabel="patients of the cohort", ylabel=label)
-    axes[0].legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+            axes.axhline(runs["first model"][score]["mean"], label="first model", **REAL)
+        axes.set(xscale="log", xlabel="patients of the cohort", ylabel=label)
+        axes.set_xticks(sizes, map(str, sizes))
+        axes.xaxis.set_minor_locator(NullLocator())
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
+    save(figure, path)

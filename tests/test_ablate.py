@@ -95,7 +95,7 @@ def test_a_stopped_grid_goes_on(tmp_path, monkeypatch):
     ablate.ablate(tmp_path)
     assert len(calls) == len(set(calls)) == 2 * 3 * 2  # each once, those before the stop too
     runs = json.loads((tmp_path / "record.json").read_text())["runs"]
-    assert runs["model.width=16 sampler.name=heun"]["1"][OF_ARMS[0]] == 17.0
+    assert runs["model.width=16 sampler.name=heun"]["1"]["held-out loss"] == 17.0
     assert "| model.width=8 sampler.name=churn [2] | 8.5 " in (tmp_path / "record.md").read_text()
     assert (tmp_path / "record.png").exists()
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.extend.core import jaxprs_in_params
+from jax.extend.core import ClosedJaxpr, Jaxpr
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
@@ -50,6 +50,7 @@ from synthdiff.diffusion.samplers import SAMPLERS, SamplerConfig
 from synthdiff.models.config import ModelConfig, count_params
 
 SCRIPTS = Path(__file__).parents[1] / "experiments"
+PROGRAM = (ClosedJaxpr, Jaxpr)
 
 
 def test_flops_of_a_product():
@@ -134,8 +135,8 @@ def reduced_bytes(jaxpr):
     for eqn in jaxpr.eqns:
         if eqn.primitive.name.startswith("psum"):
             total += sum(v.aval.size * v.aval.dtype.itemsize for v in eqn.invars)
-        for inner in jaxprs_in_params(eqn.params):
-            total += reduced_bytes(inner)
+        inner = jax.tree.leaves(eqn.params, is_leaf=lambda x: isinstance(x, PROGRAM))
+        total += sum(reduced_bytes(program) for program in inner if isinstance(program, PROGRAM))
     return total
 
 

@@ -1,6 +1,7 @@
 """The launchers: what their dry runs print, and what they do around commands that stand in."""
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -213,6 +214,28 @@ def test_kubernetes_gives_kubectl_what_the_dry_run_shows(tmp_path):
     assert (tmp_path / "manifest").read_text() == dry_run("kubernetes.sh", *KUBERNETES, *TRAIN)
 
 
+def test_lowest_takes_the_lower_bound_of_every_dependency(tmp_path):
+    shutil.copytree(ROOT / "launch", tmp_path / "launch")
+    (tmp_path / "setup.py").write_text(
+        "from setuptools import setup\n"
+        "dev = ['c.d>=10.0.1,<11; python_version >= \"3.1\"', 'e_f==2.0.0']\n"
+        "extras = {'dev': dev, 'x': ['y>=9']}\n"
+        "setup(install_requires=['a>=1,<3', 'b<3,>=0.25'], extras_require=extras)"
+    )
+    command = ["bash", tmp_path / "launch" / "lowest.sh", "--dry_run"]
+    environment = os.environ | {"PYTHON": sys.executable}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == ["a==1", "b==0.25", "c.d==10.0.1", "e_f==2.0.0"], done.stderr
+
+
+def test_lowest_reads_setup():
+    text = (ROOT / "setup.py").read_text()
+    found = dict(line.split("==") for line in dry_run("lowest.sh", PYTHON=sys.executable).split())
+    assert {"jax", "numpy", "pytest", "jax-privacy", "pdoc"} <= set(found)
+    for name, lowest in found.items():
+        assert re.search(rf'"{name}[>=]={lowest}[",]', text) or name == "jax"
+
+
 def test_docs_names_every_part_of_the_package():
     words = shlex.split(dry_run("docs.sh"))
     assert words[:3] == ["py", "-m", "pdoc"] and "site" in words
@@ -221,12 +244,40 @@ def test_docs_names_every_part_of_the_package():
     assert found == {name for name in names if not name.startswith("_")}
 
 
+def find_dead_links(page):
+    """The links of a page to files, or to places in them, that are not there."""
+    links = re.findall(r'href="([^":$]*)"', page.read_text())
+    files = {link: page.parent / (link.partition("#")[0] or page.name) for link in links}
+
+    def holds(link):
+        place = link.partition("#")[2]
+        return files[link].is_file() and (not place or f'id="{place}"' in files[link].read_text())
+
+    return [link for link in links if not holds(link)]
+
+
 @pytest.mark.skipif(find_spec("pdoc") is None, reason="pdoc is not installed")
-def test_docs_are_built_from_the_docstrings(tmp_path):
-    words = shlex.split(dry_run("docs.sh", PYTHON=sys.executable))
-    words = words[: words.index("synthdiff.data") + 1]  # one part, for the time it takes
-    words[words.index("site")] = str(tmp_path)
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+def test_docs_are_built_from_guide_and_docstrings_and_their_links_hold(tmp_path):
+    names = ("launch", "experiments", "synthdiff", "README.md", "ARCHITECTURE.md", "CHANGELOG.md")
+    for name in names:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    command = ["bash", tmp_path / "launch" / "docs.sh", "synthdiff.data.split"]
+    environment = os.environ | {"PYTHON": sys.executable}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    page = (tmp_path / "synthdiff" / "data" / "split.html").read_text()
-    assert "Splits the rows into named parts" in page
+    site = tmp_path / "site"
+    assert "Splits the rows into named parts" in (site / "synthdiff/data/split.html").read_text()
+    for page, text in {
+        "readme": "Quickstart", "architecture": "from CSV to release", "tutorials": "own_csv.py",
+        "results": "Against the field", "changelog": "Unreleased",
+    }.items():  # fmt: skip
+        assert text in (site / f"{page}.html").read_text()
+        assert (
+            find_dead_links(site / f"{page}.html") == []
+            and page in (site / "index.html").read_text()
+        )
+    tutorials = (site / "tutorials.html").read_text()
+    assert tutorials.count('class="pdoc-code codehilite"') > 4 and "```" not in tutorials
+    (site / "bad.html").write_text('<a href="readme.html#no"></a><a href="no.html"></a>')
+    assert find_dead_links(site / "bad.html") == ["readme.html#no", "no.html"]

@@ -6,11 +6,13 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from scipy.stats import norm
 
 from synthdiff._validate import InputError
@@ -22,9 +24,11 @@ RESULTS = ROOT / "experiments" / "results"
 sys.path.insert(0, str(ROOT / "experiments"))
 
 import _paper_formats as formats  # noqa: E402
+import _paper_plots as plots  # noqa: E402
 import _paper_tables  # noqa: E402
 import _papers as papers  # noqa: E402
 import reproduce  # noqa: E402
+from _figures import format_tick, use_logarithm  # noqa: E402
 
 TABLES = _paper_tables.TABLES
 MEASURED = [name for name, table in TABLES.items() if (RESULTS / table.record).exists()]
@@ -58,6 +62,53 @@ def test_every_measured_table_is_written_in_every_format(name, tmp_path):
     compared = papers.compare(grid, grid)
     assert all(row["within"] for row in compared)
     assert bool(compared) == any(line.tolerance for line in TABLES[name].lines)
+
+
+def test_every_table_with_a_spread_has_a_figure():
+    def has_spread(name):
+        return any(
+            c.std or c.lower is not None for row in read(name).values() for c in row.values()
+        )
+
+    assert [n for n in MEASURED if has_spread(n) and not TABLES[n].plot] == []
+
+
+def draw_scores(monkeypatch, tmp_path, grid, **how):
+    """The axes of the figure, by title."""
+    figures = []
+    monkeypatch.setattr(plots, "save", lambda figure, path: figures.append(figure))
+    plots.plot_scores(**how)({}, grid, tmp_path / "figure.png")
+    return {axes.get_title(): axes for axes in figures[0].axes if axes.get_title()}
+
+
+def test_a_figure_shows_the_cells_with_their_spread_beside_the_line(monkeypatch, tmp_path):
+    cell = partial(papers.Cell, tolerance=0.1)
+    grid = {
+        "score": {"real": cell(0.9), "a": cell(0.5, std=0.1), "b": cell(0.7)},
+        "floor": {"real": cell(0.3), "a": cell(0.3), "b": cell(0.3)},
+        "other": {"real": cell(None), "a": cell(5.0, std=2.0), "b": papers.Cell("")},
+        "seconds": {"real": cell(""), "a": cell(5.0, std=1.0)._replace(tolerance=None)},
+    }
+    drawn = draw_scores(monkeypatch, tmp_path, grid, real="real", lines={"other": "floor"})
+    assert list(drawn) == ["score", "other"]
+    names = [[text.get_text() for text in axes.get_yticklabels()] for axes in drawn.values()]
+    assert names == [["a", "b"], []] and drawn["score"].yaxis_inverted()  # the axis is shared
+    ends = [bars.get_segments()[0] for bars in drawn["score"].collections]
+    assert np.allclose([end[:, 0] for end in ends], [[0.4, 0.6], [0.7, 0.7]])
+    lines = [[x for x, y in line.get_xydata()] for line in drawn["score"].lines]
+    assert [0.9, 0.9] in lines and [0.3, 0.3] in [
+        list(line.get_xdata()) for line in drawn["other"].lines
+    ]
+
+
+@pytest.mark.parametrize("values", [[0.51, 0.58], [1.0, 20.0], [1e-4, 1e6]])
+def test_a_logarithmic_axis_has_a_few_ticks(values):
+    axes = Figure().subplots()
+    axes.plot(values, values)
+    use_logarithm(axes.xaxis, values)
+    low, high = axes.get_xlim()
+    assert 2 <= sum(low <= tick <= high for tick in axes.get_xticks()) <= 11
+    assert [format_tick(v) for v in (0.05, 20, 1500, 2e6)] == ["0.05", "20", "1.5k", "2M"]
 
 
 @pytest.mark.parametrize("name", MEASURED)

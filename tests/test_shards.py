@@ -35,7 +35,7 @@ def draw(first, count):
     return TABLE.iloc[first : first + count].reset_index(drop=True)
 
 
-def write(folder, shard_rows=5, which=range(5)):
+def write(folder, shard_rows=5, which=(0, 1, 2, 3, 4)):
     claim_shards(folder, SETTINGS)
     return write_shards(folder, draw, len(TABLE), shard_rows, which)
 

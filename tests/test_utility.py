@@ -35,7 +35,7 @@ def test_fresh_rows_lose_little_and_shuffled_targets_lose_all():
     assert set(result["models"]) == {"logistic_regression", "random_forest", "gradient_boosting"}
     assert result["mean"]["trtr"]["auroc"] > 0.9
     assert abs(result["mean"]["gap_points"]["auroc"]) < 3
-    shuffled = _run(fresh.assign(y=rng.permutation(fresh["y"])))
+    shuffled = _run(fresh.assign(y=rng.permutation(fresh["y"].to_numpy())))
     assert shuffled["mean"]["gap_points"]["auroc"] > 30
 
 

@@ -60,5 +60,5 @@ def plot_pair(pair: Mapping, *, dates: tuple[str, ...] = ()) -> str:
     bar.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}%")
     bar.ax.yaxis.set_minor_formatter(lambda *_: "")
-    bar.outline.set_visible(False)
+    bar.ax.spines["outline"].set_visible(False)
     return encode(figure)

@@ -159,7 +159,7 @@ def plot_pair_gap(columns: Sequence[str], gap: np.ndarray) -> str:
     bar = figure.colorbar(
         image, ax=axes, shrink=0.6, label="points above (+) or below (−) the floor"
     )
-    bar.outline.set_visible(False)
+    bar.ax.spines["outline"].set_visible(False)
     return encode(figure)
 
 
