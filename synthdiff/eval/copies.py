@@ -12,6 +12,7 @@ from synthdiff.eval.neighbours import nearest
 from synthdiff.eval.risk import compare_rates
 
 NEAR_SHARE = 0.01
+LISTED = 10
 
 
 def _count_reappearing(keys: np.ndarray, copies: np.ndarray) -> int:
@@ -101,14 +102,14 @@ def compare_near_copies(game: Game) -> dict:
     return {"distance": near} | compare_rates(members, others, baseline)
 
 
-def list_nearest(game: Game, count: int = 10) -> list[dict]:
-    """The training rows that a synthetic row comes closest to: row numbers and distances only.
+def list_nearest(game: Game) -> list[dict]:
+    """The ten training rows that a synthetic row comes closest to: row numbers and distances only.
 
     For the eyes of the data holder: such a list, published, is an oracle for reconstruction.
     """
     gaps, ids = game.view.synthetic_nearest
     gaps = gaps[: len(game.members.features)]
-    order = np.argsort(gaps, kind="stable")[:count]
+    order = np.argsort(gaps, kind="stable")[:LISTED]
     return [
         {
             "train_row": int(game.member_rows[row]),

@@ -36,6 +36,7 @@ CONTROLS: dict[str, dict[str, Any]] = {
 MAX_LABELS = 10
 MAX_NAMED_COLUMNS = 40
 MAX_NUMBERED_COLUMNS = 12
+MAX_POINTS = 400
 STEPS = (1, 2, 5, 10)  # of ticks, times a power of ten
 STYLE: Any = {  # Matplotlib types it by every key it knows
     "svg.fonttype": "none",  # text stays text: small, sharp, and in any script the reader has
@@ -212,11 +213,11 @@ def plot_roc(
 
 
 @mpl.rc_context(STYLE)
-def plot_training(rows: Sequence[Mapping], max_points: int = 400) -> str:
-    """Training loss by step, thinned to about `max_points`; log axis where it spans 30x."""
+def plot_training(rows: Sequence[Mapping]) -> str:
+    """Training loss by step, thinned to about MAX_POINTS; log axis where it spans 30x."""
     figure = Figure(figsize=(8.6, 3.1), layout="constrained")
     axes = figure.add_subplot()
-    thinned = [*rows[:: max(1, -(-len(rows) // max_points))], rows[-1]]
+    thinned = [*rows[:: max(1, -(-len(rows) // MAX_POINTS))], rows[-1]]
     points = [(row["step"], row["loss"]) for row in thinned if row.get("loss") is not None]
     steps, values = np.asarray(points, float).reshape(-1, 2).T
     axes.plot(steps, values, color=BLACK, linewidth=1.4)

@@ -21,7 +21,7 @@ from synthdiff.diffusion.process import diffuse, mask_codes
 from synthdiff.diffusion.schedules import Schedule, part_log_snr
 from synthdiff.layout import Layout, Records
 
-PURPOSE = "audit"
+PURPOSE, SEED = "audit", 0  # of the paired noises: the same for every model and audit
 LOWEST_LOG_SNR = -4.0  # below, a record is noise: its loss is that of every other record
 
 
@@ -92,8 +92,7 @@ def make_loss_features(
     schedule: Schedule,
     *,
     log_snrs: Sequence[float],
-    num_noises: int = 16,
-    seed: int = 0,
+    num_noises: int,
 ) -> Callable:
     """Builds `fn(params, batch: Records [b], index [b]) -> losses [b, levels, noises, 2]`.
 
@@ -104,7 +103,7 @@ def make_loss_features(
     times = jnp.asarray([schedule.time(level) for level in log_snrs])
 
     def features(params: dict, batch: Records, index: jax.Array) -> jax.Array:
-        noises = draw_noises(layout, len(log_snrs), num_noises, seed)
+        noises = draw_noises(layout, len(log_snrs), num_noises, SEED)
 
         def at_level(args: tuple) -> jax.Array:
             t, of_level = args

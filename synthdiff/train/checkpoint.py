@@ -20,6 +20,8 @@ import orbax.checkpoint as ocp
 from synthdiff._files import explain_writing, make_folder
 from synthdiff.train.state import TrainState
 
+KEEP = 2  # newest states of a run: the one before serves where the last is damaged
+
 
 def hash_tree(tree: Any) -> str:
     """sha256 over the bytes of every leaf, in tree order."""
@@ -78,13 +80,13 @@ class Checkpoints:
     run: names the run; states of another one count as damaged.
     """
 
-    def __init__(self, folder: str | Path, *, keep: int = 2, run: str = "") -> None:
+    def __init__(self, folder: str | Path, *, run: str = "") -> None:
         logging.getLogger("absl").setLevel(logging.ERROR)
         folder = make_folder(Path(folder).absolute(), private=True)
         self._run = run
         alone = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep, create=False, multiprocessing_options=alone
+            max_to_keep=KEEP, create=False, multiprocessing_options=alone
         )
         self._manager = ocp.CheckpointManager(folder, options=options)
 
