@@ -262,7 +262,7 @@ def _fit(
     elif first:
         codec = first
     else:
-        codec = Codec.fit(df, schema, entity_ids=patients, min_patients=config.min_patients)
+        codec = Codec.fit(df, schema, min_patients=config.min_patients)
     if not private:
         config = replace(config, train=config.train.limit_steps(len(df)))
     if folder:

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from synthdiff._validate import input_error
+from synthdiff.data.categories import find_codes
 from synthdiff.data.conform import coerce, conform
 from synthdiff.data.dtypes import fresh_ids, to_dtype, to_values
 from synthdiff.data.schema import Column, Schema
@@ -308,7 +309,7 @@ def _from_numbers(values: np.ndarray, column: Column) -> pd.Series:
 def _to_numbers(values: pd.Series, column: Column) -> np.ndarray:
     """Times as numbers: days of a datetime, places of an ordinal's levels. float64 [rows]"""
     if column.kind == "ordinal":
-        places = pd.Index(list(column.categories), dtype=object).get_indexer(values.astype(object))
+        places = find_codes(values, column.categories)
         if (places < 0).any():
             unknown = values.iloc[int(np.argmin(places))]
             fix = "add it to the schema's categories"

@@ -7,7 +7,7 @@ from scipy.stats import norm
 
 from synthdiff.eval import statistics
 from synthdiff.eval.game import Game
-from synthdiff.eval.membership import Side, patient_scores
+from synthdiff.eval.membership import Side, score_sides
 from synthdiff.eval.neighbours import nearest
 from synthdiff.eval.risk import compare_rates
 
@@ -94,12 +94,11 @@ def compare_near_copies(game: Game) -> dict:
     """
     cut = len(game.members.features)
     near = float(np.quantile(game.view.reference_gap[cut:], NEAR_SHARE))
-    found = game.view.synthetic_gap <= near
-    members = patient_scores(found[:cut], game.members.patients) > 0
-    others = patient_scores(found[cut:], game.nonmembers.patients) > 0
-    strangers = patient_scores(game.view.reference_gap[:cut] <= near, game.members.patients) > 0
+    sides = game.members, game.nonmembers
+    members, others = score_sides(game.view.synthetic_gap <= near, *sides)
+    strangers = score_sides(game.view.reference_gap <= near, *sides)[0]
     baseline = statistics.wilson_interval(int(strangers.sum()), len(strangers))
-    return {"distance": near} | compare_rates(members, others, baseline)
+    return {"distance": near} | compare_rates(members > 0, others > 0, baseline)
 
 
 def list_nearest(game: Game) -> list[dict]:

@@ -76,6 +76,25 @@ def code_rows(series: pd.Series, column: Column) -> tuple[np.ndarray, np.ndarray
     return long.index.to_numpy(np.int64), long.to_numpy(object)
 
 
+def set_sizes(series: pd.Series, column: Column) -> np.ndarray:
+    """The number of codes in each cell of a code set: float64 [n], NaN where it is missing."""
+    sizes = np.bincount(code_rows(series, column)[0], minlength=len(series))
+    return np.where(series.isna(), np.nan, sizes)
+
+
+def long_cells(series: pd.Series, column: Column) -> tuple[np.ndarray, np.ndarray]:
+    """A column in long form: row numbers [c] and values [c], of which a code set may have several.
+
+    Missing cells are left out.
+    """
+    if column.kind == "code_set":
+        return code_rows(series, column)
+    read = numeric_values if column.is_numeric else lambda cells, _: category_keys(cells)
+    values = read(series, column)
+    rows = np.flatnonzero(~pd.isna(values))
+    return rows, values[rows]
+
+
 def row_keys(df: pd.DataFrame, schema: Schema) -> np.ndarray:
     """uint64 [n]: rows that agree in every column but the entity have equal keys.
 

@@ -20,7 +20,7 @@ from sklearn.neural_network import MLPClassifier
 
 from synthdiff._validate import input_error
 from synthdiff.eval import statistics
-from synthdiff.eval.membership import Side, patient_scores, summarise_scores
+from synthdiff.eval.membership import Side, patient_scores, score_sides, summarise_scores
 
 _MAX_ATTACK_ROWS = 40_000
 _CHECKED_MODELS = 4
@@ -187,12 +187,7 @@ def summarise_rows(
     scores: np.ndarray, members: Side, nonmembers: Side, rng: np.random.Generator
 ) -> dict:
     """The result of one attack from its scores per row, the members' rows first."""
-    cut = len(members.patients)
-    return summarise_scores(
-        patient_scores(scores[:cut], members.patients),
-        patient_scores(scores[cut:], nonmembers.patients),
-        rng,
-    )
+    return summarise_scores(*score_sides(scores, members, nonmembers), rng)
 
 
 def check_on_shadows(unseen: Losses, patients: np.ndarray) -> dict[str, float]:

@@ -17,11 +17,17 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
-from synthdiff.diffusion.denoiser import denoise, get_power, is_present
+from synthdiff.diffusion.denoiser import get_power, is_present
 from synthdiff.diffusion.losses import cross_entropy
 from synthdiff.diffusion.process import compute_sigma, eps_from_x0, mask_codes
 from synthdiff.diffusion.schedules import Schedule, part_log_snr
-from synthdiff.exposure.losses import SEED, Noise, draw_noises, make_fixed_loss
+from synthdiff.exposure.losses import (
+    SEED,
+    Noise,
+    draw_noises,
+    make_fixed_loss,
+    predict_unaided,
+)
 from synthdiff.layout import Layout, Records
 
 PIA_POWER = 4  # the norm of Kong et al. 2023, arXiv 2305.18355
@@ -39,8 +45,7 @@ def _make_estimate(apply_fn: Callable, layout: Layout, schedule: Schedule) -> Ca
         times = jnp.full(len(continuous), t)
         log_snr = part_log_snr(schedule, times, get_power(params, layout)).continuous
         z = Records(continuous, batch.categorical.astype(jnp.int32))
-        unknown = jax.tree.map(lambda x: jnp.zeros(x.shape, bool), z)
-        x0_hat = denoise(apply_fn, params, layout, schedule, z, times, z, unknown).average().x0
+        x0_hat = predict_unaided(apply_fn, params, layout, schedule, z, times).x0
         return x0_hat, eps_from_x0(continuous, x0_hat, log_snr)
 
     return estimate
@@ -129,11 +134,8 @@ def make_pseudo_likelihood(apply_fn: Callable, layout: Layout, schedule: Schedul
         def of_group(group: jax.Array) -> jax.Array:
             hidden = jnp.arange(layout.num_categorical) % groups == group
             z = Records(x0, jnp.where(hidden, masked, clean))
-            unknown = jax.tree.map(lambda x: jnp.zeros(x.shape, bool), z)
-            guesses = denoise(apply_fn, params, layout, schedule, z, times, z, unknown)
-            return jnp.where(
-                hidden, cross_entropy(guesses.average().logits, clean, layout), 0.0
-            ).sum(-1)
+            logits = predict_unaided(apply_fn, params, layout, schedule, z, times).logits
+            return jnp.where(hidden, cross_entropy(logits, clean, layout), 0.0).sum(-1)
 
         return jax.lax.map(of_group, jnp.arange(groups)).sum(axis=0)
 
