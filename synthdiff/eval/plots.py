@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
@@ -69,6 +70,13 @@ def shorten(text: object, width: int = 22) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
+def show_dates(axis: Axis, most: int) -> None:
+    """Labels days since 1970-01-01, which Matplotlib counts as well, as dates; `most` ticks."""
+    locator = AutoDateLocator(minticks=most - 2, maxticks=most)
+    axis.set_major_locator(locator)
+    axis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
+
+
 def _draw_densities(axes: Axes, marginal: Mapping, dates: bool) -> None:
     edges = np.asarray(marginal["edges"], float)
     for name, style in TABLES.items():
@@ -82,10 +90,8 @@ def _draw_densities(axes: Axes, marginal: Mapping, dates: bool) -> None:
     axes.set_ylim(bottom=0)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    if dates:  # Matplotlib also counts days since 1970-01-01
-        locator = AutoDateLocator(minticks=2, maxticks=4)
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
+    if dates:
+        show_dates(axes.xaxis, 4)
     else:
         whole = bool(np.all(edges % 1 == 0.5))  # one bin for each whole number
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=STEPS, integer=whole))

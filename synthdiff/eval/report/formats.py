@@ -24,6 +24,12 @@ def why_absent(metric: Result) -> str | None:
     return None
 
 
+def find_part(evaluation: Result, name: str) -> tuple[Result, str | None]:
+    """A part of the evaluation, and why there is nothing of it to show, if there is nothing."""
+    found = (evaluation or {}).get(name)
+    return found, why_absent(evaluation) or why_absent(found)
+
+
 def _is_number(value: Result) -> bool:
     return isinstance(value, (int, float)) and isfinite(value)
 
