@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from synthdiff._validate import input_error
+from synthdiff._validate import input_error, require_version
 from synthdiff.data.categories import CategoryCoder, CodeSetCoder, explode_codes, rank_codes
 from synthdiff.data.conform import coerce, plain
 from synthdiff.data.dtypes import fresh_ids, to_dtype, to_values
@@ -247,8 +247,7 @@ class Codec:
     @classmethod
     def from_json(cls, data: dict) -> Codec:
         """Inverse of `to_json`; raises InputError on another version."""
-        if data.get("version") != VERSION:
-            raise input_error("codec", f"version {data.get('version')!r}", f"use {VERSION}")
+        require_version("codec", data.get("version"), VERSION)
         coders = []
         for fields in data["coders"]:
             fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}

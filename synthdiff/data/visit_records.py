@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from synthdiff._files import is_sealed, parse_json, read_sealed
+from synthdiff._files import is_sealed, parse_json, read_json, read_sealed
 from synthdiff._validate import input_error
 from synthdiff.data.codec import Codec
 from synthdiff.data.dtypes import to_dtype
@@ -94,9 +94,8 @@ def read_plan(path: Path, schema: Schema, fix: str) -> VisitPlan | None:
     """
     if not (path.exists() or is_sealed(path)):
         return None
-    content = parse_json(
-        path, read_sealed(path, fix) if is_sealed(path) else path.read_bytes(), fix
-    )
+    sealed = is_sealed(path)
+    content = parse_json(path, read_sealed(path, fix), fix) if sealed else read_json(path, fix)
     try:
         plan = VisitPlan.from_json(content)
     except (TypeError, KeyError) as error:

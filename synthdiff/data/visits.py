@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from synthdiff._validate import input_error
+from synthdiff._validate import input_error, require_version
 from synthdiff.data.categories import find_codes
 from synthdiff.data.conform import coerce, conform
 from synthdiff.data.dtypes import fresh_ids, to_dtype, to_values
@@ -63,8 +63,7 @@ class VisitPlan:
     @classmethod
     def from_json(cls, data: dict) -> VisitPlan:
         """Inverse of `to_json`; raises InputError on another version."""
-        if data.get("version") != VERSION:
-            raise input_error("visits", f"version {data.get('version')!r}", f"use {VERSION}")
+        require_version("visits", data.get("version"), VERSION)
         fields = {name: data[name] for name in ("max_visits", "clocks", "unit")}
         for name in ("schema", "wide"):
             fields[name] = Schema.from_json(data[name])

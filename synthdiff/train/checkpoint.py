@@ -17,7 +17,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from synthdiff._files import explain_writing, make_folder
+from synthdiff._files import explain_writing, hash_file, make_folder
 from synthdiff.train.state import TrainState
 
 KEEP = 2  # newest states of a run: the one before serves where the last is damaged
@@ -68,8 +68,7 @@ def _explain_saving(folder: Path) -> Iterator[None]:
 def name_run(folder: Path) -> str:
     """sha256 of what decides a run, its settings and codec; the same for every start of it."""
     files = [folder / name for name in ("config.json", "codec.json")]
-    content = [path.read_bytes() for path in files if path.exists()]
-    return hashlib.sha256(b"".join(content)).hexdigest()
+    return hash_file(*(path for path in files if path.exists()))
 
 
 class Checkpoints:
