@@ -49,7 +49,8 @@ def numeric_values(series: pd.Series, column: Column) -> np.ndarray:
             f"column {column.name!r}", str(error), f"make every value {column.kind}"
         ) from error
     if np.isinf(values).any():
-        raise input_error(f"column {column.name!r}", "infinite value", "set it to missing")
+        problem = f"infinite value at row {series.index[np.isinf(values)][0]}"
+        raise input_error(f"column {column.name!r}", problem, "set it to missing")
     return values
 
 
@@ -131,6 +132,8 @@ def fill_empty_columns(features: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Numeric:
+    """A number: its mid-ranks at the reference's values (knots), mean and standard deviation."""
+
     column: Column
     knots: np.ndarray
     ranks: np.ndarray
@@ -164,6 +167,8 @@ class _Numeric:
 
 @dataclass(frozen=True)
 class _Category:
+    """A category: its commonest levels (an ordinal's in order), and whether there are more."""
+
     column: Column
     levels: tuple[str, ...]
     has_more: bool
@@ -198,6 +203,8 @@ class _Category:
 
 @dataclass(frozen=True)
 class _Codes:
+    """A code set: its commonest codes, the mean size of a set, and whether there are more."""
+
     column: Column
     codes: tuple[str, ...]
     mean_size: float
