@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 
 from synthdiff._validate import input_error
+from synthdiff.data.schema import Schema
 from synthdiff.diffusion.losses import make_loss_fn
 from synthdiff.diffusion.schedules import Schedule
+from synthdiff.eval.game import patient_ids
 from synthdiff.eval.whitebox import Losses, check_on_shadows, score_rows
 from synthdiff.exposure.measure import make_measure_losses, measure_probes
 from synthdiff.exposure.shadow import draw_membership, take_model, train_shadows
@@ -23,9 +25,9 @@ SHADOW_TRAIN = TrainConfig(batch_size=128, steps_per_call=100, ema_decay=0.98)
 MAX_POOL_PATIENTS = 1500
 
 
-def _choose_pool(df: pd.DataFrame, entity: str | None) -> tuple[pd.DataFrame, np.ndarray]:
+def _choose_pool(df: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, np.ndarray]:
     """Rows of at most MAX_POOL_PATIENTS reference patients, and whose each is."""
-    ids = df[entity].to_numpy() if entity else np.arange(len(df))
+    ids = patient_ids(df, schema, "reference")
     chosen = np.random.default_rng(3).permutation(np.unique(ids))[:MAX_POOL_PATIENTS]
     kept = np.isin(ids, chosen)
     return df[kept], ids[kept]
@@ -70,7 +72,7 @@ def attack_model(
     if sizes.models < 4:
         raise input_error("--shadow_models", f"{sizes.models} is too few", "use 8 to 64")
     layout, schedule, config = model.codec.layout, model.config.schedule, model.config.model
-    reference, ids = _choose_pool(model.to_records(reference), model.schema.entity)
+    reference, ids = _choose_pool(model.to_records(reference), model.schema)
     patients, owner = np.unique(ids, return_inverse=True)
 
     def encode(df: pd.DataFrame, use: int) -> Records:
