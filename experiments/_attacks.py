@@ -23,7 +23,7 @@ def define_attack_flags() -> None:
 
 def attack_with_flags(model, reference):
     """The white-box attacks on a model, for `audit`."""
-    from _whitebox import attack_model  # here, so that an audit of CSV files needs no JAX
+    from _whitebox import Sizes, attack_model  # here, so that an audit of CSV files needs no JAX
 
-    sizes = (FLAGS.shadow_models, FLAGS.shadow_steps, FLAGS.noises)
-    return partial(attack_model, model, reference, *sizes)
+    sizes = Sizes(FLAGS.shadow_models, FLAGS.shadow_steps, FLAGS.noises)
+    return partial(attack_model, model, reference, sizes)

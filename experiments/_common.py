@@ -66,6 +66,15 @@ def parse_choices(text: str) -> tuple[str, list[str]]:
     return name, values.split(",")
 
 
+def read_range(flag: str) -> range:
+    """The whole numbers of --flag=first:last, the last left out."""
+    text = FLAGS[flag].value
+    first, _, last = text.partition(":")
+    if not (first.isdigit() and last.isdigit() and int(first) < int(last)):
+        raise input_error(f"--{flag}={text}", "names no range", "write first:last, as in 100:120")
+    return range(int(first), int(last))
+
+
 def define_config_flags(prefix: str, config: type) -> None:
     """One flag --prefix.field per field of a config dataclass, with the dataclass default."""
     for field in fields(config):

@@ -1,6 +1,5 @@
 """A drawn table in shards, which any number of processes write together."""
 
-import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import jax
 from _common import FLAGS
 
+from synthdiff._files import hash_file
 from synthdiff.data.shards import (
     PATIENCE_S,
     claim_shards,
@@ -26,8 +26,7 @@ CHOICES = ("num_rows", "sample_seed", "where", "balance", "guidance", "shard_row
 def hash_model(run_dir: Path) -> str:
     """sha256 of everything that `load` makes rows with."""
     names = [*MODEL_FILES, *([PLAN] if (run_dir / PLAN).exists() else [])]
-    content = b"".join((run_dir / name).read_bytes() for name in names)
-    return hashlib.sha256(content).hexdigest()
+    return hash_file(*(run_dir / name for name in names))
 
 
 def write_pieces(run_dir: Path, folder: Path, draw: Callable, num_rows: int) -> None:

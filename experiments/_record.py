@@ -10,7 +10,7 @@ from _common import FLAGS
 from _results import describe_origin, locate_record
 from _scores import format_spread, summarise
 
-from synthdiff._files import hold_file, make_folder, parse_json
+from synthdiff._files import hold_file, make_folder, read_json
 from synthdiff._progress import track
 from synthdiff._validate import input_error
 from synthdiff.data.table import write_json
@@ -43,7 +43,7 @@ def open_record(
 def read_record(path: Path) -> dict:
     """What the file holds; nothing where there is none."""
     fix = "remove it, or name another --run_dir or --record"
-    return parse_json(path, path.read_bytes(), fix) if path.exists() else {}
+    return read_json(path, fix) if path.exists() else {}
 
 
 def require_same(path: Path, earlier: dict, about: dict) -> None:

@@ -8,7 +8,7 @@ from _common import FLAGS
 from _stages import read_manifest, read_stage
 from absl import flags
 
-from synthdiff._files import parse_json, seal, write_atomically
+from synthdiff._files import read_json, seal, write_atomically
 from synthdiff._validate import input_error
 from synthdiff.data.schema import Schema
 from synthdiff.data.table import write_json
@@ -30,7 +30,7 @@ def read_frontier(dataset: str) -> dict | None:
     path, fix = Path(FLAGS.frontier), "name a record of frontier.py"
     if not path.exists():
         raise input_error(f"--frontier={path}", "no such file", fix)
-    return summarise_frontier(parse_json(path, path.read_bytes(), fix), dataset)
+    return summarise_frontier(read_json(path, fix), dataset)
 
 
 def read_extras(run_dir: Path) -> dict[str, dict | None]:

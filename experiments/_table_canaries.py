@@ -7,7 +7,7 @@ ledger claims that anybody can. Around it are patients like it and patients at t
 column, so many that spikes and pairs are found. The attacker knows them, so their number makes no
 difference. He weighs the noisy values, as released and before anything is made of them, by the
 likelihood ratio, and guesses the coin: a bound by right guesses in independent runs comes near the
-claim, while that of many canaries in one run (`bound_by_curve`) stays far below.
+claim, while that of many canaries in one run (`rejects_curve`) stays far below.
 """
 
 import time

@@ -1,16 +1,21 @@
 """What `audit.py --whitebox` does to a trained model: shadow models, losses, attacks."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from synthdiff._validate import input_error
+from synthdiff.data.schema import Schema
 from synthdiff.diffusion.losses import make_loss_fn
+from synthdiff.diffusion.schedules import Schedule
+from synthdiff.eval.game import patient_ids
 from synthdiff.eval.whitebox import Losses, check_on_shadows, score_rows
 from synthdiff.exposure.measure import make_measure_losses, measure_probes
 from synthdiff.exposure.shadow import draw_membership, take_model, train_shadows
-from synthdiff.layout import Records
+from synthdiff.layout import Layout, Records
 from synthdiff.models.config import ModelConfig, make_network
 from synthdiff.synthesizer import Synthesizer
 from synthdiff.train.optim import TrainConfig
@@ -20,20 +25,42 @@ SHADOW_TRAIN = TrainConfig(batch_size=128, steps_per_call=100, ema_decay=0.98)
 MAX_POOL_PATIENTS = 1500
 
 
-def _choose_pool(df: pd.DataFrame, entity: str | None) -> tuple[pd.DataFrame, np.ndarray]:
+def _choose_pool(df: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, np.ndarray]:
     """Rows of at most MAX_POOL_PATIENTS reference patients, and whose each is."""
-    ids = df[entity].to_numpy() if entity else np.arange(len(df))
+    ids = patient_ids(df, schema, "reference")
     chosen = np.random.default_rng(3).permutation(np.unique(ids))[:MAX_POOL_PATIENTS]
     kept = np.isin(ids, chosen)
     return df[kept], ids[kept]
 
 
+class Sizes(NamedTuple):
+    """Of an attack on a model: shadow models, training steps of each, fixed noises per level."""
+
+    models: int
+    steps: int
+    noises: int
+
+
+def make_measure_shadows(
+    layout: Layout, schedule: Schedule, learnt: Records, member: np.ndarray, sizes: Sizes
+) -> Callable[[Records], np.ndarray]:
+    """Trains the shadow models; losses of records [n] under all: [models, n, levels, noises, 2].
+
+    member: bool [models, rows of learnt], which of them each model learns from.
+    """
+    init_fn, apply_fn = make_network(SHADOW_MODEL, layout)
+    loss_fn = make_loss_fn(apply_fn, layout, schedule)
+    config = replace(SHADOW_TRAIN, num_steps=sizes.steps)
+    shadows = train_shadows(init_fn, loss_fn, learnt, member, config)
+    each = [take_model(shadows, m) for m in range(sizes.models)]
+    measure = make_measure_losses(apply_fn, layout, schedule, num_noises=sizes.noises)
+    return lambda records: np.stack([measure(params, records) for params in each])
+
+
 def attack_model(
     model: Synthesizer,
     reference: pd.DataFrame,
-    num_models: int,
-    num_steps: int,
-    num_noises: int,
+    sizes: Sizes,
     members: pd.DataFrame,
     nonmembers: pd.DataFrame,
 ) -> tuple[dict[str, np.ndarray], dict]:
@@ -42,10 +69,10 @@ def attack_model(
     Shadow models learn from reference patients only, none of whom is attacked. Where rows are
     visits, the records of patients are attacked, and each row has the scores of its record.
     """
-    if num_models < 4:
-        raise input_error("--shadow_models", f"{num_models} is too few", "use 8 to 64")
+    if sizes.models < 4:
+        raise input_error("--shadow_models", f"{sizes.models} is too few", "use 8 to 64")
     layout, schedule, config = model.codec.layout, model.config.schedule, model.config.model
-    reference, ids = _choose_pool(model.to_records(reference), model.schema.entity)
+    reference, ids = _choose_pool(model.to_records(reference), model.schema)
     patients, owner = np.unique(ids, return_inverse=True)
 
     def encode(df: pd.DataFrame, use: int) -> Records:
@@ -55,31 +82,24 @@ def attack_model(
     learnt, pool = encode(reference, 0), encode(reference, 1)
     sides = [model.to_records(side) for side in (members, nonmembers)]
     targets = encode(pd.concat(sides, ignore_index=True), 2)
-    member = draw_membership(len(patients), num_models, 0)[:, owner]
-    init_fn, shadow_fn = make_network(SHADOW_MODEL, layout)
-    loss_fn = make_loss_fn(shadow_fn, layout, schedule)
-    shadows = train_shadows(
-        init_fn, loss_fn, learnt, member, replace(SHADOW_TRAIN, num_steps=num_steps)
-    )
-    of_shadow = make_measure_losses(shadow_fn, layout, schedule, num_noises=num_noises)
-    each = [take_model(shadows, m) for m in range(num_models)]
+    member = draw_membership(len(patients), sizes.models, 0)[:, owner]
+    of_shadows = make_measure_shadows(layout, schedule, learnt, member, sizes)
     apply_fn = make_network(config, layout, learnable_schedule=schedule.learnable)[1]
-    of_model = make_measure_losses(apply_fn, layout, schedule, num_noises=num_noises)
+    of_model = make_measure_losses(apply_fn, layout, schedule, num_noises=sizes.noises)
 
     def measure(records: Records, who: np.ndarray) -> Losses:
-        shadow = np.stack([of_shadow(params, records) for params in each])
-        return Losses(of_model(model.params, records), shadow, who)
+        return Losses(of_model(model.params, records), of_shadows(records), who)
 
     unseen = measure(pool, member)
-    nobody = np.zeros((num_models, len(targets.continuous)), bool)
+    nobody = np.zeros((sizes.models, len(targets.continuous)), bool)
     scores = score_rows(measure(targets, nobody), unseen)
     scores |= measure_probes(apply_fn, model.params, layout, schedule, targets)
     record = [model.number_records(side) for side in (members, nonmembers)]
     rows = np.append(record[0], len(sides[0]) + record[1])
     return {name: np.asarray(found)[rows] for name, found in scores.items()}, {
-        "shadow_models": num_models,
-        "shadow_steps": num_steps,
+        "shadow_models": sizes.models,
+        "shadow_steps": sizes.steps,
         "shadow_patients": len(patients),
-        "noises": num_noises,
+        "noises": sizes.noises,
         "shadow_auc": check_on_shadows(unseen, ids),
     }

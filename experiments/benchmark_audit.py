@@ -18,7 +18,7 @@ from _cases import build_model
 from _common import FLAGS, run_script
 from _results import define_record_flag
 from _tables import report
-from _whitebox import attack_model
+from _whitebox import Sizes, attack_model
 from absl import flags
 
 from synthdiff.config import Config
@@ -51,8 +51,8 @@ def time_audit(patients: int) -> dict:
     records = Records(*model.codec.encode(both, np.random.default_rng(0)))
     losses = of_model(model.params, records)
     clock.append(time.perf_counter())
-    sizes = FLAGS.shadow_models, FLAGS.shadow_steps, FLAGS.noises
-    attack_model(model, tables["reference"], *sizes, tables["train"], tables["test"])
+    sizes = Sizes(FLAGS.shadow_models, FLAGS.shadow_steps, FLAGS.noises)
+    attack_model(model, tables["reference"], sizes, tables["train"], tables["test"])
     clock.append(time.perf_counter())
     seconds = zip(("table_s", "losses_s", "whitebox_s"), np.diff(clock).tolist(), strict=True)
     about = {"patients": patients, "noises": FLAGS.noises, "losses": int(losses[..., 0].size)}

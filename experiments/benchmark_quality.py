@@ -15,6 +15,7 @@ from pathlib import Path
 import _methods
 from _common import FLAGS, run_script
 from _config import define_setting_flags
+from _method_scores import draw_method, repeat_method
 from _results import define_record_flag, describe_origin, locate_record, write_record
 from absl import flags
 
@@ -47,7 +48,7 @@ def run_all(root: Path) -> dict:
     manifest = describe_run(config={}, data_hash=hash_frame(parts["train"]), seeds={})
     seeds = [int(seed) for seed in FLAGS.seeds]
     methods = {
-        name: _methods.repeat_method(name, seeds, parts, schema, root)
+        name: repeat_method(name, seeds, parts, schema, root)
         for name in [*FLAGS.methods, *_methods.read_csv_flags()]
     }
     versions = manifest["versions"] | {"xgboost": require_xgboost().__version__}
@@ -68,7 +69,7 @@ def draw_all(root: Path) -> None:
     for name in (name for name in FLAGS.methods if name in _methods.SEEDED):
         for seed in map(int, FLAGS.seeds):
             folder = root / name / f"seed{seed}"
-            _methods.draw_method(name, seed, parts["train"], schema, folder)
+            draw_method(name, seed, parts["train"], schema, folder)
 
 
 def benchmark(root: Path) -> None:

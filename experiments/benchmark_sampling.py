@@ -22,10 +22,7 @@ from _common import FLAGS, define_config_flags, read_config, run_script
 from _results import define_record_flag
 from _sampling_times import parse_sampler, time_calls, time_program
 from _tables import report
-from _timing import (
-    describe_limits,
-    fit_slope,
-)
+from _timing import describe_limits, fit_slope
 from absl import flags
 
 from synthdiff.config import Config

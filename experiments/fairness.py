@@ -25,7 +25,7 @@ from _start import define_start_flag
 from absl import flags
 
 from synthdiff import load
-from synthdiff._validate import InputError
+from synthdiff._validate import input_error
 from synthdiff.data.balance import parse_balance
 from synthdiff.data.visits import count_records
 from synthdiff.eval.utility import predict_target
@@ -58,7 +58,8 @@ def compare(root: Path) -> None:
     manifest = read_manifest(run_dir)
     predictions = predict_target(tables, parts["test"], schema, 0)
     if isinstance(predictions, dict):
-        raise InputError(f"No model of the target: {predictions['skipped']}.")
+        fix = "name another target, or give more rows"
+        raise input_error("--target", predictions["skipped"], fix)
     codes, groups, patients = find_groups(parts, schema, name, predictions.rows)
     scores = compare_arms(measure_tables(predictions, codes, groups, patients))
     record = {

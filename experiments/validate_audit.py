@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import faiss
-from _common import FLAGS, run_script
+from _common import FLAGS, read_range, run_script
 from _data import define_data_flags, describe_data, read_data
 from _results import define_record_flag, describe_origin, locate_record, write_record
 from absl import flags
@@ -77,7 +77,7 @@ def define_flags() -> None:
 
 def validate(run_dir: Path) -> None:
     faiss.omp_set_num_threads(1)
-    started, seeds = time.monotonic(), range(*map(int, FLAGS.split_seeds.split(":")))
+    started, seeds = time.monotonic(), read_range("split_seeds")
     path = locate_record(run_dir / "null_splits.json")
     df, schema = read_data(describe_data())
     splits = [audit_split(df, schema, seed) for seed in track(seeds, "audits", "audit")]

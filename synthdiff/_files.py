@@ -132,6 +132,15 @@ def parse_json(path: str | Path, content: bytes, fix: str) -> dict:
     return found
 
 
+def read_json(path: str | Path, fix: str) -> dict:
+    """The JSON object in a file; raises InputError where it cannot be read or is damaged."""
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise input_error(str(path), f"cannot be read ({error.strerror})", fix) from error
+    return parse_json(path, content, fix)
+
+
 def seal(folder: Path, *names: str) -> None:
     """Notes the sha256 of files of the folder in SHA256SUMS, which `sha256sum -c` checks too.
 
@@ -173,9 +182,9 @@ def _read_sums(folder: Path) -> dict[str, str]:
     return {name: digest for digest, name in re.findall(r"^([0-9a-f]{64})  (.+)$", text, re.M)}
 
 
-def hash_file(path: Path) -> str:
-    """sha256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def hash_file(*paths: Path) -> str:
+    """sha256 of a file, or of several one after the other."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
 @contextmanager

@@ -14,6 +14,13 @@ def input_error(where: str, problem: str, fix: str) -> InputError:
     return InputError(f"{where}: {problem}. Fix: {fix}.")
 
 
+def require_version(where: str, found: object, version: int) -> None:
+    """Raises InputError where a file is of another version than the one that this code reads."""
+    if found != version:
+        fix = f"use the synthdiff that wrote it, or make it anew: this one reads version {version}"
+        raise input_error(where, f"is of another version ({found!r})", fix)
+
+
 def positive(**values: float) -> None:
     """Raises InputError unless every value is > 0.
 

@@ -51,9 +51,9 @@ class TableDiffusion(BaseEstimator):
         return self
 
     def sample(self, n_samples: int = 1, seed: int = 0) -> pd.DataFrame:
-        """Synthetic records (patients with all visits where rows are visits), as they were fitted.
+        """Synthetic records with the columns and dtypes of the fitted table.
 
-        With the columns and dtypes of that table.
+        Where rows are visits, a record is a patient with all visits.
         """
         check_is_fitted(self)
         return self.model_.sample(n_samples, seed=seed)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
+
 
 class Records(NamedTuple):
     """Encoded records, or one batch of them: the pytree every stage passes on.
@@ -82,6 +84,11 @@ class Layout:
     @property
     def num_categorical(self) -> int:
         return len(self.categorical_token)
+
+    @property
+    def code_dtype(self) -> np.dtype:
+        """The smallest signed integers that hold the codes of every part, "masked" included."""
+        return np.min_scalar_type(-max(self.cardinalities, default=1) - 1)
 
     @property
     def part_names(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from synthdiff._validate import positive
 from synthdiff.data.batches import make_batches, make_roster, poisson_batches
-from synthdiff.data.codec import Codec
+from synthdiff.data.codec import Codec, number_patients
 from synthdiff.data.private import cap_rows, fit_private_codec, list_public, require_public
 from synthdiff.data.private_tree import PairTables, PairTree, fit_tree, release_pairs
 from synthdiff.data.schema import Schema
@@ -85,8 +85,7 @@ class PrivateRun:
             if len(schema.features) < 2 or any(c.kind == "code_set" for c in schema.features):
                 dp = replace(dp, tree_share=0.0)
         unit = schema.entity or "row"
-        ids = df[schema.entity].astype(str) if schema.entity else np.arange(len(df))
-        patients = pd.factorize(ids, sort=True)[0]
+        patients = number_patients(df, schema)
         multiple = jax.device_count() * train.accumulate
         plan = plan_privacy(dp, train, int(patients.max()) + 1, multiple)
         secret: int = ask_first(lambda: draw_secret(folder / "dp_secret" if folder else None))

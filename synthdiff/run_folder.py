@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from synthdiff._files import mark_private, parse_json
+from synthdiff._files import mark_private, read_json
 from synthdiff._validate import InputError, input_error
 from synthdiff.config import Config
 from synthdiff.data.codec import Codec
@@ -31,7 +31,7 @@ def claim(folder: Path, settings: dict[str, dict]) -> None:
         for name, content in json.loads(json.dumps(settings)).items():
             if not (folder / name).exists():
                 raise input_error(str(folder), f"no {name}", fix)
-            if parse_json(folder / name, (folder / name).read_bytes(), fix) != content:
+            if read_json(folder / name, fix) != content:
                 raise InputError(
                     f"{folder}: holds a run with another table or settings. "
                     "Fix: name an empty folder, or repeat the same flags to resume."

@@ -19,12 +19,11 @@ from synthdiff.sampling import choose_block
 from synthdiff.synthesizer import Synthesizer
 from synthdiff.train.parallel import make_parallel_map
 
+SEED = 0  # of noises and of values within a step: the same for every model
 GOLDEN_RATIO = 0.618034  # its multiples modulo 1 fill [0, 1) evenly, however many there are
 
 
-def measure_loss(
-    model: Synthesizer, df: pd.DataFrame, *, num_noises: int = 1, seed: int = 0
-) -> np.ndarray:
+def measure_loss(model: Synthesizer, df: pd.DataFrame, *, num_noises: int) -> np.ndarray:
     """The training objective of each row [rows], no column given: nats, summed over parts.
 
     Where rows are visits, each has that of its patient, which `average_records` counts once. The
@@ -32,9 +31,9 @@ def measure_loss(
     noises and over records, the same for every model.
     """
     config, codec = model.config, model.codec
-    records = codec.encode(model.to_records(df), np.random.default_rng([seed, 0]))
+    records = codec.encode(model.to_records(df), np.random.default_rng([SEED, 0]))
     measure = _make_measure(config.model, config.schedule, codec.layout, num_noises)
-    shared, block = (model.params, purpose_key(seed, "measure")), choose_block(codec.layout)
+    shared, block = (model.params, purpose_key(SEED, "measure")), choose_block(codec.layout)
     nats = measure(shared, records, 0, len(records.continuous), block)
     return nats[model.number_records(df)]
 

@@ -20,7 +20,7 @@ from synthdiff._files import (
     seal,
     write_atomically,
 )
-from synthdiff._validate import input_error, positive
+from synthdiff._validate import input_error, positive, require_version
 from synthdiff.config import Config
 from synthdiff.data.batches import make_batches
 from synthdiff.data.codec import Codec, count_shares
@@ -166,8 +166,7 @@ def load(folder: str | Path) -> Synthesizer:
     fix = "name a folder with a finished run, or train again with the same settings, which resumes"
     content = {name: read_sealed(folder / name, fix) for name in MODEL_FILES}
     data, table = (parse_json(folder / name, content[name], fix) for name in MODEL_FILES[:2])
-    if data.pop("version", None) != VERSION:
-        raise input_error(str(folder), "written by another version", f"use version {VERSION}")
+    require_version(str(folder), data.pop("version", None), VERSION)
     try:
         where = folder / "config.json"
         config = Config.from_json(data)
@@ -262,7 +261,7 @@ def _fit(
     elif first:
         codec = first
     else:
-        codec = Codec.fit(df, schema, entity_ids=patients, min_patients=config.min_patients)
+        codec = Codec.fit(df, schema, min_patients=config.min_patients)
     if not private:
         config = replace(config, train=config.train.limit_steps(len(df)))
     if folder:

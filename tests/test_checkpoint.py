@@ -24,8 +24,8 @@ def state_at(step):
     return state.replace(step=jnp.int32(step), ema_params=jax.tree.map(lambda x: x + 1, params))
 
 
-def write(folder, steps, **options):
-    checkpoints = Checkpoints(folder, **options)
+def write(folder, steps):
+    checkpoints = Checkpoints(folder)
     for step in steps:
         checkpoints.save(state_at(step))
     checkpoints.close()

@@ -25,16 +25,6 @@ def test_round_trips(log_snr):
     np.testing.assert_allclose(process.eps_from_x0(z, x0, log_snr), eps, atol=5e-3)
 
 
-def test_score_of_a_gaussian():
-    # x0 ~ N(m, s^2): E[x0 | z] is linear in z and the score of z is (m - z) / (s^2 + sigma^2)
-    m, s, log_snr = 0.7, 1.5, jnp.float32(-1.0)
-    sigma = process.compute_sigma(log_snr)
-    z = jnp.linspace(-3, 3, 7)
-    x0 = (s**2 * z + sigma**2 * m) / (s**2 + sigma**2)
-    score = process.score_from_x0(z, x0, log_snr)
-    np.testing.assert_allclose(score, (m - z) / (s**2 + sigma**2), rtol=1e-5)
-
-
 def test_posterior_is_bayes():
     z, x0, sigma_t, sigma_s = 1.7, 0.2, 2.0, 0.8
     mean, std = process.posterior(z, x0, sigma_t, sigma_s)

@@ -106,8 +106,10 @@ def test_codes_are_independent_within_a_class_only():
 def test_age_and_sex_follow_the_truth(cohort):
     df, _, truth = cohort
     error = df["age"].std() / np.sqrt(len(df))
-    assert abs(df["age"].mean() - truth.mean_age) < 4 * error
-    assert abs(df["age"].mean() - (truth.mean_age + 1)) > 4 * error
+    a, b = truth.age_beta.T
+    expected = 18 + 72 * truth.class_weights @ (a / (a + b))
+    assert abs(df["age"].mean() - expected) < 4 * error
+    assert abs(df["age"].mean() - (expected + 1)) > 4 * error
     men = truth.class_weights @ truth.male_probs
     assert p_value((df["sex"] == "M").sum(), men, len(df)) > ALPHA
     assert p_value((df["sex"] == "F").sum(), men, len(df)) < ALPHA

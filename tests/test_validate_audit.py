@@ -2,16 +2,19 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from synthdiff._validate import InputError
 from synthdiff.data.schema import Column, Schema
 from synthdiff.eval.attacks import ATTACKS
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
+import _common
 import validate_audit
 
 SCHEMA = Schema(
@@ -55,3 +58,12 @@ def test_a_test_that_few_splits_allow_is_rated_by_those():
     rates = validate_audit.rate_events([split(a=0.5), split(a=0.01, b=0.01), split(a=0.5)])
     assert rates["a"]["value"] == pytest.approx(1 / 3) and rates["b"]["value"] == 1.0
     assert rates["verdict INCONCLUSIVE"]["count"] == rates["planted leak found"]["count"] == 3
+
+
+def test_a_range_of_seeds_is_read_or_refused(monkeypatch):
+    flag = SimpleNamespace(value="100:103")
+    monkeypatch.setattr(_common, "FLAGS", {"split_seeds": flag})
+    assert list(_common.read_range("split_seeds")) == [100, 101, 102]
+    for flag.value in ("5", "7:7", "a:b", "1:2:3"):
+        with pytest.raises(InputError, match=f"--split_seeds={flag.value}: names no range"):
+            _common.read_range("split_seeds")

@@ -159,7 +159,7 @@ def test_attacks_on_records_score_the_rows_of_each_patient(group, monkeypatch):
         monkeypatch.setattr(whitebox, name, lambda *args, found=found: dict(found or {}))
     monkeypatch.setattr(whitebox, "make_measure_losses", lambda *args, **kw: lambda *_: np.zeros(1))
     monkeypatch.setattr(whitebox, "measure_probes", read_first)
-    scores, about = whitebox.attack_model(model, sides[0], 4, 1, 1, *sides)
+    scores, about = whitebox.attack_model(model, sides[0], whitebox.Sizes(4, 1, 1), *sides)
     expected = []
     for side in sides:
         who = side[schema.group or schema.entity]

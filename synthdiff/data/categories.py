@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from synthdiff._validate import input_error
+from synthdiff.data.conform import plain
 from synthdiff.data.schema import Column
 
 FEWEST_CODES = 20
@@ -84,7 +85,7 @@ class CategoryCoder:
                 "drop the column, group its values, or lower min_patients",
             )
         kept = np.flatnonzero(keep)
-        retained = tuple(_plain(levels[i]) for i in kept)
+        retained = tuple(plain(levels[i]) for i in kept)
         shares = counts[kept] / counts[kept].sum()
         num_rare = len(set(present) - set(retained))
         return cls(
@@ -191,7 +192,3 @@ def explode_codes(values: pd.Series, delimiter: str) -> pd.DataFrame:
 
 def _sort_key(value: object) -> tuple:
     return (0, value, "") if isinstance(value, (int, float)) else (1, 0, str(value))
-
-
-def _plain(value: object) -> object:
-    return value.item() if isinstance(value, np.generic) else value

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from synthdiff._validate import input_error
+from synthdiff._validate import input_error, require_version
 from synthdiff.data.categories import CategoryCoder, CodeSetCoder, explode_codes, rank_codes
 from synthdiff.data.conform import coerce, plain
 from synthdiff.data.dtypes import fresh_ids, to_dtype, to_values
@@ -42,20 +42,14 @@ class Codec:
         df: pd.DataFrame,
         schema: Schema,
         *,
-        entity_ids: np.ndarray | None = None,
         min_patients: int = 5,
     ) -> Codec:
         """Learns every coder from training rows of a conformed table.
 
-        entity_ids: whose each row is; where absent the schema's entity column, or else each row is
-        one patient. The codec's schema keeps only the learnt part of a vocabulary that is not
-        public. Raises InputError naming a column that cannot be learnt.
+        The codec's schema keeps only the learnt part of a vocabulary that is not public. Raises
+        InputError naming a column that cannot be learnt.
         """
-        if entity_ids is None and schema.entity in df.columns:
-            entity_ids = df[schema.entity]
-        patients = np.arange(len(df))
-        if entity_ids is not None:  # sorted, so that the order of rows does not matter
-            patients = pd.factorize(np.asarray(entity_ids).astype(str), sort=True)[0]
+        patients = number_patients(df, schema)
         coders = tuple(
             _coder_of(c).fit(to_values(df[c.name], c), c, patients, min_patients)
             for c in schema.features
@@ -150,8 +144,7 @@ class Codec:
         for i, (coder, column) in enumerate(zip(self.coders, self.schema.features, strict=True)):
             if column.name in df.columns:
                 encoded[i] = coder.encode(to_values(df[column.name], column), rngs[i])
-        widest = max(self.layout.cardinalities, default=1)
-        categorical = np.zeros((num_rows, len(categorical_parts)), np.min_scalar_type(-widest - 1))
+        categorical = np.zeros((num_rows, len(categorical_parts)), self.layout.code_dtype)
         continuous = np.zeros((num_rows, len(continuous_parts)), np.float32)
         known = np.zeros(len(tokens), bool)
         for j, (i, code, _, token) in enumerate(categorical_parts):
@@ -254,14 +247,23 @@ class Codec:
     @classmethod
     def from_json(cls, data: dict) -> Codec:
         """Inverse of `to_json`; raises InputError on another version."""
-        if data.get("version") != VERSION:
-            raise input_error("codec", f"version {data.get('version')!r}", f"use {VERSION}")
+        require_version("codec", data.get("version"), VERSION)
         coders = []
         for fields in data["coders"]:
             fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
             coders.append(CODERS[fields.pop("coder")](**fields))
         schema, turns = Schema.from_json(data["schema"]), tuple(data.get("turns", ()))
         return cls(schema, tuple(coders), data["min_patients"], turns)
+
+
+def number_patients(df: pd.DataFrame, schema: Schema) -> np.ndarray:
+    """Whose each row is, from 0 in order of the ids as text: no order of rows matters. int [rows]
+
+    Without a column of the entity, each row is a patient.
+    """
+    if schema.entity not in df.columns:
+        return np.arange(len(df))
+    return pd.factorize(df[schema.entity].to_numpy().astype(str), sort=True)[0]
 
 
 def count_shares(records: Records, layout: Layout) -> tuple[np.ndarray, ...]:

@@ -124,6 +124,12 @@ def is_text(values: pd.Series) -> bool:
     return types.is_object_dtype(values.dtype) or types.is_string_dtype(values.dtype)
 
 
+def find_collections(values: pd.Series) -> np.ndarray:
+    """Which cells hold several values, such as a list; text does not, bytes do. bool [rows]"""
+    nested = values.map(lambda cell: isinstance(cell, Collection) and not isinstance(cell, str))
+    return nested.to_numpy(bool)
+
+
 def parse_numbers(values: pd.Series) -> pd.Series:
     """Numbers, NaN where a cell is not one."""
     if types.is_bool_dtype(values.dtype):
@@ -148,8 +154,7 @@ def parse_datetimes(values: pd.Series) -> pd.Series:
 def _ids(values: pd.Series) -> tuple[pd.Series, list[Problem]]:
     if not types.is_object_dtype(values.dtype):
         return values, []
-    nested = values.map(lambda cell: isinstance(cell, Collection) and not isinstance(cell, str))
-    nested = nested.to_numpy(bool)
+    nested = find_collections(values)
     problem = Problem("not_an_id", nested, "is a collection", "use text or whole numbers")
     return values.mask(nested), [problem] if nested.any() else []
 

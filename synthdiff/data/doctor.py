@@ -186,9 +186,8 @@ def _outside_schema(clean: pd.Series, column: Column) -> Iterator[Problem]:
             yield Problem("out_of_bounds", outside, what, fix)
 
 
-def _shorten(values: Sequence, most: int = 8) -> str:
-    shown = ", ".join(repr(value) for value in values[:most])
-    return shown + (", ..." if len(values) > most else "")
+def _shorten(values: Sequence) -> str:
+    return ", ".join(map(repr, values[:8])) + (", ..." if len(values) > 8 else "")
 
 
 def _check_placeholders(clean: pd.Series) -> Iterator[Finding]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 from pandas.api import types
 
 from synthdiff._validate import input_error
-from synthdiff.data.conform import blank_to_missing, check_header, is_text, parse_datetimes
+from synthdiff.data.conform import (
+    blank_to_missing,
+    check_header,
+    find_collections,
+    is_text,
+    parse_datetimes,
+)
 from synthdiff.data.schema import Column, Schema
 
 # A whole-number target with at most this many values is a class label, not a quantity.
@@ -128,11 +134,11 @@ def _looks_like_code_sets(known: pd.Series) -> bool:
 
 
 def _refuse_lists(known: pd.Series) -> None:
-    nested = known.map(lambda cell: isinstance(cell, Collection) and not isinstance(cell, str))
-    if nested.any() and isinstance(known[nested].iloc[0], bytes):
-        problem = f"value {known[nested].iloc[0]!r} at row {known[nested].index[0]} is bytes"
-        raise input_error(f"column {known.name!r}", problem, "decode it to text, or drop it")
-    if nested.any():
-        problem = f"value {known[nested].iloc[0]!r} at row {known[nested].index[0]} is a collection"
-        fix = "name the column in code_sets, or join the codes with ';'"
-        raise input_error(f"column {known.name!r}", problem, fix)
+    nested = known[find_collections(known)]
+    if nested.empty:
+        return
+    what, fix = "a collection", "name the column in code_sets, or join the codes with ';'"
+    if isinstance(nested.iloc[0], bytes):
+        what, fix = "bytes", "decode it to text, or drop it"
+    problem = f"value {nested.iloc[0]!r} at row {nested.index[0]} is {what}"
+    raise input_error(f"column {known.name!r}", problem, fix)

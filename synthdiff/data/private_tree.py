@@ -111,8 +111,7 @@ class PairTree:
             drawn = np.searchsorted(places, given + rng.random(num_rows), "right")
             codes[:, part] = drawn - given * (levels.shape[1] - 1)
         scores = rng.standard_normal((num_rows, self.layout.num_continuous), np.float32)
-        widest = max(self.layout.cardinalities, default=1)
-        return Records(scores, codes.astype(np.min_scalar_type(-widest - 1)))
+        return Records(scores, codes.astype(self.layout.code_dtype))
 
 
 @dataclass(frozen=True)

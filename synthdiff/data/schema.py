@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from synthdiff._files import parse_json, write_atomically
-from synthdiff._validate import InputError, input_error
+from synthdiff._files import read_json, write_atomically
+from synthdiff._validate import InputError, input_error, require_version
 
 VERSION = 1
 NUMERIC_KINDS = ("continuous", "integer", "datetime")
@@ -140,10 +140,7 @@ class Schema:
     @classmethod
     def from_json(cls, data: dict) -> Schema:
         """Inverse of `to_json`; raises InputError on another version or unknown fields."""
-        if data.get("version") != VERSION:
-            raise input_error(
-                "schema", f"version {data.get('version')!r}", f"use version {VERSION}"
-            )
+        require_version("schema", data.get("version"), VERSION)
         try:
             columns = tuple(
                 Column(**{**fields, "categories": tuple(fields.get("categories", ()))})
@@ -167,9 +164,4 @@ class Schema:
     @staticmethod
     def read_json(path: str | Path) -> dict:
         """What a schema file holds, ours or another's (see `data.sdv`)."""
-        fix = "name a file that Schema.save wrote, or SDV metadata"
-        try:
-            content = Path(path).read_bytes()
-        except OSError as error:
-            raise input_error(str(path), f"cannot be read ({error.strerror})", fix) from error
-        return parse_json(path, content, fix)
+        return read_json(path, "name a file that Schema.save wrote, or SDV metadata")

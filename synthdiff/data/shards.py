@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from synthdiff._files import read_json
 from synthdiff._validate import input_error, positive
 from synthdiff.data.table import name_shard, write_json, write_table
 
@@ -31,7 +32,7 @@ def claim_shards(folder: Path, settings: dict) -> None:
     """Makes the folder, or checks that the shards in it were begun with the same settings."""
     begun, wanted = folder / SETTINGS, json.loads(json.dumps(settings))
     if begun.exists():
-        found = json.loads(begun.read_text())
+        found = read_json(begun, "name an empty folder")
         names = sorted(k for k in found | wanted if found.get(k) != wanted.get(k))
         if names:
             raise input_error(

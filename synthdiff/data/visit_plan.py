@@ -176,13 +176,12 @@ def _list_columns(
 
 def _leave_out(plan: VisitPlan, wide: pd.DataFrame, min_patients: int) -> VisitPlan:
     """The plan without the columns of later visits that too few patients fill."""
-    ids, kept = wide[plan.schema.entity].to_numpy(), []
+    entity, kept = plan.wide[plan.wide.entity], []
     later = {f"{name}@{k}" for name in plan.varying for k in range(2, plan.max_visits + 1)}
     for column in plan.wide.columns:
         if column.name in later:
-            alone = Schema((column,))
             try:
-                Codec.fit(wide[[column.name]], alone, entity_ids=ids, min_patients=min_patients)
+                Codec.fit(wide, Schema((entity, column)), min_patients=min_patients)
             except InputError:
                 continue
         kept.append(column)

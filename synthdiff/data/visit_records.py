@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from synthdiff._files import is_sealed, parse_json, read_sealed
+from synthdiff._files import is_sealed, parse_json, read_json, read_sealed
 from synthdiff._validate import input_error
 from synthdiff.data.codec import Codec
 from synthdiff.data.dtypes import to_dtype
@@ -48,11 +48,16 @@ def plan_records(
 
 
 def to_rows(records: pd.DataFrame, codec: Codec, plan: VisitPlan, first: int = 0) -> pd.DataFrame:
-    """The visits of drawn records, in types that do not depend on which records these are."""
+    """The visits of records, in dtypes that do not depend on which ones the model drew.
+
+    A column is of a dtype that holds missing cells where the codec may draw them. Given cells, as
+    of `impute`, may be missing where it never draws one: the dtype then does depend on them, and a
+    piece of a table may differ from another, such as int64 from Int64.
+    """
 
     def cast(values: pd.Series, column: Column) -> pd.Series:
         column, has_missing, whole_days = _describe_cells(column, codec, plan)
-        has_missing |= bool(values.isna().any())  # as cells that were given may be
+        has_missing |= bool(values.isna().any())  # of given cells
         return to_dtype(values, column, has_missing, whole_days)
 
     return narrow(records, plan, first, cast)
@@ -94,9 +99,8 @@ def read_plan(path: Path, schema: Schema, fix: str) -> VisitPlan | None:
     """
     if not (path.exists() or is_sealed(path)):
         return None
-    content = parse_json(
-        path, read_sealed(path, fix) if is_sealed(path) else path.read_bytes(), fix
-    )
+    sealed = is_sealed(path)
+    content = parse_json(path, read_sealed(path, fix), fix) if sealed else read_json(path, fix)
     try:
         plan = VisitPlan.from_json(content)
     except (TypeError, KeyError) as error:

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from synthdiff._validate import input_error
+from synthdiff._validate import input_error, require_version
+from synthdiff.data.categories import find_codes
 from synthdiff.data.conform import coerce, conform
 from synthdiff.data.dtypes import fresh_ids, to_dtype, to_values
 from synthdiff.data.schema import Column, Schema
@@ -62,8 +63,7 @@ class VisitPlan:
     @classmethod
     def from_json(cls, data: dict) -> VisitPlan:
         """Inverse of `to_json`; raises InputError on another version."""
-        if data.get("version") != VERSION:
-            raise input_error("visits", f"version {data.get('version')!r}", f"use {VERSION}")
+        require_version("visits", data.get("version"), VERSION)
         fields = {name: data[name] for name in ("max_visits", "clocks", "unit")}
         for name in ("schema", "wide"):
             fields[name] = Schema.from_json(data[name])
@@ -308,7 +308,7 @@ def _from_numbers(values: np.ndarray, column: Column) -> pd.Series:
 def _to_numbers(values: pd.Series, column: Column) -> np.ndarray:
     """Times as numbers: days of a datetime, places of an ordinal's levels. float64 [rows]"""
     if column.kind == "ordinal":
-        places = pd.Index(list(column.categories), dtype=object).get_indexer(values.astype(object))
+        places = find_codes(values, column.categories)
         if (places < 0).any():
             unknown = values.iloc[int(np.argmin(places))]
             fix = "add it to the schema's categories"

@@ -1,4 +1,4 @@
-"""Steering a denoise function: any-column conditioning, imputation, classifier-free guidance."""
+"""Classifier-free guidance: a denoise function that leans on what it is given."""
 
 from __future__ import annotations
 

@@ -36,7 +36,11 @@ from synthdiff.layout import Layout, Records
 
 
 class Draw(NamedTuple):
-    """The randomness of one training example; leading axis is the batch once vmapped."""
+    """The randomness of one training example; leading axis is the batch once vmapped.
+
+    eps, filler: standard normal [num_continuous], the noise, and what stands where there is no
+    value. uniform: [num_categorical] in [0, 1), which masks. known: bool [tokens], what is given.
+    """
 
     eps: jax.Array
     filler: jax.Array
@@ -79,7 +83,7 @@ def continuous_weight(log_snr: jax.Array) -> jax.Array:
 def noised_terms(
     prediction: Prediction, x0: Records, z: Records, levels: Levels, layout: Layout
 ) -> Levels:
-    """Squared v-error and cross-entropy of each part, without weights."""
+    """Squared v-error [b, num_continuous] and cross-entropy [b, num_categorical], no weights."""
     v_hat = v_from_x0(z.continuous, prediction.x0, levels.continuous)
     v = v_from_x0(z.continuous, x0.continuous, levels.continuous)
     return Levels((v_hat - v) ** 2, cross_entropy(prediction.logits, x0.categorical, layout))

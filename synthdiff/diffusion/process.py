@@ -68,11 +68,6 @@ def eps_from_x0(z: jax.Array, x0: jax.Array, log_snr: jax.Array) -> jax.Array:
     return (z - x0) / compute_sigma(log_snr)
 
 
-def score_from_x0(z: jax.Array, x0: jax.Array, log_snr: jax.Array) -> jax.Array:
-    """Gradient of log p(z) by Tweedie's formula, when x0 is the posterior mean."""
-    return (x0 - z) / compute_sigma(log_snr) ** 2
-
-
 def posterior(
     z: jax.Array, x0: jax.Array, sigma_t: jax.Array, sigma_s: jax.Array
 ) -> tuple[jax.Array, jax.Array]:

@@ -176,7 +176,9 @@ def _attack_model(
     rng, results = np.random.default_rng([seed, 1]), {}
     for name, values in scores.items():
         if np.shape(values) != (count,) or not np.isfinite(values).all():
-            raise input_error(f"white-box scores {name!r}", "not finite or not one per row", "mend")
+            problem = f"not finite, or not one for each of {count} rows: shape {np.shape(values)}"
+            fix = "return one finite score per row, the members' first"
+            raise input_error(f"white-box scores {name!r}", problem, fix)
         results[name] = summarise_rows(values, game.members, game.nonmembers, rng)
     return results, about
 

@@ -10,9 +10,10 @@ import pandas as pd
 from scipy import sparse, stats
 from sklearn.linear_model import LogisticRegression
 
+from synthdiff.data.categories import count_patients
 from synthdiff.data.schema import Column, Schema
 from synthdiff.eval.features import Featurizer, code_rows, patient_numbers
-from synthdiff.eval.levels import MIN_PATIENTS, count_group_patients
+from synthdiff.eval.levels import MIN_PATIENTS
 from synthdiff.eval.statistics import auc
 
 RARE = 0.01
@@ -54,7 +55,7 @@ def _vocabulary(series: pd.Series, column: Column, patients: np.ndarray) -> pd.I
     """Codes of at least 5 training patients, most frequent first."""
     rows, found = code_rows(series, column)
     numbers, codes = pd.factorize(found)
-    counts = count_group_patients(numbers, patients[rows], len(codes))
+    counts = count_patients(numbers, len(codes), patients[rows])
     order = np.argsort(-counts, kind="stable")
     return pd.Index(codes[order[counts[order] >= MIN_PATIENTS]], dtype=object)
 
@@ -68,7 +69,7 @@ def _prevalence(matrices: Mapping[str, sparse.csr_array], patients: np.ndarray) 
         result[name] = agreement(shares["train"], shares[part])
         result[f"{name}_rare"] = agreement(shares["train"][rare], shares[part][rare])
     test = matrices["test"].tocoo()
-    held = count_group_patients(test.coords[1], patients[test.coords[0]], len(rare))
+    held = count_patients(test.coords[1], len(rare), patients[test.coords[0]])
     shares["test"] = np.where(held >= MIN_PATIENTS, shares["test"], 0)
     result["points"] = {part: share[:_MAX_POINTS].tolist() for part, share in shares.items()}
     return result

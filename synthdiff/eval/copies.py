@@ -7,11 +7,12 @@ from scipy.stats import norm
 
 from synthdiff.eval import statistics
 from synthdiff.eval.game import Game
-from synthdiff.eval.membership import Side, patient_scores
+from synthdiff.eval.membership import Side, score_sides
 from synthdiff.eval.neighbours import nearest
 from synthdiff.eval.risk import compare_rates
 
 NEAR_SHARE = 0.01
+LISTED = 10
 
 
 def _count_reappearing(keys: np.ndarray, copies: np.ndarray) -> int:
@@ -93,22 +94,21 @@ def compare_near_copies(game: Game) -> dict:
     """
     cut = len(game.members.features)
     near = float(np.quantile(game.view.reference_gap[cut:], NEAR_SHARE))
-    found = game.view.synthetic_gap <= near
-    members = patient_scores(found[:cut], game.members.patients) > 0
-    others = patient_scores(found[cut:], game.nonmembers.patients) > 0
-    strangers = patient_scores(game.view.reference_gap[:cut] <= near, game.members.patients) > 0
+    sides = game.members, game.nonmembers
+    members, others = score_sides(game.view.synthetic_gap <= near, *sides)
+    strangers = score_sides(game.view.reference_gap <= near, *sides)[0]
     baseline = statistics.wilson_interval(int(strangers.sum()), len(strangers))
-    return {"distance": near} | compare_rates(members, others, baseline)
+    return {"distance": near} | compare_rates(members > 0, others > 0, baseline)
 
 
-def list_nearest(game: Game, count: int = 10) -> list[dict]:
-    """The training rows that a synthetic row comes closest to: row numbers and distances only.
+def list_nearest(game: Game) -> list[dict]:
+    """The ten training rows that a synthetic row comes closest to: row numbers and distances only.
 
     For the eyes of the data holder: such a list, published, is an oracle for reconstruction.
     """
     gaps, ids = game.view.synthetic_nearest
     gaps = gaps[: len(game.members.features)]
-    order = np.argsort(gaps, kind="stable")[:count]
+    order = np.argsort(gaps, kind="stable")[:LISTED]
     return [
         {
             "train_row": int(game.member_rows[row]),

@@ -52,6 +52,16 @@ def cross_fitted_scores(
     return scores[: len(positives)], scores[len(positives) :]
 
 
+def compare_detection(
+    train: pd.DataFrame, test: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema, seed: int
+) -> dict:
+    """{"auc", "floor", "model"}: of synthetic and of training rows, each among the test rows."""
+    found = detection_auc(test, synthetic, schema, seed)
+    if "skipped" in found:
+        return found
+    return {"auc": found, "floor": detection_auc(test, train, schema, seed), "model": MODEL}
+
+
 def detection_auc(
     real: pd.DataFrame,
     other: pd.DataFrame,

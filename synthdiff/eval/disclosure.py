@@ -17,7 +17,7 @@ from synthdiff.data.schema import Schema
 from synthdiff.eval.features import Featurizer, patient_numbers
 from synthdiff.eval.game import MAX_PATIENTS, ROWS_PER_PATIENT, cap_rows
 from synthdiff.eval.inference import guess_secret
-from synthdiff.eval.linkability import chance_of_link, find_links
+from synthdiff.eval.linkability import find_links
 from synthdiff.eval.risk import compare_rates
 from synthdiff.eval.singling_out import attack_multivariate, attack_univariate
 from synthdiff.eval.statistics import adjust_together
@@ -100,7 +100,7 @@ def audit_disclosure(
     result: dict = {"singling_out": single}
     if len(schema.features) > 1:
         links = find_links(targets.table, synthetic, schema, rng)
-        chance = np.full(len(links), chance_of_link(len(synthetic), 1))
+        chance = np.full(len(links), 1 / len(synthetic))
         result["linkability"] = _compare(links, chance, targets.member, targets.outlier)
         result["inference"] = {}
     guessed = secrets if len(schema.features) > 1 else ()

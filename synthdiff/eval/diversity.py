@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import hypergeom
 
+from synthdiff.data.categories import count_patients
 from synthdiff.data.schema import Column, Schema
 from synthdiff.eval.features import code_rows, patient_numbers, row_keys
-from synthdiff.eval.levels import MIN_PATIENTS, code_levels, count_group_patients, level_keys
+from synthdiff.eval.levels import MIN_PATIENTS, code_levels, level_keys
 from synthdiff.eval.utility import SOURCES, Predictions
 
 RARE = 0.01
@@ -45,7 +46,7 @@ def _rare_counts(
     codes, levels = pd.factorize(keys)
     counts = np.bincount(codes, minlength=len(levels))
     rare = counts < RARE * len(tables["train"])
-    rare &= count_group_patients(codes, ids[rows], len(levels)) >= MIN_PATIENTS
+    rare &= count_patients(codes, len(levels), ids[rows]) >= MIN_PATIENTS
     found = {"train": counts[rare]}
     for part in ("test", "synthetic"):
         _, keys = _long_keys(tables[part][column.name], column)
@@ -117,7 +118,7 @@ def _pair_coverage(tables: Mapping[str, pd.DataFrame], ids: np.ndarray, schema: 
     wanted = 0
     for cells in _pair_cells(tables, schema):
         kept, codes = np.unique(cells["test"], return_inverse=True)
-        kept = kept[count_group_patients(codes, ids, len(kept)) >= MIN_PATIENTS]
+        kept = kept[count_patients(codes, len(kept), ids) >= MIN_PATIENTS]
         if not len(kept):
             continue
         wanted += len(kept)
@@ -143,7 +144,7 @@ def _minority_class(predictions: Predictions | dict, patients: np.ndarray) -> di
     if not predictions.classes:
         return {"skipped": "the target is a number"}
     truth, patients = predictions.truth, patients[predictions.rows]
-    counts = count_group_patients(truth, patients, len(predictions.classes))
+    counts = count_patients(truth, len(predictions.classes), patients)
     known = np.flatnonzero(counts >= _MIN_CLASS_PATIENTS)
     if len(known) < 2:
         return {"skipped": f"fewer than two classes have {_MIN_CLASS_PATIENTS} test patients"}

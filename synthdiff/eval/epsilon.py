@@ -83,17 +83,11 @@ def bound_by_guesses(
     return float(brentq(gap, 0.0, MOST)) if gap(MOST) > 0 else MOST
 
 
-def gaussian_tradeoff(epsilon: float, delta: float) -> Tradeoff:
-    """The curve of the Gaussian mechanism that is just (epsilon, delta) private.
-
-    Dong, Roth and Su 2022 (arXiv 1905.02383, eq. 6); mu as in Balle and Wang 2018 (1805.06530).
-    """
-    mu = brentq(lambda mu: _find_delta(mu, epsilon) - delta, 1e-9, 2 * MOST)
-    return lambda alpha: float(ndtr(ndtri(1 - alpha) - mu))
-
-
 def _find_delta(mu: float, epsilon: float) -> float:
-    """The delta at epsilon of a Gaussian mechanism that moves by mu standard deviations."""
+    """The delta at epsilon of a Gaussian mechanism that moves by mu standard deviations.
+
+    Balle and Wang 2018 (arXiv 1805.06530, theorem 8).
+    """
     far = np.exp(epsilon + log_ndtr(-mu / 2 - epsilon / mu))
     return float(ndtr(mu / 2 - epsilon / mu) - far)
 
@@ -118,28 +112,12 @@ def rejects_curve(
     return right + wrong - guesses / canaries
 
 
-def bound_by_curve(
-    correct: int, guesses: int, canaries: int, delta: float, alpha: float = 0.05
-) -> float:
-    """The largest epsilon at which `rejects_curve` rejects the Gaussian mechanism; 0 for none.
-
-    A bound for mechanisms that are Gaussian; for others search over their own curves.
-    """
-
-    def gap(epsilon: float) -> float:
-        return rejects_curve(correct, guesses, canaries, gaussian_tradeoff(epsilon, delta), alpha)
-
-    if gap(0.0) <= 0:
-        return 0.0
-    return float(brentq(gap, 0.0, MOST, xtol=1e-6)) if gap(MOST) < 0 else MOST
-
-
 def bound_by_trials(correct: int, trials: int, delta: float, alpha: float = 0.05) -> float:
     """Lower bound for a Gaussian mechanism, from one guess in each of many independent runs of it.
 
     In every run one canary was in or out by a fair coin. A guess is right with a chance of at most
     Phi(mu / 2), whatever it looks at, so Clopper-Pearson bounds mu: no loss to many hypotheses
-    or to what canaries of one run do to each other, as in `bound_by_curve`.
+    or to what canaries of one run do to each other, as in `rejects_curve`.
 
     >>> round(bound_by_trials(841, 1000, 1e-5))  # Phi(1) of them, so mu is 2 and epsilon 10
     9

@@ -9,7 +9,7 @@ import pandas as pd
 from synthdiff._progress import track
 from synthdiff.data.schema import Schema
 from synthdiff.eval.codes import evaluate_codes
-from synthdiff.eval.detection import MODEL, detection_auc
+from synthdiff.eval.detection import compare_detection
 from synthdiff.eval.diversity import evaluate_diversity
 from synthdiff.eval.fairness import draw_halves
 from synthdiff.eval.features import check_table
@@ -49,11 +49,7 @@ def _score_parts(
     yield "rows", {"train": len(train), "test": len(test), "synthetic": len(synthetic)}
     fidelity = evaluate_fidelity(*tables)
     yield "fidelity", fidelity
-    detection = detection_auc(test, synthetic, schema, seed)
-    if "skipped" not in detection:
-        floor = detection_auc(test, train, schema, seed)
-        detection = {"auc": detection, "floor": floor, "model": MODEL}
-    yield "detection", detection
+    yield "detection", compare_detection(*tables, seed)
     sources = {"train": train, "synthetic": synthetic}
     if schema.sensitive:
         sources |= draw_halves(train, schema, seed)

@@ -49,7 +49,8 @@ def numeric_values(series: pd.Series, column: Column) -> np.ndarray:
             f"column {column.name!r}", str(error), f"make every value {column.kind}"
         ) from error
     if np.isinf(values).any():
-        raise input_error(f"column {column.name!r}", "infinite value", "set it to missing")
+        problem = f"infinite value at row {series.index[np.isinf(values)][0]}"
+        raise input_error(f"column {column.name!r}", problem, "set it to missing")
     return values
 
 
@@ -74,6 +75,25 @@ def code_rows(series: pd.Series, column: Column) -> tuple[np.ndarray, np.ndarray
     long = lists.explode()
     long = long[long != ""]
     return long.index.to_numpy(np.int64), long.to_numpy(object)
+
+
+def set_sizes(series: pd.Series, column: Column) -> np.ndarray:
+    """The number of codes in each cell of a code set: float64 [n], NaN where it is missing."""
+    sizes = np.bincount(code_rows(series, column)[0], minlength=len(series))
+    return np.where(series.isna(), np.nan, sizes)
+
+
+def long_cells(series: pd.Series, column: Column) -> tuple[np.ndarray, np.ndarray]:
+    """A column in long form: row numbers [c] and values [c], of which a code set may have several.
+
+    Missing cells are left out.
+    """
+    if column.kind == "code_set":
+        return code_rows(series, column)
+    read = numeric_values if column.is_numeric else lambda cells, _: category_keys(cells)
+    values = read(series, column)
+    rows = np.flatnonzero(~pd.isna(values))
+    return rows, values[rows]
 
 
 def row_keys(df: pd.DataFrame, schema: Schema) -> np.ndarray:
@@ -112,6 +132,8 @@ def fill_empty_columns(features: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Numeric:
+    """A number: its mid-ranks at the reference's values (knots), mean and standard deviation."""
+
     column: Column
     knots: np.ndarray
     ranks: np.ndarray
@@ -145,6 +167,8 @@ class _Numeric:
 
 @dataclass(frozen=True)
 class _Category:
+    """A category: its commonest levels (an ordinal's in order), and whether there are more."""
+
     column: Column
     levels: tuple[str, ...]
     has_more: bool
@@ -179,6 +203,8 @@ class _Category:
 
 @dataclass(frozen=True)
 class _Codes:
+    """A code set: its commonest codes, the mean size of a set, and whether there are more."""
+
     column: Column
     codes: tuple[str, ...]
     mean_size: float

@@ -9,7 +9,13 @@ import numpy as np
 import pandas as pd
 
 from synthdiff.data.schema import Column, Schema
-from synthdiff.eval.features import category_keys, check_table, code_rows, numeric_values
+from synthdiff.eval.features import (
+    category_keys,
+    check_table,
+    code_rows,
+    numeric_values,
+    set_sizes,
+)
 
 _BINS = 10
 
@@ -75,18 +81,12 @@ def _encode(real: pd.Series, other: pd.Series, column: Column) -> _Encoded:
         codes, levels = pd.factorize(both, use_na_sentinel=False)
         return _Encoded((codes[: len(real)], codes[len(real) :]), len(levels))
     if column.kind == "code_set":  # a set enters pairs as its size
-        numbers = (_set_sizes(real, column), _set_sizes(other, column))
+        numbers = (set_sizes(real, column), set_sizes(other, column))
     else:
         numbers = (numeric_values(real, column), numeric_values(other, column))
     known = numbers[0][~np.isnan(numbers[0])]
     edges = np.histogram_bin_edges(known if len(known) else np.zeros(1), _BINS)
     return _Encoded((_cut(numbers[0], edges), _cut(numbers[1], edges)), _BINS + 1, numbers)
-
-
-def _set_sizes(series: pd.Series, column: Column) -> np.ndarray:
-    rows, _ = code_rows(series, column)
-    sizes = np.bincount(rows, minlength=len(series)).astype(float)
-    return np.where(series.isna(), np.nan, sizes)
 
 
 def _correlations(columns: list[np.ndarray]) -> np.ndarray:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from synthdiff.eval.levels import count_group_patients
+from synthdiff.data.categories import count_patients
 from synthdiff.eval.utility import Predictions
 
 MIN_GROUP_PATIENTS = 20
@@ -64,7 +64,7 @@ class ClassMeasure:
         self.valid = np.ones(self.size, bool)
         for side in (self.is_class, ~self.is_class):
             cells = np.where(side, self.cell, -1).ravel()
-            counts = count_group_patients(cells, owners, np.prod(self.size))
+            counts = count_patients(cells, int(np.prod(self.size)), owners)
             self.valid &= counts.reshape(self.size) >= MIN_GROUP_PATIENTS
 
     def _where_valid(self, values: np.ndarray) -> np.ndarray:

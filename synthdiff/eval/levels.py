@@ -8,12 +8,18 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from synthdiff.data.categories import count_patients
 from synthdiff.data.schema import Column
 from synthdiff.eval.features import category_keys, numeric_values
 
-MIN_PATIENTS = 5  # a level that fewer training patients hold is not even named
+MIN_PATIENTS = 5  # what fewer hold is neither named nor counted in what a reader sees
 MISSING = "(missing)"
 _BINS = 4
+
+
+def round_unit(low: float, high: float) -> float:
+    """A power of ten, a hundredth to a tenth of the range: rounded to it, an end is nobody's."""
+    return 10.0 ** np.floor(np.log10(max(high - low, abs(high) * 1e-3, 1e-6))) / 10
 
 
 def _cut_points(values: np.ndarray) -> np.ndarray:
@@ -22,7 +28,7 @@ def _cut_points(values: np.ndarray) -> np.ndarray:
     if not len(known):
         return np.zeros(0)
     low, high = np.quantile(known, [0.05, 0.95])
-    unit = 10.0 ** np.floor(np.log10(max(high - low, abs(high) * 1e-3, 1e-6))) / 10
+    unit = round_unit(low, high)
     points = np.quantile(known, np.arange(1, _BINS) / _BINS)
     return np.unique(np.round(points / unit) * unit)
 
@@ -70,19 +76,12 @@ def name_levels(
     In the natural order where there is one, else the most frequent first.
     """
     codes, levels = pd.factorize(keys)
-    counts = count_group_patients(codes, patients, len(levels))
+    counts = count_patients(codes, len(levels), patients)
     named = [level for level, count in zip(levels, counts, strict=True) if count >= MIN_PATIENTS]
     rows = pd.Series(keys).value_counts()
     place = {level: number for number, level in enumerate(order)}
     named.sort(key=lambda level: (place.get(level, len(place)), -rows[level], level))
     return named, len(levels) - len(named)
-
-
-def count_group_patients(codes: np.ndarray, patients: np.ndarray, groups: int) -> np.ndarray:
-    """Distinct patients of each group; codes [n] below 0 are of no group. int [groups]"""
-    inside = codes >= 0
-    pairs = np.unique(np.stack([codes[inside], patients[inside]]), axis=1)
-    return np.bincount(pairs[0], minlength=groups)
 
 
 def code_levels(keys: np.ndarray, names: list[str]) -> np.ndarray:

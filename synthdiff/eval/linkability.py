@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import hypergeom
 
 from synthdiff.data.schema import Schema
 from synthdiff.eval.features import Featurizer
 from synthdiff.eval.neighbours import nearest
-
-
-def chance_of_link(rows: int, k: int) -> float:
-    """P(two random sets of k out of `rows` rows intersect): the rate of guessing."""
-    return float(1 - hypergeom.pmf(0, rows, k, k))
 
 
 def split_columns(schema: Schema) -> tuple[list[str], list[str]]:
@@ -27,18 +21,17 @@ def find_links(
     synthetic: pd.DataFrame,
     schema: Schema,
     rng: np.random.Generator,
-    *,
-    k: int = 1,
 ) -> np.ndarray:
-    """Whether the k synthetic rows nearest to both halves of a target have one in common. bool [n]
+    """Whether one synthetic row is the nearest to both halves of a target. bool [n]
 
     The attacker holds half the columns of everybody in one file and the other half in another, and
     joins two records that are nearest to the same synthetic row. Equally near rows are taken in
-    random order, drawn for each half anew: one order for both would join ties for nothing.
+    random order, drawn for each half anew: one order for both would join ties for nothing. Two
+    random rows would be the same one time in as many as there are.
     """
     found = []
     for names in split_columns(schema):
         encode = Featurizer.fit(synthetic, schema, exclude=names).transform
         order = rng.permutation(len(synthetic))
-        found.append(order[nearest(encode(targets), encode(synthetic)[order], k)[1]])
-    return (found[0][:, :, None] == found[1][:, None, :]).any(axis=(1, 2))
+        found.append(order[nearest(encode(targets), encode(synthetic)[order], 1)[1][:, 0]])
+    return found[0] == found[1]

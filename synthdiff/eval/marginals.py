@@ -5,19 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from synthdiff.data.categories import count_patients
 from synthdiff.data.schema import Column, Schema
 from synthdiff.eval.features import category_keys, code_rows, numeric_values, patient_numbers
+from synthdiff.eval.levels import MIN_PATIENTS, MISSING, code_levels, round_unit
 
-MIN_PATIENTS = 5
 _BINS = 30
 _TOP = 20
-OTHER, MISSING = "(other)", "(missing)"
-
-
-def count_patients(codes: np.ndarray, ids: np.ndarray, levels: int) -> np.ndarray:
-    """Distinct patients behind each level. int [levels]"""
-    pairs = np.unique(np.stack([codes, ids]), axis=1)
-    return np.bincount(pairs[0], minlength=levels)
+OTHER = "(other)"
 
 
 def _released_shares(
@@ -26,7 +21,7 @@ def _released_shares(
     """Share of `total` in each level; 0 where ids are given and fewer than 5 patients have it."""
     shares = np.bincount(codes, minlength=levels) / max(total, 1)
     if ids is not None:
-        shares[count_patients(codes, ids, levels) < MIN_PATIENTS] = 0
+        shares[count_patients(codes, levels, ids) < MIN_PATIENTS] = 0
     return shares
 
 
@@ -45,7 +40,7 @@ def choose_edges(values: np.ndarray, ids: np.ndarray, column: Column) -> np.ndar
     if low == high:  # nearly all hold one value: it stands in the middle of the picture
         half = 10.0 ** np.floor(np.log10(max(abs(high), 1e-6))) / 2
         return np.linspace(low - half, low + half, _BINS + 2)
-    unit = 10.0 ** np.floor(np.log10(max(high - low, abs(high) * 1e-3, 1e-6))) / 10
+    unit = round_unit(low, high)
     low, high = np.floor(low / unit) * unit, np.ceil(high / unit) * unit
     return np.linspace(low, max(high, low + unit), _BINS + 1)
 
@@ -81,7 +76,7 @@ def keys_in_rows(series: pd.Series, column: Column) -> tuple[np.ndarray, np.ndar
 def common_levels(keys: np.ndarray, ids: np.ndarray, most: int) -> list:
     """The `most` levels that most patients hold, none of fewer than 5. keys, ids: [rows]"""
     codes, levels = pd.factorize(keys)
-    patients = pd.Series(count_patients(codes, ids, len(levels)), index=levels)
+    patients = pd.Series(count_patients(codes, len(levels), ids), index=levels)
     common = patients[patients >= MIN_PATIENTS].sort_values(ascending=False, kind="stable")
     return [*common.index[:most]]
 
@@ -93,7 +88,7 @@ def _categorical_marginal(tables: dict, ids: dict, column: Column) -> dict:
     labels = [*common_levels(keys, ids["train"][rows], _TOP), OTHER]
     result = {"kind": "categorical", "labels": labels}
     for part, (rows, keys) in long.items():
-        codes = pd.Index(labels[:-1], dtype=object).get_indexer(keys)
+        codes = code_levels(keys, labels[:-1])
         codes = np.where(codes < 0, len(labels) - 1, codes)
         owners = None if part == "synthetic" else ids[part][rows]
         shares = _released_shares(codes, len(tables[part]), owners, len(labels))

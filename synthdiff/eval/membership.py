@@ -62,6 +62,20 @@ def average_scores(row_scores: np.ndarray, entity_ids: np.ndarray) -> np.ndarray
     return np.bincount(index, row_scores) / np.bincount(index)
 
 
+def score_sides(
+    row_scores: np.ndarray,
+    members: Side,
+    nonmembers: Side,
+    pool: Callable[[np.ndarray, np.ndarray], np.ndarray] = patient_scores,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores per patient of both sides, from those of the members' rows, then the non-members'.
+
+    pool: `patient_scores` or `average_scores`.
+    """
+    own, others = np.split(row_scores, [len(members.patients)])
+    return pool(own, members.patients), pool(others, nonmembers.patients)
+
+
 def summarise_scores(
     members: np.ndarray,
     nonmembers: np.ndarray,
@@ -98,19 +112,12 @@ def score_attack(attack: Attack, members: Side, nonmembers: Side, view: View) ->
     an attack that ignores the reference, what is ranked is scores less their baseline; the TPR
     needs no baseline, which would blur a copy.
     """
-    cut = len(members.features)
-
-    def by_patient(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return (
-            patient_scores(scores[:cut], members.patients),
-            patient_scores(scores[cut:], nonmembers.patients),
-        )
-
     scores = attack(view)
-    raw = by_patient(scores)
+    raw = score_sides(scores, members, nonmembers)
     if attack not in UNCALIBRATED:
         return Scores(raw, raw)
-    return Scores(raw, by_patient(subtract_baseline(scores, attack(view.baseline))))
+    rest = subtract_baseline(scores, attack(view.baseline))
+    return Scores(raw, score_sides(rest, members, nonmembers))
 
 
 def summarise_attack(scores: Scores, rng: np.random.Generator, confidence: float = 0.95) -> dict:

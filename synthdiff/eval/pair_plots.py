@@ -8,11 +8,10 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from synthdiff.eval.plots import STEPS, STYLE, encode, shorten
+from synthdiff.eval.plots import STEPS, STYLE, encode, shorten, show_dates
 
 PANELS = {"train": "real, training", "synthetic": "synthetic", "test": "real, test (floor)"}
 
@@ -27,9 +26,7 @@ def _label_axis(axes: Axes, which: str, about: Mapping, dates: bool) -> None:
         if which == "x" and max(map(len, names)) > 3:
             axis.set_tick_params(rotation=60)
     elif dates:
-        locator = AutoDateLocator(minticks=2, maxticks=4)
-        axis.set_major_locator(locator)
-        axis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
+        show_dates(axis, 4)
     else:
         axis.set_major_locator(MaxNLocator(4, steps=STEPS))
 

@@ -8,16 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from synthdiff.data.categories import count_patients
 from synthdiff.data.schema import Column, Schema
-from synthdiff.eval.features import code_rows, numeric_values, patient_numbers
-from synthdiff.eval.marginals import (
-    MIN_PATIENTS,
-    OTHER,
-    choose_edges,
-    common_levels,
-    count_patients,
-    keys_in_rows,
-)
+from synthdiff.eval.features import numeric_values, patient_numbers, set_sizes
+from synthdiff.eval.levels import MIN_PATIENTS, code_levels
+from synthdiff.eval.marginals import OTHER, choose_edges, common_levels, keys_in_rows
 
 MOST_PAIRS = 4
 _BINS = 12
@@ -45,15 +40,11 @@ def _cut(tables: Mapping, ids: np.ndarray, column: Column) -> tuple[dict, dict] 
     if column.is_categorical:
         keys = {part: keys_in_rows(series, column)[1] for part, series in tables.items()}
         labels = common_levels(keys["train"], ids, _LEVELS)
-        index = pd.Index(labels, dtype=object)
-        codes = {part: index.get_indexer(found) for part, found in keys.items()}
+        codes = {part: code_levels(found, labels) for part, found in keys.items()}
         codes = {part: np.where(found < 0, len(labels), found) for part, found in codes.items()}
         return codes, {"labels": [*labels, OTHER]}
     if column.kind == "code_set":  # a set enters pairs as its size
-        values = {}
-        for part, series in tables.items():
-            sizes = np.bincount(code_rows(series, column)[0], minlength=len(series))
-            values[part] = np.where(series.isna(), np.nan, sizes)
+        values = {part: set_sizes(series, column) for part, series in tables.items()}
         column = replace(column, kind="integer")
     else:
         values = {part: numeric_values(series, column) for part, series in tables.items()}
@@ -70,9 +61,8 @@ def _cut(tables: Mapping, ids: np.ndarray, column: Column) -> tuple[dict, dict] 
 
 def _share_cells(codes: np.ndarray, ids: np.ndarray, cells: int) -> np.ndarray:
     """Share of all rows in each cell, from counts rounded to 10; 0 below 5 patients."""
-    inside = codes >= 0
-    counts = np.bincount(codes[inside], minlength=cells)
-    counts[count_patients(codes[inside], ids[inside], cells) < MIN_PATIENTS] = 0
+    counts = np.bincount(codes[codes >= 0], minlength=cells)
+    counts[count_patients(codes, cells, ids) < MIN_PATIENTS] = 0
     return _ROUND * np.rint(counts / _ROUND) / len(codes)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
@@ -36,6 +37,7 @@ CONTROLS: dict[str, dict[str, Any]] = {
 MAX_LABELS = 10
 MAX_NAMED_COLUMNS = 40
 MAX_NUMBERED_COLUMNS = 12
+MAX_POINTS = 400
 STEPS = (1, 2, 5, 10)  # of ticks, times a power of ten
 STYLE: Any = {  # Matplotlib types it by every key it knows
     "svg.fonttype": "none",  # text stays text: small, sharp, and in any script the reader has
@@ -68,6 +70,13 @@ def shorten(text: object, width: int = 22) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
+def show_dates(axis: Axis, most: int) -> None:
+    """Labels days since 1970-01-01, which Matplotlib counts as well, as dates; `most` ticks."""
+    locator = AutoDateLocator(minticks=most - 2, maxticks=most)
+    axis.set_major_locator(locator)
+    axis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
+
+
 def _draw_densities(axes: Axes, marginal: Mapping, dates: bool) -> None:
     edges = np.asarray(marginal["edges"], float)
     for name, style in TABLES.items():
@@ -81,10 +90,8 @@ def _draw_densities(axes: Axes, marginal: Mapping, dates: bool) -> None:
     axes.set_ylim(bottom=0)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    if dates:  # Matplotlib also counts days since 1970-01-01
-        locator = AutoDateLocator(minticks=2, maxticks=4)
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
+    if dates:
+        show_dates(axes.xaxis, 4)
     else:
         whole = bool(np.all(edges % 1 == 0.5))  # one bin for each whole number
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=STEPS, integer=whole))
@@ -212,11 +219,11 @@ def plot_roc(
 
 
 @mpl.rc_context(STYLE)
-def plot_training(rows: Sequence[Mapping], max_points: int = 400) -> str:
-    """Training loss by step, thinned to about `max_points`; log axis where it spans 30x."""
+def plot_training(rows: Sequence[Mapping]) -> str:
+    """Training loss by step, thinned to about MAX_POINTS; log axis where it spans 30x."""
     figure = Figure(figsize=(8.6, 3.1), layout="constrained")
     axes = figure.add_subplot()
-    thinned = [*rows[:: max(1, -(-len(rows) // max_points))], rows[-1]]
+    thinned = [*rows[:: max(1, -(-len(rows) // MAX_POINTS))], rows[-1]]
     points = [(row["step"], row["loss"]) for row in thinned if row.get("loss") is not None]
     steps, values = np.asarray(points, float).reshape(-1, 2).T
     axes.plot(steps, values, color=BLACK, linewidth=1.4)

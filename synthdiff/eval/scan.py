@@ -16,10 +16,10 @@ from synthdiff.data.conform import conform
 from synthdiff.data.schema import Schema
 from synthdiff.data.table import as_text, find_formulas, read_table
 from synthdiff.eval.features import numeric_values, patient_numbers, row_keys
+from synthdiff.eval.levels import MIN_PATIENTS
 
 TABLES = (".csv", ".parquet")
 TEXTS = (".json", ".md", ".html", ".txt")
-MIN_PATIENTS = 5
 CHANCE = 0.01  # how seldom fresh rows are taken for copies, over all real tables
 _SHORTEST_ID = 5  # in running text; shorter ids would be found in every page number
 _WORD = re.compile(r"[\w.@-]*\w")

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from synthdiff.data.schema import Column, Schema
-from synthdiff.eval.features import category_keys, code_rows, numeric_values
+from synthdiff.eval.features import long_cells
 from synthdiff.eval.predicates import NOBODY, Hits, draw_predicates, encode_tables
 from synthdiff.eval.risk import describe_rates, residual_risk
 from synthdiff.eval.statistics import clustered_variance, wilson_interval
@@ -91,19 +91,9 @@ def _count(found: np.ndarray, owners: np.ndarray, worth: float = 1.0) -> tuple[i
     return round(min(max(rate, 0.0), 1.0) * attempts), attempts
 
 
-def _cells(df: pd.DataFrame, column: Column) -> tuple[np.ndarray, np.ndarray]:
-    """The column in long form: row numbers and values; missing cells are left out."""
-    if column.kind == "code_set":
-        return code_rows(df[column.name], column)
-    numeric = column.is_numeric
-    values = numeric_values(df[column.name], column) if numeric else category_keys(df[column.name])
-    rows = np.flatnonzero(~pd.isna(values))
-    return rows, values[rows]
-
-
 def read_univariate(synthetic: pd.DataFrame, column: Column) -> list[tuple[str, object]]:
     """Predicates (operator, value) on one column that hold for exactly one synthetic row."""
-    rows, values = _cells(synthetic, column)
+    rows, values = long_cells(synthetic[column.name], column)
     kept, counts = np.unique(values, return_counts=True)
     queries = [("==", value) for value in kept[counts == 1]]
     if column.is_numeric and len(kept):
@@ -118,7 +108,7 @@ def answer_univariate(
     queries: list[tuple[str, object]], df: pd.DataFrame, column: Column, patients: np.ndarray
 ) -> Hits:
     """Whom, and how many patients, each predicate holds for."""
-    rows, values = _cells(df, column)
+    rows, values = long_cells(df[column.name], column)
     pairs = pd.DataFrame({"value": values, "patient": patients[rows]}).drop_duplicates()
     equal = pairs.groupby("value")["patient"].agg(["first", "size"])
     found = [(NOBODY, 0)] * len(queries)
@@ -139,7 +129,7 @@ def _guess_univariate(
     synthetic: pd.DataFrame, column: Column, count: int, rng: np.random.Generator
 ) -> list[tuple[str, object]]:
     """Random predicates: a random value that occurs, and a random operator."""
-    values = np.unique(_cells(synthetic, column)[1])
+    values = np.unique(long_cells(synthetic[column.name], column)[1])
     if not len(values):
         return []
     operators = ("==", "<=", ">=") if column.is_numeric else ("==",)

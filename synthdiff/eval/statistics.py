@@ -12,6 +12,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from synthdiff._validate import in_range, positive
 
+FPR, POWER = 0.01, 0.8  # false alarms at which the TPR is tested, and power that is asked of it
 _FEW = 30  # false positives below which a bootstrapped threshold is too sure of itself
 
 
@@ -88,7 +89,7 @@ def _count_above(members: np.ndarray, nonmembers: np.ndarray, fpr: float) -> int
     return int(np.sum(members > np.partition(nonmembers, position)[position]))
 
 
-def tpr_at_fpr(members: np.ndarray, nonmembers: np.ndarray, fpr: float = 0.01) -> float:
+def tpr_at_fpr(members: np.ndarray, nonmembers: np.ndarray, fpr: float = FPR) -> float:
     """Largest share of members found by a threshold whose observed false positive rate <= fpr.
 
     Tied scores stand or fall together: nothing is interpolated, so all-tied scores give 0.
@@ -108,9 +109,8 @@ def bootstrap_interval(
     *,
     rng: np.random.Generator,
     repeats: int = 1000,
-    confidence: float = 0.95,
 ) -> dict:
-    """Percentile bootstrap of statistic(members, nonmembers), resampling both sides."""
+    """95% percentile bootstrap of statistic(members, nonmembers), resampling both sides."""
     members, nonmembers = np.asarray(members), np.asarray(nonmembers)
     draws = [
         statistic(
@@ -119,12 +119,12 @@ def bootstrap_interval(
         )
         for _ in range(repeats)
     ]
-    tails = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return interval(statistic(members, nonmembers), tails[0], tails[1], confidence)
+    tails = np.quantile(draws, [0.025, 0.975])
+    return interval(statistic(members, nonmembers), *tails)
 
 
 def tpr_interval(
-    members: np.ndarray, nonmembers: np.ndarray, *, rng: np.random.Generator, fpr: float = 0.01
+    members: np.ndarray, nonmembers: np.ndarray, *, rng: np.random.Generator, fpr: float = FPR
 ) -> dict:
     """TPR at FPR: bootstrap of both sides, widened to the Clopper-Pearson interval of the TPR.
 
@@ -154,15 +154,15 @@ def wilson_interval(count: int, total: int, confidence: float = 0.95) -> dict:
     return interval(count / total, lower, upper, confidence)
 
 
-def clopper_pearson(count: int, total: int, confidence: float = 0.95) -> dict:
-    """Exact (conservative) interval of a proportion.
+def clopper_pearson(count: int, total: int) -> dict:
+    """Exact (conservative) 95% interval of a proportion.
 
     >>> round(clopper_pearson(0, 100)["upper"], 4)  # none in 100 may still be one in 28
     0.0362
     """
     positive(total=total)
-    lower, upper = proportion_confint(count, total, alpha=1 - confidence, method="beta")
-    return interval(count / total, lower, upper, confidence)
+    lower, upper = proportion_confint(count, total, alpha=0.05, method="beta")
+    return interval(count / total, lower, upper)
 
 
 def rank_p_value(members: np.ndarray, nonmembers: np.ndarray) -> float:
@@ -171,23 +171,23 @@ def rank_p_value(members: np.ndarray, nonmembers: np.ndarray) -> float:
     return 1.0 if np.isnan(p) else float(p)
 
 
-def _null_count(n_members: int | np.ndarray, n_nonmembers: int, fpr: float) -> Any:
+def _null_count(n_members: int | np.ndarray, n_nonmembers: int) -> Any:
     """Law of the members above the threshold when members and non-members are exchangeable.
 
     The threshold is an order statistic of the non-members, so the share of fresh scores above
     it is Beta(k + 1, n0 - k) whatever their distribution. Ties only lower the count.
     """
-    allowed = _allowed_false_positives(fpr, n_nonmembers)
+    allowed = _allowed_false_positives(FPR, n_nonmembers)
     return stats.betabinom(n_members, allowed + 1, n_nonmembers - allowed)
 
 
-def tpr_p_value(members: np.ndarray, nonmembers: np.ndarray, fpr: float = 0.01) -> float:
-    """Exact one-sided p-value of the TPR at `fpr` < 1 (conservative where scores tie)."""
-    count = _count_above(np.asarray(members), np.asarray(nonmembers), fpr)
+def tpr_p_value(members: np.ndarray, nonmembers: np.ndarray) -> float:
+    """Exact one-sided p-value of the TPR at 1% FPR (conservative where scores tie)."""
+    count = _count_above(np.asarray(members), np.asarray(nonmembers), FPR)
     if count == 0:
         return 1.0
     # Summed from the tail: 1 - cdf would lose small p-values to rounding.
-    tail = _null_count(len(members), len(nonmembers), fpr).pmf(np.arange(count, len(members) + 1))
+    tail = _null_count(len(members), len(nonmembers)).pmf(np.arange(count, len(members) + 1))
     return min(1.0, float(tail.sum()))
 
 
@@ -229,28 +229,21 @@ def adjust_together(results: Sequence[dict]) -> None:
         result["p_value_holm"] = p_value
 
 
-def roc_points(members: np.ndarray, nonmembers: np.ndarray, points: int = 200) -> dict:
+def roc_points(members: np.ndarray, nonmembers: np.ndarray) -> dict:
     """The ROC as {"fpr": [...], "tpr": [...]}, thinned to log and linear steps of the FPR."""
     members, nonmembers = np.sort(members), np.sort(nonmembers)
     thresholds = np.unique(np.concatenate([members, nonmembers]))
     tpr = 1 - np.searchsorted(members, thresholds, "left") / len(members)
     fpr = 1 - np.searchsorted(nonmembers, thresholds, "left") / len(nonmembers)
     fpr, tpr = np.append(fpr, 0.0)[::-1], np.append(tpr, 0.0)[::-1]
-    wanted = np.concatenate([np.geomspace(1e-4, 1, points // 2), np.linspace(0, 1, points // 2)])
+    wanted = np.concatenate([np.geomspace(1e-4, 1, 100), np.linspace(0, 1, 100)])
     # The last point at or before each wanted FPR: thinning never shows a TPR that is too high.
     kept = np.unique(np.searchsorted(fpr, np.sort(wanted) + 1e-12, "right") - 1)
     return {"fpr": fpr[kept].tolist(), "tpr": tpr[kept].tolist()}
 
 
-def minimum_detectable_tpr(
-    n_members: int,
-    n_nonmembers: int,
-    *,
-    fpr: float = 0.01,
-    power: float = 0.8,
-    alpha: float = 0.05,
-) -> float:
-    """Smallest share of members, each scored above every non-member, that is found with `power`.
+def minimum_detectable_tpr(n_members: int, n_nonmembers: int, *, alpha: float = 0.05) -> float:
+    """Smallest share of members, each scored above every non-member, found 4 times in 5.
 
     "Found" means tpr_p_value < alpha. The other members follow the null law. Returns 1.0
     where even that is not found.
@@ -258,13 +251,13 @@ def minimum_detectable_tpr(
     positive(n_members=n_members, n_nonmembers=n_nonmembers)
     exposed = np.arange(n_members + 1)
     counts = np.arange(n_members + 1)
-    null = _null_count(n_members, n_nonmembers, fpr)
+    null = _null_count(n_members, n_nonmembers)
     critical = int(np.argmax(np.append(null.sf(counts - 1), 0.0) < alpha))
-    found = _null_count(n_members - exposed, n_nonmembers, fpr).sf(critical - 1 - exposed)
+    found = _null_count(n_members - exposed, n_nonmembers).sf(critical - 1 - exposed)
     found[exposed >= critical] = float(critical <= n_members)
     low, high = 0.0, 1.0
     for _ in range(30):
         share = (low + high) / 2
-        reached = float(stats.binom.pmf(exposed, n_members, share) @ found) >= power
+        reached = float(stats.binom.pmf(exposed, n_members, share) @ found) >= POWER
         low, high = (low, share) if reached else (share, high)
     return high

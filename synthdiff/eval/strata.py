@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from synthdiff.data.schema import Column, Schema
-from synthdiff.eval.features import category_keys, code_rows
+from synthdiff.data.schema import Schema
+from synthdiff.eval.features import long_cells
 from synthdiff.eval.membership import Scores, patient_scores, summarise_scores
 from synthdiff.eval.neighbours import nearest
 
@@ -68,17 +68,6 @@ def find_outliers(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.nda
     return _split(chosen, names)
 
 
-def _values(df: pd.DataFrame, column: Column) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers and categories or codes of a column; none for a column of numbers."""
-    if column.kind == "code_set":
-        return code_rows(df[column.name], column)
-    if column.is_numeric:
-        return np.empty(0, np.int64), np.empty(0, object)
-    values = category_keys(df[column.name])
-    rows = np.flatnonzero(~pd.isna(values))
-    return rows, values[rows]
-
-
 def find_rare(parts: Sequence[tuple[pd.DataFrame, np.ndarray]], schema: Schema) -> list[np.ndarray]:
     """Patients with a category or code that few of all patients have, as ids per part.
 
@@ -91,8 +80,8 @@ def find_rare(parts: Sequence[tuple[pd.DataFrame, np.ndarray]], schema: Schema) 
     total = sum(map(len, names))
     limit = max(RARE_PATIENTS, RARE_SHARE * total)
     holders = np.full(total, limit)  # of each patient's rarest value
-    for column in schema.features:
-        rows, values = _values(df, column)
+    for column in (column for column in schema.features if not column.is_numeric):
+        rows, values = long_cells(df[column.name], column)
         pairs = pd.DataFrame({"value": values, "patient": numbers[rows]}).drop_duplicates()
         sizes = pairs.groupby("value")["patient"].transform("size").to_numpy(float)
         np.minimum.at(holders, pairs["patient"].to_numpy(np.int64), sizes)

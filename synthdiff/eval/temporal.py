@@ -20,7 +20,7 @@ from synthdiff._validate import InputError
 from synthdiff.data.schema import Column, Schema
 from synthdiff.data.visit_plan import plan_visits
 from synthdiff.data.visits import VisitPlan, visit_numbers, widen
-from synthdiff.eval.detection import MODEL, detection_auc
+from synthdiff.eval.detection import compare_detection
 from synthdiff.eval.features import numeric_values
 from synthdiff.eval.marginals import summarise_marginals
 from synthdiff.eval.visit_measures import Measure, fit_measure
@@ -249,11 +249,8 @@ def _summarise(numbered: Mapping[str, pd.DataFrame], schema: Schema) -> dict:
 def _detect(tables: Mapping[str, pd.DataFrame], plan: VisitPlan, seed: int) -> dict:
     """Detection of whole patients: the records are those of the wide table."""
     wide = {part: widen(df, plan) for part, df in tables.items()}
-    found = detection_auc(wide["test"], wide["synthetic"], plan.wide, seed)
-    if "skipped" in found:
-        return found
-    floor = detection_auc(wide["test"], wide["train"], plan.wide, seed)
-    return {"auc": found, "floor": floor, "model": MODEL, "visits": plan.max_visits}
+    found = compare_detection(**wide, schema=plan.wide, seed=seed)
+    return found if "skipped" in found else found | {"visits": plan.max_visits}
 
 
 def _list_flags(result: Mapping) -> list[str]:

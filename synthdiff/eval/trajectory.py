@@ -10,7 +10,8 @@ import pandas as pd
 from synthdiff.data.codec import Codec
 from synthdiff.data.schema import Column, Schema
 from synthdiff.eval.features import category_keys, numeric_values
-from synthdiff.eval.marginals import MISSING, OTHER, choose_edges
+from synthdiff.eval.levels import MISSING
+from synthdiff.eval.marginals import OTHER, choose_edges
 from synthdiff.layout import Records
 
 MAX_LEVELS = 6

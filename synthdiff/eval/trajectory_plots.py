@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from synthdiff.eval.plots import GREY, STEPS, STYLE, VERMILLION, encode, shorten
+from synthdiff.eval.plots import GREY, STEPS, STYLE, VERMILLION, encode, shorten, show_dates
 
 OPEN, END = "#d9d9d9", "#555555"  # what is not drawn yet, and the outline of what it will be
 
@@ -74,10 +73,8 @@ def _draw_bins(axes: Axes, column: Mapping, at: int) -> None:
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.xaxis.set_major_locator(MaxNLocator(2, steps=STEPS))
-    if column["dates"]:  # Matplotlib also counts days since 1970-01-01
-        locator = AutoDateLocator(minticks=1, maxticks=3)
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
+    if column["dates"]:
+        show_dates(axes.xaxis, 3)
 
 
 def _draw_levels(axes: Axes, column: Mapping, at: int) -> None:

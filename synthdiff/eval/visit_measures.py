@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from synthdiff.data.categories import count_patients
 from synthdiff.data.schema import Column
 from synthdiff.eval.codes import multi_hot
-from synthdiff.eval.features import category_keys, code_rows, numeric_values
-from synthdiff.eval.levels import MIN_PATIENTS, count_group_patients
+from synthdiff.eval.features import category_keys, code_rows, numeric_values, set_sizes
+from synthdiff.eval.levels import MIN_PATIENTS
 
 _TOP = 20
 _MIN_PAIRS = 20
@@ -34,7 +35,7 @@ class LevelMeasure:
     @classmethod
     def fit(cls, values: pd.Series, column: Column, patients: np.ndarray) -> LevelMeasure:
         codes, levels = pd.factorize(category_keys(values))
-        held = count_group_patients(codes, patients, len(levels))
+        held = count_patients(codes, len(levels), patients)
         rows = np.bincount(codes[codes >= 0], minlength=len(levels))
         order = np.argsort(-rows, kind="stable")
         return cls(column, pd.Index(levels[order[held[order] >= MIN_PATIENTS][:_TOP]]))
@@ -141,7 +142,7 @@ class CodesMeasure:
 
     @classmethod
     def fit(cls, values: pd.Series, column: Column, patients: np.ndarray) -> CodesMeasure:
-        sizes = np.sort(_count_codes(values, column))
+        sizes = np.sort(set_sizes(values, column))
         return cls(column, NumberMeasure(column, sizes[~np.isnan(sizes)]))
 
     def encode(self, values: pd.Series) -> np.ndarray:
@@ -155,7 +156,7 @@ class CodesMeasure:
         shared = np.append(0.0, np.asarray(hot[1:].multiply(hot[:-1]).sum(axis=1)).ravel())
         union = size + np.append(0.0, size[:-1]) - shared
         jaccard = np.divide(shared, union, out=np.full(len(size), np.nan), where=union > 0)
-        return np.column_stack([self.sizes.rank(_count_codes(values, self.column)), jaccard])
+        return np.column_stack([self.sizes.rank(set_sizes(values, self.column)), jaccard])
 
     def lag(self, cells: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         """Mean index over consecutive visits."""
@@ -187,9 +188,3 @@ def fit_measure(values: pd.Series, column: Column, patients: np.ndarray) -> Meas
     kind: type[Measure] = NumberMeasure if column.is_numeric else LevelMeasure
     kind = CodesMeasure if column.kind == "code_set" else kind
     return kind.fit(values, column, patients)
-
-
-def _count_codes(values: pd.Series, column: Column) -> np.ndarray:
-    rows, _ = code_rows(values, column)
-    sizes = np.bincount(rows, minlength=len(values)).astype(float)
-    return np.where(values.isna(), np.nan, sizes)

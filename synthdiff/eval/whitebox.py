@@ -20,7 +20,7 @@ from sklearn.neural_network import MLPClassifier
 
 from synthdiff._validate import input_error
 from synthdiff.eval import statistics
-from synthdiff.eval.membership import Side, average_scores, patient_scores, summarise_scores
+from synthdiff.eval.membership import Side, average_scores, score_sides, summarise_scores
 
 _MAX_ATTACK_ROWS = 40_000
 _CHECKED_MODELS = 4
@@ -191,24 +191,20 @@ def summarise_rows(
     The TPR is by each patient's highest score, AUC and its test by the mean: on RAND HIE the loss
     has AUC .57 by the highest and .60 by the mean, and TPR 3.0% and 1.2% at 1% FPR (three models).
     """
-    cut = len(members.patients)
-    sides = (scores[:cut], members.patients), (scores[cut:], nonmembers.patients)
-    highest, average = (
-        [pool(*side) for side in sides] for pool in (patient_scores, average_scores)
-    )
-    return summarise_scores(highest[0], highest[1], rng, ranked=(average[0], average[1]))
+    highest = score_sides(scores, members, nonmembers)
+    average = score_sides(scores, members, nonmembers, average_scores)
+    return summarise_scores(*highest, rng, ranked=average)
 
 
-def check_on_shadows(unseen: Losses, patients: np.ndarray, seed: int = 0) -> dict[str, float]:
+def check_on_shadows(unseen: Losses, patients: np.ndarray) -> dict[str, float]:
     """Mean AUC per patient of each attack on shadow models, where the answer is known.
 
     The last few models are attacked in turn with the help of all others. Half the patients are
     the targets; the attacks learn from the rest of them. A positive control: shadow models learn
     from few patients and remember them, so an attack that stays at 0.5 here proves little.
     """
-    rng = np.random.default_rng(seed)
     ids = np.unique(patients)
-    wanted = np.isin(patients, rng.permutation(ids)[: len(ids) // 2])
+    wanted = np.isin(patients, np.random.default_rng(0).permutation(ids)[: len(ids) // 2])
     attacks: Mapping[str, Callable] = {**ATTACKS, "lira_online": lira_online}
     found: dict[str, list[float]] = {name: [] for name in attacks}
     for model in range(len(unseen.member))[-_CHECKED_MODELS:]:

@@ -14,14 +14,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from synthdiff.diffusion.denoiser import denoise, get_power, is_present
+from synthdiff.diffusion.denoiser import Prediction, denoise, get_power, is_present
 from synthdiff.diffusion.keys import purpose_key
 from synthdiff.diffusion.losses import noised_terms
 from synthdiff.diffusion.process import diffuse, mask_codes
 from synthdiff.diffusion.schedules import Schedule, part_log_snr
 from synthdiff.layout import Layout, Records
 
-PURPOSE = "audit"
+PURPOSE, SEED = "audit", 0  # of the paired noises: the same for every model and audit
 LOWEST_LOG_SNR = -4.0  # below, a record is noise: its loss is that of every other record
 
 
@@ -61,6 +61,14 @@ def draw_noises(layout: Layout, num_levels: int, num_noises: int, seed: int) -> 
     return jax.vmap(jax.vmap(one, (None, 0)), (0, None))(levels, noises)
 
 
+def predict_unaided(
+    apply_fn: Callable, params: dict, layout: Layout, schedule: Schedule, z: Records, t: jax.Array
+) -> Prediction:
+    """The mean of what the network guesses of records z at times t [b], nothing given as known."""
+    unknown = jax.tree.map(lambda x: jnp.zeros(x.shape, bool), z)
+    return denoise(apply_fn, params, layout, schedule, z, t, z, unknown).average()
+
+
 def make_fixed_loss(apply_fn: Callable, layout: Layout, schedule: Schedule) -> Callable:
     """Builds `loss(params, batch: Records, t, noise) -> [b, 2]` at one time t for all records.
 
@@ -76,9 +84,8 @@ def make_fixed_loss(apply_fn: Callable, layout: Layout, schedule: Schedule) -> C
         here = is_present(categorical, layout)
         x0 = Records(jnp.where(here, batch.continuous, noise.filler), categorical)
         z = diffuse(x0, levels, noise.eps, noise.uniform, masked)
-        unknown = jax.tree.map(lambda x: jnp.zeros(x.shape, bool), z)
-        guesses = denoise(apply_fn, params, layout, schedule, z, times, x0, unknown)
-        error = noised_terms(guesses.average(), x0, z, levels, layout)
+        prediction = predict_unaided(apply_fn, params, layout, schedule, z, times)
+        error = noised_terms(prediction, x0, z, levels, layout)
         numeric = jnp.where(here, error.continuous, 0.0)
         nats = jnp.where(z.categorical == masked, error.categorical, 0.0)
         return jnp.stack([numeric.sum(axis=-1), nats.sum(axis=-1)], axis=-1)
@@ -92,8 +99,7 @@ def make_loss_features(
     schedule: Schedule,
     *,
     log_snrs: Sequence[float],
-    num_noises: int = 16,
-    seed: int = 0,
+    num_noises: int,
 ) -> Callable:
     """Builds `fn(params, batch: Records [b], index [b]) -> losses [b, levels, noises, 2]`.
 
@@ -104,7 +110,7 @@ def make_loss_features(
     times = jnp.asarray([schedule.time(level) for level in log_snrs])
 
     def features(params: dict, batch: Records, index: jax.Array) -> jax.Array:
-        noises = draw_noises(layout, len(log_snrs), num_noises, seed)
+        noises = draw_noises(layout, len(log_snrs), num_noises, SEED)
 
         def at_level(args: tuple) -> jax.Array:
             t, of_level = args

@@ -18,6 +18,7 @@ from synthdiff.layout import Layout, Records
 from synthdiff.train.parallel import make_parallel_map
 
 BLOCK = 256
+NUM_LEVELS = 16
 SMALLEST = 1e-12
 PIA_LEVELS = (0.0, 2.0, 4.0)
 SECMI_PATH = (9.0, 6.0, 4.0, 2.0, 1.0)
@@ -29,20 +30,17 @@ def make_measure_losses(
     layout: Layout,
     schedule: Schedule,
     *,
-    num_levels: int = 16,
-    num_noises: int = 16,
-    seed: int = 0,
+    num_noises: int,
 ) -> Callable:
     """Builds `run(params, records) -> losses [n, levels, noises, 2]`, compiled once for all params.
 
-    Cost: levels times noises forward passes per record.
+    Cost: NUM_LEVELS times noises forward passes per record.
     """
-    levels = choose_levels(schedule, num_levels)
-    run = make_parallel_map(
-        make_loss_features(
-            apply_fn, layout, schedule, log_snrs=levels, num_noises=num_noises, seed=seed
-        )
+    levels = choose_levels(schedule, NUM_LEVELS)
+    features = make_loss_features(
+        apply_fn, layout, schedule, log_snrs=levels, num_noises=num_noises
     )
+    run = make_parallel_map(features)
     return lambda params, records: run(params, records, 0, len(records.continuous), BLOCK)
 
 

@@ -17,19 +17,26 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
-from synthdiff.diffusion.denoiser import denoise, get_power, is_present
+from synthdiff.diffusion.denoiser import get_power, is_present
 from synthdiff.diffusion.losses import cross_entropy
 from synthdiff.diffusion.process import compute_sigma, eps_from_x0, mask_codes
 from synthdiff.diffusion.schedules import Schedule, part_log_snr
-from synthdiff.exposure.losses import Noise, draw_noises, make_fixed_loss
+from synthdiff.exposure.losses import (
+    SEED,
+    Noise,
+    draw_noises,
+    make_fixed_loss,
+    predict_unaided,
+)
 from synthdiff.layout import Layout, Records
 
 PIA_POWER = 4  # the norm of Kong et al. 2023, arXiv 2305.18355
 MASK_GROUPS = 8
+AT_ONCE = 8  # records whose gradients are held at a time
 
 
 def _make_estimate(apply_fn: Callable, layout: Layout, schedule: Schedule) -> Callable:
-    """Builds `estimate(params, batch, continuous, t) -> (x0_hat, eps_hat, sigma)`.
+    """Builds `estimate(params, batch, continuous, t) -> (x0_hat, eps_hat)`, each like continuous.
 
     Categories stay visible; parts without a value are held at zero.
     """
@@ -38,9 +45,8 @@ def _make_estimate(apply_fn: Callable, layout: Layout, schedule: Schedule) -> Ca
         times = jnp.full(len(continuous), t)
         log_snr = part_log_snr(schedule, times, get_power(params, layout)).continuous
         z = Records(continuous, batch.categorical.astype(jnp.int32))
-        unknown = jax.tree.map(lambda x: jnp.zeros(x.shape, bool), z)
-        x0_hat = denoise(apply_fn, params, layout, schedule, z, times, z, unknown).average().x0
-        return x0_hat, eps_from_x0(continuous, x0_hat, log_snr), compute_sigma(log_snr)
+        x0_hat = predict_unaided(apply_fn, params, layout, schedule, z, times).x0
+        return x0_hat, eps_from_x0(continuous, x0_hat, log_snr)
 
     return estimate
 
@@ -63,7 +69,7 @@ def make_pia_error(
 
     def error(params: dict, batch: Records, index: jax.Array) -> jax.Array:
         x0, here = _present_values(batch, layout)
-        _, e0, _ = estimate(params, batch, x0, jnp.float32(0.0))
+        _, e0 = estimate(params, batch, x0, jnp.float32(0.0))
 
         def at(t: jax.Array) -> jax.Array:
             levels = part_log_snr(schedule, jnp.full(len(x0), t), get_power(params, layout))
@@ -91,7 +97,7 @@ def make_secmi_error(
     def move(
         params: dict, batch: Records, z: jax.Array, start: jax.Array, stop: jax.Array
     ) -> jax.Array:
-        x0_hat, eps_hat, _ = estimate(params, batch, z, start)
+        x0_hat, eps_hat = estimate(params, batch, z, start)
         levels = part_log_snr(schedule, jnp.full(len(z), stop), get_power(params, layout))
         return x0_hat + compute_sigma(levels.continuous) * eps_hat
 
@@ -128,11 +134,8 @@ def make_pseudo_likelihood(apply_fn: Callable, layout: Layout, schedule: Schedul
         def of_group(group: jax.Array) -> jax.Array:
             hidden = jnp.arange(layout.num_categorical) % groups == group
             z = Records(x0, jnp.where(hidden, masked, clean))
-            unknown = jax.tree.map(lambda x: jnp.zeros(x.shape, bool), z)
-            guesses = denoise(apply_fn, params, layout, schedule, z, times, z, unknown)
-            return jnp.where(
-                hidden, cross_entropy(guesses.average().logits, clean, layout), 0.0
-            ).sum(-1)
+            logits = predict_unaided(apply_fn, params, layout, schedule, z, times).logits
+            return jnp.where(hidden, cross_entropy(logits, clean, layout), 0.0).sum(-1)
 
         return jax.lax.map(of_group, jnp.arange(groups)).sum(axis=0)
 
@@ -146,19 +149,17 @@ def make_gradient_norms(
     *,
     log_snrs: Sequence[float],
     num_noises: int = 2,
-    seed: int = 0,
-    at_once: int = 8,
 ) -> Callable:
     """Norms [b, levels, leaves] of each record's own loss gradient (GSA, Pang et al. 2025).
 
     The loss is the mean over the paired noises of both terms; leaves are those of
-    params["network"] in tree order. `at_once` records share a pass, which bounds memory.
+    params["network"] in tree order. AT_ONCE records share a pass, which bounds memory.
     """
     loss = make_fixed_loss(apply_fn, layout, schedule)
     times = jnp.asarray([schedule.time(level) for level in log_snrs])
 
     def norms(params: dict, batch: Records, index: jax.Array) -> jax.Array:
-        noises = draw_noises(layout, len(log_snrs), num_noises, seed)
+        noises = draw_noises(layout, len(log_snrs), num_noises, SEED)
 
         def objective(network: dict, record: Records, t: jax.Array, of_level: Noise) -> jax.Array:
             own = {**params, "network": network}
@@ -172,6 +173,6 @@ def make_gradient_norms(
 
             return jax.lax.map(at, (times, noises))
 
-        return jax.lax.map(of_record, batch, batch_size=at_once)
+        return jax.lax.map(of_record, batch, batch_size=AT_ONCE)
 
     return norms

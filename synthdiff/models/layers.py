@@ -13,7 +13,7 @@ CONDITION_WIDTH = 128
 def embed_log_snr(log_snr: jax.Array, width: int) -> jax.Array:
     """Sinusoidal features [batch, width] of log-SNR [batch] (Vaswani et al., arXiv 1706.03762)."""
     frequency = MAX_PERIOD ** -jnp.linspace(0.0, 1.0, width // 2)
-    angle = 100.0 * log_snr[:, None] * frequency
+    angle = 100.0 * log_snr[:, None] * frequency  # the fastest wave turns by 1 in a hundredth
     return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
 
 

@@ -15,10 +15,10 @@ class Mlp(nn.Module):
     """All tokens side by side through `depth` residual layers of `hidden` units."""
 
     layout: Layout
-    width: int = 16
-    hidden: int = 512
-    depth: int = 4
-    dtype: jnp.dtype = jnp.float32
+    width: int
+    hidden: int
+    depth: int
+    dtype: jnp.dtype
 
     @nn.compact
     def __call__(

@@ -40,13 +40,13 @@ class UNet(nn.Module):
     """
 
     layout: Layout
-    width: int = 32
-    max_width: int = 512
-    fan: int = 64
-    depth: int = 1
-    bottom_depth: int = 2
-    dtype: jnp.dtype = jnp.float32
-    components: int = 1
+    width: int
+    max_width: int
+    fan: int
+    depth: int
+    bottom_depth: int
+    dtype: jnp.dtype
+    components: int
 
     @nn.compact
     def __call__(

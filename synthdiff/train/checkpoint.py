@@ -17,8 +17,10 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from synthdiff._files import explain_writing, make_folder
+from synthdiff._files import explain_writing, hash_file, make_folder
 from synthdiff.train.state import TrainState
+
+KEEP = 2  # newest states of a run: the one before serves where the last is damaged
 
 
 def hash_tree(tree: Any) -> str:
@@ -66,8 +68,7 @@ def _explain_saving(folder: Path) -> Iterator[None]:
 def name_run(folder: Path) -> str:
     """sha256 of what decides a run, its settings and codec; the same for every start of it."""
     files = [folder / name for name in ("config.json", "codec.json")]
-    content = [path.read_bytes() for path in files if path.exists()]
-    return hashlib.sha256(b"".join(content)).hexdigest()
+    return hash_file(*(path for path in files if path.exists()))
 
 
 class Checkpoints:
@@ -78,13 +79,13 @@ class Checkpoints:
     run: names the run; states of another one count as damaged.
     """
 
-    def __init__(self, folder: str | Path, *, keep: int = 2, run: str = "") -> None:
+    def __init__(self, folder: str | Path, *, run: str = "") -> None:
         logging.getLogger("absl").setLevel(logging.ERROR)
         folder = make_folder(Path(folder).absolute(), private=True)
         self._run = run
         alone = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep, create=False, multiprocessing_options=alone
+            max_to_keep=KEEP, create=False, multiprocessing_options=alone
         )
         self._manager = ocp.CheckpointManager(folder, options=options)
 

@@ -72,6 +72,8 @@ class TrainConfig:
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     """Gradients clipped to a global norm, then AdamW or Muon; weights of matrices decay.
 
+    The cosine ends at a fiftieth of the learning rate.
+
     Muon (Jordan et al. 2024) makes the momentum of dense kernels orthogonal and leaves the other
     parameters, tables of categories among them, to AdamW.
     """

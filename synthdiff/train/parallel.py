@@ -62,7 +62,7 @@ def make_parallel_train(
 
 
 def make_parallel_map(fn: Callable, devices: Sequence[jax.Device] | None = None) -> Callable:
-    """Builds `run(params, extra [n, ...], first, block) -> host pytree [n, ...]` for sampling.
+    """Builds `run(params, extra [count, ...], first, count, block) -> host pytree [count, ...]`.
 
     fn(params, extra [block, ...], index [block]) is always compiled for one block per device, and
     index counts records globally from `first`. Blocks begin at multiples of their size, and what is

@@ -37,8 +37,8 @@ def make_clipped_sum(
     """Builds `f(params, rows, keys, is_padding_example=...) -> clipped sum / normaliser`.
 
     loss_fn(params, rows, key) -> scalar loss of one patient; rows and keys of f have a leading
-    axis of patients. Each patient's whole gradient is clipped to clip_norm,
-    so adding or removing one moves the result by at most `f.sensitivity()`.
+    axis of patients. Each patient's whole gradient is clipped to clip_norm, so adding or removing
+    one moves the result by at most `f.sensitivity()`.
     """
     clipping = load_package("jax_privacy.clipping")
     return clipping.clipped_grad(

@@ -74,26 +74,16 @@ CHAPTERS = {
 }
 # Round numbers above what is to be expected in 14 days and the year before, not read off the data.
 MOST = dict(zip(COUNTS, (200, 100, 100, 100, 50, 10, 20), strict=True))
+ROLES = ("readmitted", ("race", "gender", "age"))  # target, sensitive
 BENCHMARK_COLUMNS = (
     *("race", "gender", *IDS, *DIAGNOSES, "max_glu_serum", "A1Cresult", *DRUGS),
     *("change", "diabetesMed"),
 )
 
 
-def load_diabetes130(
-    data_dir: str | Path | None = None, *, binary: bool = False
-) -> tuple[pd.DataFrame, Schema]:
-    """Loads the encounters, with `patient_nbr` as the entity.
-
-    Args:
-      binary: make the target `readmitted` 0 or 1 (any readmission) instead of NO, >30, <30.
-    """
-    df = _read(data_dir)
-    columns = COLUMNS
-    if binary:
-        df["readmitted"] = (df["readmitted"] != "NO").astype(np.int64)
-        columns = (*COLUMNS[:-1], public_column("readmitted", "boolean", (0, 1)))
-    return with_schema(df, columns, target="readmitted", sensitive=("race", "gender", "age"))
+def load_diabetes130(data_dir: str | Path | None = None) -> tuple[pd.DataFrame, Schema]:
+    """Loads the encounters, with `patient_nbr` as the entity."""
+    return with_schema(_read(data_dir), COLUMNS, *ROLES)
 
 
 def load_diabetes130_public(data_dir: str | Path | None = None) -> tuple[pd.DataFrame, Schema]:
@@ -110,7 +100,7 @@ def load_diabetes130_public(data_dir: str | Path | None = None) -> tuple[pd.Data
     known = {name: public_column(name, "integer", (0, most)) for name, most in MOST.items()}
     known |= {name: public_column(name, "categorical", chapters) for name in DIAGNOSES}
     columns = (known.get(column.name, column) for column in COLUMNS if column.name not in UNLISTED)
-    return with_schema(df, columns, target="readmitted", sensitive=("race", "gender", "age"))
+    return with_schema(df, columns, *ROLES)
 
 
 def name_chapter(code: str) -> str:
@@ -145,7 +135,7 @@ def load_diabetes130_benchmark(
         *(Column(name, "categorical") for name in BENCHMARK_COLUMNS),
         public_column("readmitted", "boolean", (0, 1)),
     )
-    return with_schema(df, columns, target="readmitted", sensitive=("race", "gender", "age"))
+    return with_schema(df, columns, *ROLES)
 
 
 def _read(data_dir: str | Path | None) -> pd.DataFrame:

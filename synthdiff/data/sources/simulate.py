@@ -60,12 +60,6 @@ class Truth:
         np.fill_diagonal(joint, self.prevalence)
         return joint
 
-    @property
-    def mean_age(self) -> float:
-        """Expected age in years."""
-        a, b = self.age_beta.T
-        return float(YOUNGEST + AGE_SPAN * self.class_weights @ (a / (a + b)))
-
     def outcome_probability(
         self, age: np.ndarray, male: np.ndarray, codes: np.ndarray
     ) -> np.ndarray:
@@ -158,10 +152,10 @@ def simulate_cohort(
     return *with_schema(df, columns, target="outcome", sensitive=("sex",)), truth
 
 
-def join_codes(codes: np.ndarray, names: tuple[str, ...], delimiter: str = ";") -> list[str]:
+def join_codes(codes: np.ndarray, names: tuple[str, ...]) -> list[str]:
     """Turns a bool matrix [n, C] into n code-set cells; `names` are in sorted order."""
     positions = np.nonzero(codes)[1].tolist()
     stops = np.cumsum(codes.sum(axis=1)).tolist()
     starts = [0, *stops[:-1]]
     labels = [names[position] for position in positions]
-    return [delimiter.join(labels[start:stop]) for start, stop in zip(starts, stops, strict=True)]
+    return [";".join(labels[start:stop]) for start, stop in zip(starts, stops, strict=True)]

@@ -32,9 +32,7 @@ def _numbers(train: pd.DataFrame, table: pd.DataFrame, names: list[str]) -> np.n
     return np.stack(columns, axis=1) if columns else np.empty((len(table), 0))
 
 
-def logistic_c2st(
-    train: pd.DataFrame, synthetic: pd.DataFrame, roles: Roles, seed: int = 0
-) -> float | dict:
+def logistic_c2st(train: pd.DataFrame, synthetic: pd.DataFrame, roles: Roles) -> float | dict:
     """100 * (1 - mean (2 max(AUC, 1/2) - 1)) over 3 folds; 100 cannot be told apart.
 
     sdmetrics LogisticDetection: categories one-hot, except those whose levels all read as
@@ -52,7 +50,7 @@ def logistic_c2st(
     both = pd.concat([table[texts] for table in tables], ignore_index=True)
     labels = np.repeat([1, 0], [len(train), len(synthetic)])
     scores = []
-    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
+    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=0)
     for fit, held_out in folds.split(labels, labels):
         scaled = RobustScaler().fit(numbers[fit]).transform(numbers) if names else numbers
         features = one_hot_matrix(scaled, levels, both)

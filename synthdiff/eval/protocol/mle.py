@@ -61,13 +61,11 @@ def _encode_target(
     return [levels.get_indexer(table[name].to_numpy(object)) for table in tables], len(levels)
 
 
-def _split(
-    fit: pd.DataFrame, val: pd.DataFrame | None, seed: int
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _split(fit: pd.DataFrame, val: pd.DataFrame | None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows to learn from and those to choose by: `val`, else one ninth of `fit`."""
     if val is not None:
         return fit, val
-    order = np.random.default_rng(seed).permutation(len(fit))
+    order = np.random.default_rng(SEED).permutation(len(fit))
     cut = len(fit) // 9
     return fit.iloc[order[cut:]], fit.iloc[order[:cut]]
 
@@ -80,7 +78,6 @@ def train_synthetic_test_real(
     val: pd.DataFrame | None = None,
     grid: str = "full",
     device: str = "cpu",
-    seed: int = SEED,
 ) -> float | dict:
     """AUC on the real test rows (higher is better), or RMSE (lower) where the target is a number.
 
@@ -94,7 +91,7 @@ def train_synthetic_test_real(
     if roles.target is None:
         return {"skipped": "the schema names no target"}
     xgboost = require_xgboost()
-    parts = _split(synthetic, val, seed)
+    parts = _split(synthetic, val)
     tables = [*parts, test]
     if not len(parts[1]):
         return {"skipped": "fewer than 9 synthetic rows"}
@@ -113,7 +110,7 @@ def train_synthetic_test_real(
     score = _negative_rmse if roles.is_regression else _auc
     best, best_model = -np.inf, None
     for settings in ParameterGrid(GRIDS[grid]):
-        model = build(tree_method="hist", device=device, random_state=seed, **settings)
+        model = build(tree_method="hist", device=device, random_state=SEED, **settings)
         model.fit(features[0], targets[0])
         judged = score(model, features[1], targets[1], classes)
         if judged > best:

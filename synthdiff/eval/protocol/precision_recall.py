@@ -27,9 +27,7 @@ def _agreement(curve: np.ndarray) -> float:
     return 100 * float(1 - np.abs(_LEVELS - curve).sum() / _LEVELS.sum())
 
 
-def alpha_precision_beta_recall(
-    train: pd.DataFrame, synthetic: pd.DataFrame, roles: Roles, seed: int = 0
-) -> dict:
+def alpha_precision_beta_recall(train: pd.DataFrame, synthetic: pd.DataFrame, roles: Roles) -> dict:
     """Both in percent, higher is better: Alaa et al., ICML 2022 (arXiv 2102.08921).
 
     The "naive" variant of synthcity 0.2.12, which TabSyn and TabDiff report: one-hot categories
@@ -43,7 +41,7 @@ def alpha_precision_beta_recall(
     if min(len(train), len(synthetic)) < _MIN_ROWS:
         skipped = {"skipped": f"fewer than {_MIN_ROWS} rows on a side"}
         return {"alpha_precision": skipped, "beta_recall": skipped}
-    train, synthetic = cut_to_equal(train, synthetic, seed)
+    train, synthetic = cut_to_equal(train, synthetic, seed=0)
     real, other = encode(train, [train, synthetic], roles)
     radii = np.quantile(_from_centre(real, real), _LEVELS)
     precision = np.searchsorted(np.sort(_from_centre(other, real)), radii, "right") / len(other)

@@ -40,11 +40,8 @@ def summarise(runs: list[list[Scores]]) -> dict[str, dict]:
 def _format_score(score: dict) -> str:
     if "skipped" in score:
         return "skipped"
-    spreads = [
-        f"{score[key]:.3f}" for key in ("std_seeds", "std_samples") if score[key] is not None
-    ]
-    tail = f" ± {spreads[0]}" if spreads else ""
-    return f"{score['mean']:.3f}{tail}"
+    spread = score["std_samples"] if score["std_seeds"] is None else score["std_seeds"]
+    return f"{score['mean']:.3f}" + ("" if spread is None else f" ± {spread:.3f}")
 
 
 def format_markdown(record: dict) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from synthdiff._files import make_folder, parse_json
+from synthdiff._files import make_folder, read_json
 from synthdiff._validate import input_error
 from synthdiff.data.table import write_json
 from synthdiff.eval.protocol.score import Scores
@@ -39,7 +39,7 @@ def score_draws(
     seconds = dict.fromkeys(("train", "sample", "score"), 0.0)
     state: dict[str, Any] = {"settings": settings, "seconds": seconds, "samples": []}
     if path.exists():
-        state = parse_json(path, path.read_bytes(), "remove the file to score all tables again")
+        state = read_json(path, "remove the file to score all tables again")
         if state["settings"] != json.loads(json.dumps(settings)):
             raise input_error(str(path), "was begun with other flags", "name another folder")
     draw = None

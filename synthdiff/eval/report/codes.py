@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from synthdiff.eval import group_plots
-from synthdiff.eval.report.formats import Result, number, percent, why_absent
+from synthdiff.eval.report.formats import Result, find_part, number, percent, why_absent
 from synthdiff.eval.report.marginals import write_key
-from synthdiff.eval.report.markup import Html, image, join, section, table, tag
+from synthdiff.eval.report.markup import Html, image, join, remark, section, table, tag
 
 AGREEMENTS = {
     "prevalence": {
@@ -23,11 +23,10 @@ AGREEMENTS = {
 
 def write_diversity(evaluation: Result) -> Html:
     """Recall of what is rare, and how varied the rows are, beside real rows."""
-    diversity: Result = (evaluation or {}).get("diversity")
+    diversity, reason = find_part(evaluation, "diversity")
     title = "Diversity: is what is rare still there?"
-    reason = why_absent(evaluation) or why_absent(diversity)
     if reason:
-        return section("Diversity", title, tag("p", reason, class_="note"))
+        return section("Diversity", title, remark(reason))
     rare, minority = diversity["rare_levels"], diversity["minority_class"]
     distinct, pairs = diversity["distinct_rows"], diversity["pair_coverage"]
     rows: list[tuple] = []
@@ -62,11 +61,10 @@ def _row(result: Mapping, label: str, plain: str) -> tuple:
 
 def write_codes(evaluation: Result) -> Html:
     """Agreement of each code set with the real one: prevalence, pairs, sizes and models."""
-    codes: Result = (evaluation or {}).get("codes")
+    codes, reason = find_part(evaluation, "codes")
     title = "Codes: are diagnoses and other code sets right?"
-    reason = why_absent(evaluation) or why_absent(codes)
     if reason:
-        return section("Codes", title, tag("p", reason, class_="note"))
+        return section("Codes", title, remark(reason))
     parts = [_write_code_set(name, result) for name, result in codes.items()]
     return section("Codes", title, write_key(), *parts)
 
@@ -74,7 +72,7 @@ def write_codes(evaluation: Result) -> Html:
 def _write_code_set(name: str, result: Mapping) -> Html:
     head = tag("h3", name)
     if why_absent(result):
-        return join((head, tag("p", why_absent(result), class_="note")))
+        return join((head, remark(why_absent(result))))
     rows = []
     for part, labels in AGREEMENTS.items():
         for key, label in labels.items():

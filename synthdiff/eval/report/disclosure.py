@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from synthdiff.eval.disclosure import list_attacks
 from synthdiff.eval.policy import RESIDUAL
 from synthdiff.eval.report.formats import Result, number, p_value, percent, spaced, why_absent
-from synthdiff.eval.report.markup import Html, join, table, tag
+from synthdiff.eval.report.markup import Html, join, remark, table, tag
 
 TONES = {"PASS": "good", "FAIL": "bad", "INVALID": "bad"}
 
@@ -46,7 +46,7 @@ def write_risks(disclosure: Result) -> Html:
     """The three risks, each attack beside its control."""
     head = tag("h3", "Singling out, linkability and inference (WP29 opinion 05/2014)")
     if why_absent(disclosure):
-        return join((head, tag("p", why_absent(disclosure), class_="note")))
+        return join((head, remark(why_absent(disclosure))))
     caption = (
         "Attack: success on patients of the training data, one record each; in singling out, of "
         "predicates on all of them. Guessing: the same without the synthetic table. Control: the "
@@ -62,7 +62,7 @@ def write_strata(strata: Result) -> Html:
     """The membership attacks on outliers and holders of rare values."""
     head = tag("h3", "Vulnerable patients")
     if why_absent(strata):
-        return join((head, tag("p", why_absent(strata), class_="note")))
+        return join((head, remark(why_absent(strata))))
     rows: list[tuple] = []
     for stratum, result in strata.items():
         if why_absent(result):
@@ -99,7 +99,7 @@ def _write_us_evidence(audit: Mapping) -> Html:
         for part, label in (("attack", "training"), ("control", "held-out")):
             rows.append((f"Patients with a near copy, {label}", percent(near[part]), "held-out"))
     if not rows:
-        return join((head, tag("p", why_absent(None), class_="note")))
+        return join((head, remark(why_absent(None))))
     caption = (
         "Numbers that an expert may use under 45 CFR 164.514(b)(1); this page determines nothing. "
         "Of all limits only 9% for identity disclosure has precedents; singling out is our nearest "
@@ -128,7 +128,7 @@ def _write_nearest(nearest: list | None) -> Html:
 def _write_gates(gates: list | None) -> Html:
     head = tag("h3", "Gates for a release")
     if not gates:
-        return join((head, tag("p", why_absent(None), class_="note")))
+        return join((head, remark(why_absent(None))))
     rows = [
         (gate["name"], tag("strong", gate["status"], class_=TONES.get(gate["status"], "warn")),
          gate["reason"])

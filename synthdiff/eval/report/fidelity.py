@@ -9,9 +9,9 @@ import numpy as np
 from synthdiff.data.schema import Schema
 from synthdiff.eval import pair_plots, plots
 from synthdiff.eval.pairs import rank_pairs
-from synthdiff.eval.report.formats import Result, number, percent, point, why_absent
+from synthdiff.eval.report.formats import Result, find_part, number, percent, point, why_absent
 from synthdiff.eval.report.marginals import write_marginals
-from synthdiff.eval.report.markup import Html, image, join, section, table, tag
+from synthdiff.eval.report.markup import Html, image, join, remark, section, table, tag
 
 MAX_PAIR_COLUMNS = 120
 DISTANCES = {
@@ -29,11 +29,10 @@ def _shortfall(column: Mapping) -> float:
 
 def write_fidelity(evaluation: Result, schema: Schema) -> Html:
     """The scores per column and per pair, the distributions and detection, each by its floor."""
-    fidelity: Result = (evaluation or {}).get("fidelity")
+    fidelity, reason = find_part(evaluation, "fidelity")
     title = "Fidelity: does the synthetic table look like the real one?"
-    reason = why_absent(evaluation) or why_absent(fidelity)
     if reason:
-        return section("Fidelity", title, tag("p", reason, class_="note"))
+        return section("Fidelity", title, remark(reason))
     columns = fidelity.get("columns") or {}
     order = sorted(columns, key=lambda name: -_shortfall(columns[name]))
     floor = fidelity.get("floor") or {}
@@ -83,11 +82,11 @@ def _shape_row(name: str, column: Mapping) -> tuple:
 def _write_pairs(pairs: Result) -> Html:
     reason = why_absent(pairs)
     if reason:
-        return tag("p", reason, class_="note")
+        return remark(reason)
     names = list(pairs["columns"])
     ranked = rank_pairs(pairs)
     if not ranked:
-        return tag("p", "Skipped: no pair of columns was scored.", class_="note")
+        return remark("Skipped: no pair of columns was scored.")
     worst = table(
         "The pairs that fall furthest below the floor, in points.",
         ("First column", "Second column", "Score minus floor"),
@@ -96,7 +95,7 @@ def _write_pairs(pairs: Result) -> Html:
     )
     if len(names) > MAX_PAIR_COLUMNS:
         note = f"No heatmap: {len(names)} columns are more than {MAX_PAIR_COLUMNS}."
-        return join((tag("p", note, class_="note"), worst))
+        return join((remark(note), worst))
     gap = 100 * (np.array(pairs["score"], float) - np.array(pairs["floor"], float))
     np.fill_diagonal(gap, np.nan)
     caption = (
@@ -110,7 +109,7 @@ def _write_pairs(pairs: Result) -> Html:
 def _draw_pairs(found: Result, schema: Schema) -> Html:
     """The joint distributions of the worst pairs, real beside synthetic."""
     if why_absent(found):
-        return tag("p", f"The most different pairs. {why_absent(found)}", class_="note")
+        return remark(f"The most different pairs. {why_absent(found)}")
     dates = tuple(column.name for column in schema.columns if column.kind == "datetime")
     figures = []
     for pair in found:
@@ -130,7 +129,7 @@ def _draw_pairs(found: Result, schema: Schema) -> Html:
 def _write_detection(detection: Result) -> Html:
     head = tag("h3", "Detection: all columns at once")
     if why_absent(detection):
-        return join((head, tag("p", why_absent(detection), class_="note")))
+        return join((head, remark(why_absent(detection))))
     caption = (
         f"How well a classifier ({detection.get('model', 'model not given')}) tells the rows from "
         "real test rows. Lower is better: 0.5 cannot be told apart, 1 always can."

@@ -24,6 +24,12 @@ def why_absent(metric: Result) -> str | None:
     return None
 
 
+def find_part(evaluation: Result, name: str) -> tuple[Result, str | None]:
+    """A part of the evaluation, and why there is nothing of it to show, if there is nothing."""
+    found = (evaluation or {}).get(name)
+    return found, why_absent(evaluation) or why_absent(found)
+
+
 def _is_number(value: Result) -> bool:
     return isinstance(value, (int, float)) and isfinite(value)
 
@@ -50,11 +56,11 @@ def percent(value: Result, digits: int = 1) -> str:
     return f"{text}%" if _is_number(value) else text
 
 
-def ends(estimate: Result, digits: int = 3) -> str:
+def ends(estimate: Result) -> str:
     """The interval alone: "95% interval 0.490 to 0.534"; empty for a plain number."""
     if not isinstance(estimate, Mapping):
         return ""
-    lower, upper = (number(estimate.get(key), digits) for key in ("lower", "upper"))
+    lower, upper = (number(estimate.get(key)) for key in ("lower", "upper"))
     return f"{number(estimate.get('confidence'), 0, 100)}% interval {lower} to {upper}"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from synthdiff.eval.frontier import EXPOSURE, QUALITY
 from synthdiff.eval.frontier_plots import plot_frontier
 from synthdiff.eval.report.formats import Result, number, point
-from synthdiff.eval.report.markup import Html, image, section, table, tag
+from synthdiff.eval.report.markup import Html, image, remark, section, table, tag
 
 
 def write_frontier(frontier: Mapping, evaluation: Result, audit: Result) -> Html:
@@ -34,7 +34,7 @@ def write_frontier(frontier: Mapping, evaluation: Result, audit: Result) -> Html
         tag("p", intro),
         image(plot_frontier(points, own), alt, note),
         table(caption, ("Setting", *heads), rows),
-        tag("p", "Command of the study: ", tag("code", frontier["command"]), class_="note"),
+        remark("Command of the study: ", tag("code", frontier["command"])),
     )
 
 

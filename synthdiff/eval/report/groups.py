@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from synthdiff.eval import group_plots
-from synthdiff.eval.report.formats import METRICS, Result, number, percent, why_absent
+from synthdiff.eval.report.formats import METRICS, Result, find_part, number, percent, why_absent
 from synthdiff.eval.report.marginals import write_key
-from synthdiff.eval.report.markup import Html, image, join, section, table, tag
+from synthdiff.eval.report.markup import Html, image, join, remark, section, table, tag
 
 CHECKS = {
     "share": "its share of rows differs",
@@ -28,11 +28,10 @@ GAPS = {
 
 def write_groups(evaluation: Result) -> Html:
     """What is flagged, then each sensitive column: its levels and the gaps between them."""
-    groups: Result = (evaluation or {}).get("subgroups")
+    groups, reason = find_part(evaluation, "subgroups")
     title = "Groups: does it serve every group of patients?"
-    reason = why_absent(evaluation) or why_absent(groups)
     if reason:
-        return section("Groups", title, tag("p", reason, class_="note"))
+        return section("Groups", title, remark(reason))
     columns = groups["columns"]
     intro = (
         "A check is flagged where its 99% interval says worse than real: a share that differs, "
@@ -58,7 +57,7 @@ def _write_flags(columns: Mapping) -> Html:
             flags += [f"{name} = {level}: {CHECKS[flag]}" for flag in result["flags"]]
         flags += [f"{name}: wider gap in {GAPS[flag].lower()}" for flag in column["flags"]]
     if not flags:
-        return tag("p", "No check of a group is flagged.", class_="note good")
+        return remark("No check of a group is flagged.", tone="good")
     items = tag("ul", *(tag("li", flag) for flag in flags))
     return tag("div", tag("strong", "Flagged:"), items, class_="note warn")
 
@@ -66,7 +65,7 @@ def _write_flags(columns: Mapping) -> Html:
 def _write_column(name: str, column: Mapping) -> Html:
     head = tag("h3", name)
     if why_absent(column):
-        return join((head, tag("p", why_absent(column), class_="note")))
+        return join((head, remark(why_absent(column))))
     levels = column["levels"]
     shown = {level: result for level, result in levels.items() if not why_absent(result)}
     rest = [(level, why_absent(result)) for level, result in levels.items() if level not in shown]
@@ -136,7 +135,7 @@ def _write_scores(shown: Mapping) -> Html:
 
 def _write_gaps(gaps: Mapping) -> Html:
     if why_absent(gaps):
-        return tag("p", f"Gaps between levels. {why_absent(gaps)}.", class_="note")
+        return remark(f"Gaps between levels. {why_absent(gaps)}.")
     rows = []
     for key, gap in gaps.items():
         cells = [why_absent(gap)]

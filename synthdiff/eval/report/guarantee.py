@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from synthdiff.eval.claim import COLUMNS, describe_claim, list_bounds
 from synthdiff.eval.policy import judge_claim
 from synthdiff.eval.report.disclosure import TONES
-from synthdiff.eval.report.markup import Html, section, table, tag
+from synthdiff.eval.report.markup import Html, remark, section, table, tag
 
 
 def write_guarantee(manifest: Mapping, canaries: Mapping | None) -> Html:
@@ -15,7 +15,7 @@ def write_guarantee(manifest: Mapping, canaries: Mapping | None) -> Html:
     title = "Guarantee: does the claimed epsilon hold?"
     (gate,) = judge_claim(manifest, canaries)
     tone = TONES.get(gate["status"], "warn")
-    note = tag("p", tag("strong", gate["status"]), f": {gate['reason']}", class_=f"note {tone}")
+    note = remark(tag("strong", gate["status"]), f": {gate['reason']}", tone=tone)
     words = [
         tag("p", tag("strong", f"{who}. "), text)
         for who, text in describe_claim(manifest, canaries).items()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from synthdiff.data.schema import Schema
 from synthdiff.eval import plots
 from synthdiff.eval.report.formats import Result, percent, why_absent
-from synthdiff.eval.report.markup import Html, image, join, tag
+from synthdiff.eval.report.markup import Html, image, join, remark, tag
 
 MAX_MARGINALS = 48
 
@@ -19,7 +19,7 @@ def write_marginals(
     head = tag("h3", "Distributions")
     reason = why_absent(marginals)
     if reason:
-        return join((head, tag("p", reason, class_="note")))
+        return join((head, remark(reason)))
     names = [name for name in order if name in marginals]
     names += [name for name in marginals if name not in order]
     kinds = {column.name: column.kind for column in schema.columns}

@@ -33,6 +33,13 @@ def join(parts: Iterable[object]) -> Html:
     return Html("".join(map(safe, parts)))
 
 
+def remark(*children: object, tone: str = "") -> Html:
+    """A paragraph that stands out; tone: its classes, of which "good", "warn" and "bad"
+    colour it.
+    """
+    return tag("p", *children, class_=f"note {tone}".strip())
+
+
 def _align(left: bool) -> dict:
     return {"class_": "text"} if left else {}
 

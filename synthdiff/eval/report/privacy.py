@@ -17,7 +17,7 @@ from synthdiff.eval.report.formats import (
     spaced,
     why_absent,
 )
-from synthdiff.eval.report.markup import Html, image, join, section, table, tag
+from synthdiff.eval.report.markup import Html, image, join, remark, section, table, tag
 from synthdiff.eval.report.threats import write_threats, write_untested
 from synthdiff.eval.report.tiles import VERDICTS
 
@@ -46,7 +46,7 @@ def write_privacy(audit: Result, manifest: Mapping, schema: Schema) -> Html:
     """The verdict with its reasons, then who was thought to attack, then the evidence."""
     title = "Privacy: can an attacker tell who was in the training data?"
     if why_absent(audit):
-        return section("Privacy", title, tag("p", why_absent(audit), class_="note"))
+        return section("Privacy", title, remark(why_absent(audit)))
     unit = audit.get("unit", "row")
     sizes = [
         f"{audit[key]:,} {label}"
@@ -60,9 +60,7 @@ def write_privacy(audit: Result, manifest: Mapping, schema: Schema) -> Html:
     ]
     reasons = tag("ul", *(tag("li", reason) for reason in audit.get("reasons") or ()))
     verdict = audit.get("verdict", "no verdict")
-    note = tag(
-        "p", "Verdict: ", tag("strong", verdict), class_=f"note {VERDICTS.get(verdict, 'warn')}"
-    )
+    note = remark("Verdict: ", tag("strong", verdict), tone=VERDICTS.get(verdict, "warn"))
     sensitivity = ""
     if point(audit.get("minimum_detectable_tpr")) is not None:
         sensitivity = tag(
@@ -134,7 +132,7 @@ def _write_whole_patients(audit: Mapping) -> Html:
         return Html("")
     head = tag("h3", "Whole patients: can trajectories tell who was in the training data?")
     if why_absent(block):
-        return join((head, tag("p", why_absent(block), class_="note")))
+        return join((head, remark(why_absent(block))))
     about = (
         f"The same members and non-members, each patient's visits as one record of "
         f"{block['columns']:,} columns. The adjustment (Holm) counts these attacks and those on "
@@ -178,7 +176,7 @@ def _write_roc(audit: Mapping) -> Html:
         with_curve(audit.get("controls") or {}),
     )
     if not attacks and not controls:
-        return join((head, tag("p", "Skipped: no attack gave a curve.", class_="note")))
+        return join((head, remark("Skipped: no attack gave a curve.")))
     sizes = {key: audit.get(key) or 1000 for key in ("members", "nonmembers")}
     caption = (
         "Members found against non-members wrongly named, both axes logarithmic: the left end is "
@@ -191,7 +189,7 @@ def _write_roc(audit: Mapping) -> Html:
 def _write_copies(copies: Result) -> Html:
     head = tag("h3", "Copies")
     if why_absent(copies):
-        return join((head, tag("p", why_absent(copies), class_="note")))
+        return join((head, remark(why_absent(copies))))
     closer = "Synthetic rows closer to a training row than to a held-out row (chance: 50%)"
     rows = [
         (

@@ -8,7 +8,7 @@ from synthdiff.data.schema import Column, Schema
 from synthdiff.eval import plots
 from synthdiff.eval.policy import name_earlier
 from synthdiff.eval.report.formats import Result, flatten, number, why_absent
-from synthdiff.eval.report.markup import Html, image, section, table, tag
+from synthdiff.eval.report.markup import Html, image, remark, section, table, tag
 
 FACTS = {
     "Data set": ("dataset",),
@@ -79,7 +79,7 @@ def write_training(training: Sequence[Mapping] | None) -> Html:
     title = "Training"
     training = [row for row in training or () if "loss" in row]  # a private run logs none
     if why_absent(training or None):
-        return section("Training", title, tag("p", why_absent(None), class_="note"))
+        return section("Training", title, remark(why_absent(None)))
     last = training[-1]
     final = f"loss {number(last.get('loss'))}"
     caption = f"Training loss by step; lower is better. At step {last['step']:,}: {final}."
@@ -118,7 +118,7 @@ def write_provenance(manifest: Mapping, schema: Schema) -> Html:
             compact=True,
         )
         if settings
-        else tag("p", "No manifest was recorded.", class_="note"),
+        else remark("No manifest was recorded."),
         tag("h3", "Schema"),
         table(f"{len(schema.columns)} columns.", header, rows, text=5, compact=True),
     )

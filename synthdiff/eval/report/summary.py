@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from synthdiff.eval.report.formats import Result, why_absent
-from synthdiff.eval.report.markup import Html, join, tag
+from synthdiff.eval.report.markup import Html, join, remark, tag
 
 REAL = "Keep it as you keep the real data."
 SHARING = {
@@ -45,7 +45,7 @@ def write_sharing(audit: Result, *, broken: bool = False) -> Html:
     if broken:
         (head, text), tone = BROKEN, "bad"
     text = text.format(unit=audit.get("unit", "row"), open=waiting, count=len(gates))
-    return tag("p", tag("strong", head), f" {text}", class_=f"note {tone} sharing")
+    return remark(tag("strong", head), f" {text}", tone=f"{tone} sharing")
 
 
 def write_terms() -> Html:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from synthdiff.eval.report.formats import METRICS, Result, number, spaced, why_absent
-from synthdiff.eval.report.markup import Html, section, table, tag
+from synthdiff.eval.report.formats import METRICS, Result, find_part, number, spaced, why_absent
+from synthdiff.eval.report.markup import Html, remark, section, table
 
 
 def write_utility(evaluation: Result) -> Html:
     """Each model trained on real and on synthetic rows, and the gap between them."""
-    utility: Result = (evaluation or {}).get("utility")
+    utility, reason = find_part(evaluation, "utility")
     title = "Utility: can it train a model for real patients?"
-    reason = why_absent(evaluation) or why_absent(utility)
     if reason:
-        return section("Utility", title, tag("p", reason, class_="note"))
+        return section("Utility", title, remark(reason))
     models = dict(utility.get("models") or {})
     if utility.get("mean"):
         models["Mean"] = utility["mean"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from synthdiff.eval import group_plots, plots
-from synthdiff.eval.report.formats import Result, number, percent, why_absent
+from synthdiff.eval.report.formats import Result, find_part, number, percent, why_absent
 from synthdiff.eval.report.marginals import write_key
-from synthdiff.eval.report.markup import Html, image, join, section, table, tag
+from synthdiff.eval.report.markup import Html, image, join, remark, section, table, tag
 
 MAX_ROWS = 25
 CHECKS = {
@@ -27,11 +27,10 @@ KINDS = {
 
 def write_visits(evaluation: Result) -> Html:
     """What is flagged, how many visits and when, what follows what, and whole patients."""
-    temporal: Result = (evaluation or {}).get("temporal")
+    temporal, reason = find_part(evaluation, "temporal")
     title = "Visits: does a patient's next visit follow from the last?"
-    reason = why_absent(evaluation) or why_absent(temporal)
     if reason:
-        return section("Visits", title, tag("p", reason, class_="note"))
+        return section("Visits", title, remark(reason))
     mean = temporal["mean_visits"]
     intro = (
         f"{temporal['patients']['synthetic']:,} synthetic patients with "
@@ -56,7 +55,7 @@ def _name(check: str) -> str:
 
 def _write_flags(flags: list[str]) -> Html:
     if not flags:
-        return tag("p", "No check of the visits is flagged.", class_="note good")
+        return remark("No check of the visits is flagged.", tone="good")
     shown = [tag("li", _name(flag)) for flag in flags[:MAX_ROWS]]
     if len(flags) > MAX_ROWS:
         shown.append(tag("li", f"and {len(flags) - MAX_ROWS} more"))
@@ -76,7 +75,7 @@ def _draw(temporal: Mapping) -> Html:
     drawn = [write_key(), tag("div", *figures, class_="grid pair")]
     columns = temporal["columns"]
     if why_absent(columns):
-        return join((*drawn, tag("p", why_absent(columns), class_="note")))
+        return join((*drawn, remark(why_absent(columns))))
     shown = dict(sorted(columns.items(), key=lambda item: -_change(item[1]))[:MAX_ROWS])
     caption = (
         "How much a visit resembles the one before, in real (blue) and synthetic (orange) "
@@ -122,7 +121,7 @@ def _excess(check: Mapping) -> float:
 
 def _write_constancy(constancy: Mapping) -> Html:
     if why_absent(constancy):
-        return tag("p", f"Constancy within patients. {why_absent(constancy)}.", class_="note")
+        return remark(f"Constancy within patients. {why_absent(constancy)}.")
     if not constancy:
         return tag("p", "No column is constant within real patients.")
     worst = sorted(constancy, key=lambda name: constancy[name]["synthetic"])[:MAX_ROWS]
@@ -139,7 +138,7 @@ def _write_constancy(constancy: Mapping) -> Html:
 
 def _write_detection(detection: Mapping) -> Html:
     if why_absent(detection):
-        return tag("p", f"Detection of whole patients. {why_absent(detection)}.", class_="note")
+        return remark(f"Detection of whole patients. {why_absent(detection)}.")
     caption = (
         f"How well a classifier ({detection['model']}) tells whole patients, with up to "
         f"{detection['visits']} visits, from real test patients. Lower is better: 0.5 cannot be "
