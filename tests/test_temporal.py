@@ -73,7 +73,7 @@ def _shuffle(df, rng):
 @pytest.fixture
 def no_detection(monkeypatch):
     """Boosted trees take most of the time; they are needed where they are looked at."""
-    monkeypatch.setattr(temporal, "detection_auc", lambda *args: {"skipped": "no need"})
+    monkeypatch.setattr(temporal, "compare_detection", lambda **tables: {"skipped": "no need"})
 
 
 @pytest.fixture(scope="module")
