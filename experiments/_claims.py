@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from _common import FLAGS, define_config_flags, read_config
+from _common import FLAGS, define_config_flags, define_numbers, read_config
 from _stages import read_stage
 from absl import flags
 
@@ -30,7 +30,7 @@ def define_claim_flags() -> None:
     define_config_flags("dp", DpConfig)
     define_config_flags("train", TrainConfig)
     about = "claims, each of a run with these flags; without it the finished run in --run_dir"
-    flags.DEFINE_list("epsilons", [], about)
+    define_numbers("epsilons", "", about, float)
     flags.DEFINE_integer("patients", 10_000, "of the table, which sets the sampling rate")
 
 

@@ -66,6 +66,20 @@ def parse_choices(text: str) -> tuple[str, list[str]]:
     return name, values.split(",")
 
 
+def define_numbers(name: str, default: str, about: str, kind: type = int) -> None:
+    """A flag of numbers between commas, kept as text; anything else is refused at once."""
+    flags.DEFINE_list(name, default, about)
+    words = "whole numbers" if kind is int else "numbers"
+
+    def are_numbers(texts: list[str] | None) -> bool:
+        try:
+            return all(kind(text) >= 0 for text in texts or [])
+        except ValueError:
+            return False
+
+    flags.register_validator(name, are_numbers, f"write {words} between commas, as in 0,1,2")
+
+
 def read_range(flag: str) -> range:
     """The whole numbers of --flag=first:last, the last left out."""
     text = FLAGS[flag].value

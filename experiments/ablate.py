@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from _cluster import define_cluster_flags
-from _common import FLAGS, parse_choices, run_script
+from _common import FLAGS, define_numbers, parse_choices, run_script
 from _config import build_config, define_training_flags
 from _data import describe_data, read_data, split_table
 from _record import open_record, run_sweep
@@ -39,7 +39,7 @@ def define_flags() -> None:
     flags.DEFINE_multi_string("arm", ["default:"], "an arm, as 'name: --flag=value ...'")
     flags.DEFINE_multi_string("grid", [], "flag=value,value,...; every combination is an arm")
     flags.DEFINE_integer("random", None, "only so many combinations of --grid", lower_bound=1)
-    flags.DEFINE_list("seeds", ["0", "1", "2"], "training seeds")
+    define_numbers("seeds", "0,1,2", "training seeds")
     flags.DEFINE_integer("num_rows", 8192, "synthetic rows that are scored")
     define_record_flag()
 

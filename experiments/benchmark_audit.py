@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from _cases import build_model
-from _common import FLAGS, run_script
+from _common import FLAGS, define_numbers, run_script
 from _results import define_record_flag
 from _tables import report
 from _whitebox import Sizes, attack_model
@@ -60,7 +60,7 @@ def time_audit(patients: int) -> dict:
 
 
 def define_flags() -> None:
-    flags.DEFINE_list("patients", ["1000", "20000"], "patients a side")
+    define_numbers("patients", "1000,20000", "patients a side")
     flags.DEFINE_integer("codes", 20, "code columns of the simulated cohort")
     flags.DEFINE_integer("noises", 16, "fixed noises per level")
     flags.DEFINE_integer("shadow_models", 16, "shadow models")

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import jax
-from _common import FLAGS, run_script
+from _common import FLAGS, define_numbers, run_script
 from _data import read_data, split_table
 from _results import define_record_flag
 from _sampling_times import fit_steps
@@ -63,7 +63,7 @@ def mark_front(rows: list[dict]) -> list[dict]:
 
 def define_flags() -> None:
     flags.DEFINE_list("samplers", list(SAMPLERS), "samplers to compare")
-    flags.DEFINE_list("nfe", ["4", "8", "16", "32", "64"], "most network evaluations per record")
+    define_numbers("nfe", "4,8,16,32,64", "most network evaluations per record")
     flags.DEFINE_integer("num_rows", 4096, "synthetic rows that are scored")
     flags.DEFINE_integer("sample_seed", 0, "seed of the synthetic rows")
     define_record_flag("few_steps.json")

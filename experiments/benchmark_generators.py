@@ -14,7 +14,7 @@ import os
 import time
 from pathlib import Path
 
-from _common import FLAGS, keep_programs, run_script
+from _common import FLAGS, define_numbers, keep_programs, run_script
 from _config import define_setting_flags
 from _generator_costs import add_ratios, keep_to_cores, run_generator, summarise_seeds
 from _generators import GENERATORS, make_generators
@@ -66,10 +66,10 @@ def define_flags() -> None:
     flags.DEFINE_string("data_dir", None, "folder with the data sets; default $SYNTHDIFF_DATA")
     flags.DEFINE_list("generators", ["independent_marginals", "ours"], ", ".join(GENERATORS))
     flags.DEFINE_multi_string("command", [], "name: program {train} {out} {rows} {seed}")
-    flags.DEFINE_list("nfe", ["32", "8"], "most network evaluations per record of ours")
+    define_numbers("nfe", "32,8", "most network evaluations per record of ours")
     flags.DEFINE_integer("ctgan_epochs", 300, "passes of CTGAN over the table", lower_bound=1)
     flags.DEFINE_integer("rows", None, "rows to draw; default as many as there are to train on")
-    flags.DEFINE_list("seeds", ["0"], "training seeds")
+    define_numbers("seeds", "0", "training seeds")
     flags.DEFINE_integer("cores", 1, "cores that every generator may use", lower_bound=1)
     define_record_flag("generators.json")
     define_setting_flags()

@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 
 import _methods
-from _common import FLAGS, run_script
+from _common import FLAGS, define_numbers, run_script
 from _config import define_setting_flags
 from _method_scores import draw_method, repeat_method
 from _results import define_record_flag, describe_origin, locate_record, write_record
@@ -32,7 +32,7 @@ def define_flags() -> None:
     flags.DEFINE_string("data_dir", None, "folder with the data sets; default $SYNTHDIFF_DATA")
     flags.DEFINE_list("methods", list(_methods.BASELINE_METHODS), ", ".join(_methods.METHODS))
     flags.DEFINE_multi_string("csv", [], "name:path of other generators' tables")
-    flags.DEFINE_list("seeds", ["0", "1", "2"], "training seeds")
+    define_numbers("seeds", "0,1,2", "training seeds")
     flags.DEFINE_integer("num_samples", 20, "tables drawn per training seed")
     flags.DEFINE_enum("mle_grid", "full", list(GRIDS), "settings tried in MLE; small for a CPU")
     flags.DEFINE_enum("xgb_device", "cpu", ["cpu", "cuda"], "where XGBoost runs")

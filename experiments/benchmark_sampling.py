@@ -18,7 +18,7 @@ from pathlib import Path
 
 import jax
 from _cases import build_model, encode_cohort
-from _common import FLAGS, define_config_flags, read_config, run_script
+from _common import FLAGS, define_config_flags, define_numbers, read_config, run_script
 from _results import define_record_flag
 from _sampling_times import parse_sampler, time_calls, time_program
 from _tables import report
@@ -34,9 +34,9 @@ from synthdiff.sampling import choose_block
 def define_flags() -> None:
     define_config_flags("model", ModelConfig)
     flags.DEFINE_list("samplers", ["ancestral:64", "ddim:16", "heun:8"], "samplers as name:steps")
-    flags.DEFINE_list("blocks", ["64", "512", "2048"], "records per program")
-    flags.DEFINE_list("columns", ["64", "256", "1024"], "code columns of the simulated cohort")
-    flags.DEFINE_list("rows", ["512", "4096"], "rows per call of Synthesizer.sample")
+    define_numbers("blocks", "64,512,2048", "records per program")
+    define_numbers("columns", "64,256,1024", "code columns of the simulated cohort")
+    define_numbers("rows", "512,4096", "rows per call of Synthesizer.sample")
     flags.DEFINE_integer("repeats", 10, "timed calls of each case", lower_bound=1)
     define_record_flag("sampling.json")
 

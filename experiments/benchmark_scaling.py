@@ -15,7 +15,7 @@ from pathlib import Path
 
 import jax
 from _cases import encode_cohort, make_advance
-from _common import FLAGS, define_config_flags, read_config, run_script
+from _common import FLAGS, define_config_flags, define_numbers, read_config, run_script
 from _results import define_record_flag
 from _tables import report
 from _timing import measure_calls
@@ -62,7 +62,7 @@ def add_efficiency(rows: list[dict], shared: bool) -> list[dict]:
 def define_flags() -> None:
     define_config_flags("model", ModelConfig)
     define_config_flags("train", TrainConfig)
-    flags.DEFINE_list("devices", ["1", "2", "4", "8"], "how many devices to compare")
+    define_numbers("devices", "1,2,4,8", "how many devices to compare")
     flags.DEFINE_integer("columns", 64, "code columns of the simulated cohort")
     flags.DEFINE_integer("steps", 5, "steps per dispatch")
     flags.DEFINE_integer("repeats", 5, "timed calls of each case", lower_bound=1)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import faiss
 import numpy as np
-from _common import FLAGS, run_script
+from _common import FLAGS, define_numbers, run_script
 from _results import define_record_flag, describe_origin, locate_record, write_record
 from _tables import format_table
 from absl import flags
@@ -71,7 +71,7 @@ def measure(size: int) -> list[dict]:
 
 
 def define_flags() -> None:
-    flags.DEFINE_list("sizes", ["20000", "50000", "100000", "200000", "500000", "1000000"], "rows")
+    define_numbers("sizes", "20000,50000,100000,200000,500000,1000000", "rows")
     flags.DEFINE_integer("queries", 2000, "queries per size")
     define_record_flag("search.json")
 

@@ -12,7 +12,7 @@ import os
 import time
 from pathlib import Path
 
-from _common import FLAGS, run_script
+from _common import FLAGS, define_numbers, run_script
 from _results import define_record_flag
 from _tables import report
 from _timing import measure_calls
@@ -51,7 +51,7 @@ def compare(torch, batch: int) -> list[dict]:
 
 
 def define_flags() -> None:
-    flags.DEFINE_list("batches", ["256", "4096"], "records per step")
+    define_numbers("batches", "256,4096", "records per step")
     flags.DEFINE_integer("width", 64, "numbers per record")
     flags.DEFINE_integer("hidden", 512, "units per layer")
     flags.DEFINE_integer("depth", 2, "residual layers")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import jax
 from _cases import encode_cohort, make_advance
-from _common import FLAGS, define_config_flags, read_config, run_script
+from _common import FLAGS, define_config_flags, define_numbers, read_config, run_script
 from _profile import profile
 from _results import define_record_flag
 from _tables import report
@@ -66,8 +66,8 @@ def time_training(
 def define_flags() -> None:
     define_config_flags("model", ModelConfig)
     define_config_flags("train", TrainConfig)
-    flags.DEFINE_list("columns", ["64", "256", "1024"], "code columns of the simulated cohort")
-    flags.DEFINE_list("steps_per_call", ["1", "10", "100"], "steps per dispatch to compare")
+    define_numbers("columns", "64,256,1024", "code columns of the simulated cohort")
+    define_numbers("steps_per_call", "1,10,100", "steps per dispatch to compare")
     flags.DEFINE_integer("steps_of_columns", 2, "steps per dispatch where columns are compared")
     flags.DEFINE_integer("repeats", 5, "timed calls of each case", lower_bound=1)
     define_record_flag("training.json")

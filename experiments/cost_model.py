@@ -27,7 +27,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from _cases import encode_cohort
-from _common import FLAGS, define_config_flags, read_config, run_script
+from _common import FLAGS, define_config_flags, define_numbers, read_config, run_script
 from _cost import Chip, count_work, predict_efficiency, sampling_efficiency
 from _results import define_record_flag
 from _tables import report
@@ -44,7 +44,7 @@ def define_flags() -> None:
     define_config_flags("train", TrainConfig)
     define_config_flags("chip", Chip)
     flags.DEFINE_integer("columns", 64, "code columns of the simulated cohort")
-    flags.DEFINE_list("chips", ["1", "4", "16", "64", "256"], "chips to predict for")
+    define_numbers("chips", "1,4,16,64,256", "chips to predict for")
     flags.DEFINE_integer("rows", 1_000_000, "rows to sample in the prediction")
     define_record_flag("cost_model.json")
 

@@ -15,13 +15,12 @@ from pathlib import Path
 
 import jax
 from _cluster import define_cluster_flags
-from _common import FLAGS, run_script
+from _common import FLAGS, define_numbers, run_script
 from _config import build_config, define_training_flags
 from _data import describe_data, read_data, split_table
 from _record import format_sweep, open_record, run_sweep
 from _results import define_record_flag, write_record
 from _start import define_start_flag, read_start
-from absl import flags
 
 from synthdiff.config import Config
 from synthdiff.data.visits import count_records
@@ -34,8 +33,8 @@ from synthdiff.synthesizer import Synthesizer, fit
 def define_flags() -> None:
     define_training_flags()
     define_start_flag()
-    flags.DEFINE_list("epsilons", ["1", "3", "10", "0"], "budgets; 0 is no privacy")
-    flags.DEFINE_list("seeds", ["0", "1", "2"], "training seeds")
+    define_numbers("epsilons", "1,3,10,0", "budgets; 0 is no privacy", float)
+    define_numbers("seeds", "0,1,2", "training seeds")
     define_record_flag()
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import train
 from _arms import compare_arms, draw_tables, find_groups, measure_tables
-from _common import FLAGS, run_script
+from _common import FLAGS, define_numbers, run_script
 from _config import define_training_flags
 from _data import describe_data, read_data, split_table
 from _fairness_text import format_markdown
@@ -36,7 +36,7 @@ def define_flags() -> None:
     define_start_flag()
     flags.DEFINE_string("balance", None, "column, or column:level=share,..., as in sample.py")
     flags.DEFINE_integer("num_rows", None, "rows per table; default: as many as were trained on")
-    flags.DEFINE_list("seeds", ["0", "1", "2"], "training seeds, and of the tables")
+    define_numbers("seeds", "0,1,2", "training seeds, and of the tables")
     define_record_flag("fairness.json")
     flags.mark_flag_as_required("balance")
 

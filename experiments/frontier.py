@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from _cluster import define_cluster_flags
-from _common import FLAGS, parse_choices, run_script
+from _common import FLAGS, define_numbers, parse_choices, run_script
 from _config import build_config, define_training_flags
 from _data import describe_data, read_data
 from _record import format_sweep, open_record, run_sweep
@@ -30,7 +30,7 @@ from synthdiff._validate import input_error
 def define_flags() -> None:
     define_training_flags()
     flags.DEFINE_multi_string("sweep", [], "flag=value,value,... or patients=number,...")
-    flags.DEFINE_list("seeds", ["0", "1", "2"], "seeds of split, training and table")
+    define_numbers("seeds", "0,1,2", "seeds of split, training and table")
     flags.DEFINE_integer("num_rows", 8192, "synthetic rows that are scored and attacked")
     define_record_flag()
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import pandas as pd
 from _cluster import define_cluster_flags
 from _cohort import ARMS, part_cohort
-from _common import FLAGS, run_script
+from _common import FLAGS, define_numbers, run_script
 from _config import build_config, define_training_flags
 from _data import describe_data, read_data
 from _record import Job, format_sweep, open_record, run_sweep
@@ -38,10 +38,10 @@ from synthdiff.synthesizer import Synthesizer, fit
 def define_flags() -> None:
     define_training_flags()
     flags.DEFINE_string("cohort", None, "column=value of the rows that make a patient one of it")
-    flags.DEFINE_list("patients", ["100", "300", "1000"], "sizes of the cohort to train on")
+    define_numbers("patients", "100,300,1000", "sizes of the cohort to train on")
     flags.DEFINE_string("alone", "", "more flags of train.py where training begins at random")
     flags.DEFINE_string("pretrained", "", "and where it begins at the first model")
-    flags.DEFINE_list("seeds", ["0", "1", "2"], "seeds of split, training and table")
+    define_numbers("seeds", "0,1,2", "seeds of split, training and table")
     flags.DEFINE_integer("num_rows", 8192, "synthetic rows that are scored and attacked")
     define_record_flag()
     flags.mark_flag_as_required("cohort")

@@ -11,11 +11,10 @@ import time
 from pathlib import Path
 
 import pipeline
-from _common import FLAGS, run_script
+from _common import FLAGS, define_numbers, run_script
 from _results import define_record_flag, describe_origin, write_record
 from _scores import read_scores, summarise
 from _stages import read_manifest, read_run
-from absl import flags
 
 from synthdiff.eval.markdown import format_rows
 from synthdiff.eval.several_models import attack_models
@@ -42,7 +41,7 @@ def format_markdown(record: dict) -> str:
 
 def define_flags() -> None:
     pipeline.define_flags()
-    flags.DEFINE_list("seeds", ["0", "1", "2"], "training seeds")
+    define_numbers("seeds", "0,1,2", "training seeds")
     define_record_flag()
 
 

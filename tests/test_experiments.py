@@ -269,6 +269,7 @@ def test_few_steps_are_scored_and_timed(finished):
     ("script", "flags", "expected"),
     [
         ("frontier.py", ["--sweep=depth=1"], "names no flag"),
+        ("frontier.py", ["--seeds=0,a"], "write whole numbers between commas"),
         ("pipeline.py", ["--frontier=absent.json"], "no such file"),
         ("train.py", ["--data=absent.csv"], "neither a known data set nor a file"),
         ("train.py", ["--train.num_steps=0"], "num_steps > 0"),
