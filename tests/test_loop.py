@@ -203,6 +203,7 @@ def child(folder, cache, hang_at=-1):
         "JAX_PLATFORMS": "cpu",
         "JAX_COMPILATION_CACHE_DIR": str(cache),  # compiles once for all children
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "TF_CPP_MIN_LOG_LEVEL": "3",  # jaxlib 0.8.2 warns of each cached program and fills the pipe
     }
     words = [sys.executable, "-c", CHILD, str(folder), str(hang_at)]
     return subprocess.Popen(words, env=env, stderr=subprocess.PIPE)
