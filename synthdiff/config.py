@@ -18,7 +18,8 @@ class Config:
     """The settings of network, noise, training, sampling and privacy.
 
     min_patients: a category, spike or quantile that fewer patients share is not learnt as such.
-    start: sha256 of the weights that training began with; "" for random ones.
+    start: sha256 of the weights that training began with; "" for random ones. teacher: sha256 of
+    the drawn records that a student learns from; "" for a table.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -28,6 +29,7 @@ class Config:
     min_patients: int = 5
     dp: DpConfig = field(default_factory=DpConfig)
     start: str = ""
+    teacher: str = ""
 
     def make_functions(self, layout: Layout) -> tuple[Callable, Callable]:
         """`init_fn` and `apply_fn` of the network for records of this layout."""
@@ -47,4 +49,5 @@ class Config:
             data["min_patients"],
             DpConfig(**data.get("dp", {})),
             data.get("start", ""),
+            data.get("teacher", ""),
         )

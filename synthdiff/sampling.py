@@ -63,6 +63,16 @@ def draw_table(
     return codec.decode(records, np.random.default_rng([seed, 2]), first)
 
 
+def draw_records(
+    codec: Codec, config: Config, params: dict, *, num_rows: int, seed: int
+) -> Records:
+    """The first rows of that table as they are before the codec decodes them: on the host."""
+    positive(num_rows=num_rows)
+    run = _make_sampler(config, codec.layout, None, 0.0)
+    drawn = _draw_records(run, codec, params, pd.DataFrame(), 0, num_rows, seed)
+    return Records(drawn.continuous, drawn.categorical.astype(codec.layout.code_dtype))
+
+
 def draw_states(
     codec: Codec, config: Config, params: dict, *, seed: int, num_rows: int = BLOCK, count: int = 6
 ) -> dict[int, Records]:

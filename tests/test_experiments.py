@@ -254,6 +254,26 @@ def test_shards_of_patients_are_one_table_of_visits(finished, tmp_path):
     )
 
 
+def test_a_student_s_run_is_like_its_teacher_s(finished, tmp_path):
+    folder, _ = finished
+    options = [f"--teacher={folder / 'run'}", "--num_records=300", f"--run_dir={tmp_path}"]
+    done = run("distill.py", *options, *TINY, "--sampler.num_steps=2")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "learnt from 300 drawn records; NFE 2" in done.stdout
+    theirs, ours = (
+        json.loads((where / "manifest.json").read_text()) for where in (folder / "run", tmp_path)
+    )
+    assert [ours[name] for name in ("data", "rows", "patients", "data_sha256")] == [
+        theirs[name] for name in ("data", "rows", "patients", "data_sha256")
+    ]
+    assert ours["teacher"]["records"] == 300
+    done = run("sample.py", f"--run_dir={tmp_path}")
+    assert done.returncode == 0, done.stderr[-3000:]
+    real, table = (pd.read_csv(f) for f in (folder / "visits.csv", tmp_path / "synthetic.csv"))
+    assert list(table.columns) == list(real.columns)
+    assert len(table) == theirs["rows"]["train"]
+
+
 def test_few_steps_are_scored_and_timed(finished):
     folder, _ = finished
     done = run("benchmark_few_steps.py", f"--run_dir={folder / 'run'}", "--samplers=ddim",

@@ -27,9 +27,10 @@ ALLOWED = {
     "private_run": BASE | {"data", "train"},
     "config": BASE | {"diffusion", "models", "train"},
     "sampling": BASE | {"data", "diffusion", "models", "train", "config"},
-    "run_folder": BASE | {"data", "config"},
+    "run_folder": BASE | {"data", "train", "config"},
     "synthesizer": BASE
     | {"data", "diffusion", "models", "train", "private_run", "config", "sampling", "run_folder"},
+    "distill": BASE | {"train", "config", "sampling", "run_folder", "synthesizer"},
     "scoring": BASE | {"diffusion", "models", "train", "sampling", "synthesizer"},
     "estimator": BASE | {"data", "config", "synthesizer", "scoring"},
     "__init__": {"synthesizer"},
