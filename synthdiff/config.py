@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
+from synthdiff.diffusion.denoiser import Denoiser
 from synthdiff.diffusion.samplers import SamplerConfig
 from synthdiff.diffusion.schedules import Schedule
 from synthdiff.layout import Layout
@@ -31,9 +32,11 @@ class Config:
     start: str = ""
     teacher: str = ""
 
-    def make_functions(self, layout: Layout) -> tuple[Callable, Callable]:
-        """`init_fn` and `apply_fn` of the network for records of this layout."""
-        return make_network(self.model, layout, learnable_schedule=self.schedule.learnable)
+    def make_denoiser(self, layout: Layout) -> tuple[Callable, Denoiser]:
+        """`init_fn(key) -> params` of the network for records of this layout, and its denoiser."""
+        learnable = self.schedule.learnable
+        init_fn, apply_fn = make_network(self.model, layout, learnable_schedule=learnable)
+        return init_fn, Denoiser(apply_fn, layout, self.schedule)
 
     def to_json(self) -> dict:
         return asdict(self)

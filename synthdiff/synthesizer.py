@@ -179,7 +179,7 @@ def load(folder: str | Path) -> Synthesizer:
         codec = Codec.from_json(table)
     except (TypeError, KeyError) as error:
         raise input_error(str(where), f"bad field ({error})", fix) from error
-    template = jax.eval_shape(config.make_functions(codec.layout)[0], jax.random.key(0))
+    template = jax.eval_shape(config.make_denoiser(codec.layout)[0], jax.random.key(0))
     try:
         params = flax.serialization.from_bytes(template, content["weights.msgpack"])
         if jax.tree.map(np.shape, params) != jax.tree.map(np.shape, template):
@@ -290,10 +290,9 @@ def train(
     begins at another model, moves the outputs alone.
     """
     seed, layout = config.train.seed, codec.layout
-    init_fn, apply_fn = config.make_functions(layout)
+    init_fn, denoiser = config.make_denoiser(layout)
     tx = make_optimizer(config.train)
-    rate = config.train.condition_rate
-    loss_fn = make_loss_fn(apply_fn, layout, config.schedule, condition_rate=rate)
+    loss_fn = make_loss_fn(denoiser, condition_rate=config.train.condition_rate)
     split = split_outputs if start and isinstance(source, PrivateRun) else keep_whole
     if isinstance(source, PrivateRun):
         step, data, rows_of = source.prepare(loss_fn, tx, config.train, split)

@@ -31,7 +31,7 @@ ALLOWED = {
     "synthesizer": BASE
     | {"data", "diffusion", "models", "train", "private_run", "config", "sampling", "run_folder"},
     "distill": BASE | {"train", "config", "sampling", "run_folder", "synthesizer"},
-    "scoring": BASE | {"diffusion", "models", "train", "sampling", "synthesizer"},
+    "scoring": BASE | {"diffusion", "models", "train", "config", "sampling", "synthesizer"},
     "estimator": BASE | {"data", "config", "synthesizer", "scoring"},
     "__init__": {"synthesizer"},
     "__main__": set(),

@@ -7,6 +7,7 @@ scaled to unit variance, and values that a record's own category rules out are h
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -86,31 +87,52 @@ def get_power(params: dict, layout: Layout) -> Levels:
     return Levels(*(jnp.exp(params["schedule"][name]) for name in Levels._fields))
 
 
-def denoise(
-    apply_fn: Callable,
-    params: dict,
-    layout: Layout,
-    schedule: Schedule,
-    z: Records,
-    t: jax.Array,
-    given: Records,
-    known: Records,
-    pick: jax.Array | None = None,
-) -> Guesses:
-    """Runs the network on noisy records z at times t [batch]; `given` shows through where known.
+@dataclass(frozen=True)
+class Denoiser:
+    """A network, with the records and the noise that it is for.
 
-    The network sees continuous parts at unit variance, and zero where the record's own category
-    says that there is no value. pick: uniforms [batch] that draw one of its guesses; all otherwise.
+    apply_fn(params["network"], visible: Records, log_snr [b], known: Records[, pick]) -> (v,
+    logits), or (v, logits, log_prior) of several guesses, as in models.
     """
-    levels = part_log_snr(schedule, t, get_power(params, layout))
-    categorical = jnp.where(known.categorical, given.categorical, z.categorical)
-    scaled = z.continuous * jnp.sqrt(compute_alpha_bar(levels.continuous))
-    continuous = jnp.where(known.continuous, given.continuous, scaled)
-    visible = Records(jnp.where(may_be_present(categorical, layout), continuous, 0.0), categorical)
-    picked = () if pick is None else (pick,)
-    v, logits, *prior = apply_fn(params["network"], visible, schedule.log_snr(t), known, *picked)
-    if not prior or pick is not None:  # one guess, which has no axis of its own
-        v, logits = jax.tree.map(lambda x: x[:, None], (v, logits))
-        prior = [jnp.zeros((len(v), 1))]
-    x0_of = jax.vmap(partial(x0_from_v, z.continuous, log_snr=levels.continuous), 1, 1)
-    return Guesses(x0_of(v), logits, prior[0])
+
+    apply_fn: Callable
+    layout: Layout
+    schedule: Schedule
+
+    def levels(self, params: dict, t: jax.Array) -> Levels:
+        """log-SNR of every part at times t [batch]."""
+        return part_log_snr(self.schedule, t, get_power(params, self.layout))
+
+    def __call__(
+        self,
+        params: dict,
+        z: Records,
+        t: jax.Array,
+        given: Records,
+        known: Records,
+        pick: jax.Array | None = None,
+    ) -> Guesses:
+        """What is guessed of noisy records z at times t [batch]; `given` shows where known.
+
+        The network sees continuous parts at unit variance, and zero where the record's own category
+        says that there is no value. pick: uniforms [batch] that draw one of its guesses; all
+        otherwise.
+        """
+        levels = self.levels(params, t)
+        categorical = jnp.where(known.categorical, given.categorical, z.categorical)
+        scaled = z.continuous * jnp.sqrt(compute_alpha_bar(levels.continuous))
+        continuous = jnp.where(known.continuous, given.continuous, scaled)
+        present = may_be_present(categorical, self.layout)
+        visible = Records(jnp.where(present, continuous, 0.0), categorical)
+        log_snr, picked = self.schedule.log_snr(t), () if pick is None else (pick,)
+        v, logits, *prior = self.apply_fn(params["network"], visible, log_snr, known, *picked)
+        if not prior or pick is not None:  # one guess, which has no axis of its own
+            v, logits = jax.tree.map(lambda x: x[:, None], (v, logits))
+            prior = [jnp.zeros((len(v), 1))]
+        x0_of = jax.vmap(partial(x0_from_v, z.continuous, log_snr=levels.continuous), 1, 1)
+        return Guesses(x0_of(v), logits, prior[0])
+
+    def unaided(self, params: dict, z: Records, t: jax.Array) -> Prediction:
+        """The mean of what is guessed of records z at times t [b], nothing given as known."""
+        unknown = jax.tree.map(lambda x: jnp.zeros(x.shape, bool), z)
+        return self(params, z, t, z, unknown).average()
