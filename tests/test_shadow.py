@@ -25,8 +25,8 @@ DIMS = 8
 LAYOUT = Layout((*"abcdefgh", "k"), tuple(range(DIMS)), (DIMS,), (4,), (-1,) * DIMS, (1,) * DIMS)
 SCHEDULE = Schedule()
 PATIENTS, MODELS = 80, 4
-TRAIN = TrainConfig(num_steps=600, batch_size=64, steps_per_call=200, ema_decay=0.9, seed=3)
-INIT, APPLY = make_network(ModelConfig("mlp", width=8, hidden=128, depth=2), LAYOUT)
+TRAIN = TrainConfig(num_steps=500, batch_size=64, steps_per_call=100, ema_decay=0.9, seed=3)
+INIT, APPLY = make_network(ModelConfig("mlp", width=8, hidden=96, depth=1), LAYOUT)
 DENOISER = Denoiser(APPLY, LAYOUT, SCHEDULE)
 LOSS = make_loss_fn(DENOISER)
 
