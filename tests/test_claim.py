@@ -163,7 +163,7 @@ needs_extra = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, coarse_accounts):
     folder, columns = tmp_path_factory.mktemp("private"), PRIVATE_SCHEMA.columns[:-1]
     table = make_table(patients=150).drop(columns="codes")
     schema = type(PRIVATE_SCHEMA)(columns)
