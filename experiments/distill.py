@@ -17,9 +17,8 @@ from _stages import read_manifest
 from absl import flags
 
 from synthdiff import load
-from synthdiff._files import seal
+from synthdiff._files import seal, write_json
 from synthdiff.data.schema import Schema
-from synthdiff.data.table import write_json
 from synthdiff.distill import distill
 from synthdiff.models.config import count_params
 from synthdiff.train.manifest import describe_run

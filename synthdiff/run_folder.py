@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from synthdiff._files import hold_folder, make_folder, mark_private, read_json
+from synthdiff._files import hold_folder, make_folder, mark_private, read_json, write_json
 from synthdiff._validate import InputError, input_error
 from synthdiff.config import Config
 from synthdiff.data.codec import Codec
-from synthdiff.data.table import write_json
 from synthdiff.data.visit_records import PLAN
 from synthdiff.data.visits import VisitPlan
 from synthdiff.train.processes import ask_first

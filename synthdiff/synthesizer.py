@@ -17,6 +17,7 @@ from synthdiff._files import (
     read_sealed,
     seal,
     write_atomically,
+    write_json,
 )
 from synthdiff._validate import input_error, positive, require_version
 from synthdiff.config import Config
@@ -28,7 +29,6 @@ from synthdiff.data.doctor import require_healthy
 from synthdiff.data.dtypes import to_dtype, to_values
 from synthdiff.data.infer import infer_schema
 from synthdiff.data.schema import Schema
-from synthdiff.data.table import write_json
 from synthdiff.data.visit_records import PLAN, plan_records, read_plan, require_records, to_rows
 from synthdiff.data.visits import VisitPlan, number_records, widen
 from synthdiff.diffusion.keys import purpose_key

@@ -14,10 +14,9 @@ from test_release import PARTS, SCHEMA, _audit, _draw
 
 import synthdiff
 from synthdiff import private_run
-from synthdiff._files import seal
+from synthdiff._files import seal, write_json
 from synthdiff._validate import InputError
 from synthdiff.config import Config
-from synthdiff.data.table import write_json
 from synthdiff.eval.claim import describe_claim
 from synthdiff.eval.policy import judge_claim
 from synthdiff.eval.release import decide_release, write_release
