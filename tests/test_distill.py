@@ -23,7 +23,11 @@ CONFIG = Config(
 )
 FEW = SamplerConfig(num_steps=2)
 STUDENT = replace(CONFIG, model=replace(CONFIG.model, components=4), sampler=FEW)
-SHORT = replace(STUDENT, train=replace(CONFIG.train, num_steps=4, steps_per_call=2))
+SHORT = replace(
+    STUDENT,
+    model=ModelConfig("mlp", width=4, hidden=16),
+    train=replace(CONFIG.train, num_steps=4, steps_per_call=2),
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +52,6 @@ def test_a_student_of_several_guesses_keeps_together_in_two_steps_what_its_teach
     assert student.config.sampler.nfe == 2
     assert share_alike(table) > 0.85
     assert 0.4 < (table["sign0"] == "yes").mean() < 0.6
-    one = replace(STUDENT, model=CONFIG.model)  # the same with one guess is no better off
-    alone = distill(teacher, num_records=2000, config=one, progress=False)
-    assert share_alike(alone.sample(1000)) < 0.6
 
 
 def test_a_student_resumes_and_another_teacher_is_refused(teacher, tmp_path):
