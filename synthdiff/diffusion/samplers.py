@@ -117,7 +117,7 @@ class SamplerConfig:
     """
 
     name: str = "ancestral"
-    num_steps: int = 64
+    num_steps: int = 32
     churn: float = 0.1
 
     def __post_init__(self) -> None:
