@@ -27,9 +27,11 @@ ALLOWED = {
     "private_run": BASE | {"data", "train"},
     "config": BASE | {"diffusion", "models", "train"},
     "sampling": BASE | {"data", "diffusion", "models", "train", "config"},
+    "embedding": BASE | {"diffusion", "models", "train", "sampling"},
     "run_folder": BASE | {"data", "config"},
     "synthesizer": BASE
-    | {"data", "diffusion", "models", "train", "private_run", "config", "sampling", "run_folder"},
+    | {"data", "diffusion", "models", "train", "private_run", "config", "sampling", "embedding"}
+    | {"run_folder"},
     "scoring": BASE | {"diffusion", "models", "train", "sampling", "synthesizer"},
     "estimator": BASE | {"data", "config", "synthesizer", "scoring"},
     "__init__": {"synthesizer"},

@@ -103,10 +103,7 @@ def denoise(
     says that there is no value. pick: uniforms [batch] that draw one of its guesses; all otherwise.
     """
     levels = part_log_snr(schedule, t, get_power(params, layout))
-    categorical = jnp.where(known.categorical, given.categorical, z.categorical)
-    scaled = z.continuous * jnp.sqrt(compute_alpha_bar(levels.continuous))
-    continuous = jnp.where(known.continuous, given.continuous, scaled)
-    visible = Records(jnp.where(may_be_present(categorical, layout), continuous, 0.0), categorical)
+    visible = _show(z, levels, layout, given, known)
     picked = () if pick is None else (pick,)
     v, logits, *prior = apply_fn(params["network"], visible, schedule.log_snr(t), known, *picked)
     if not prior or pick is not None:  # one guess, which has no axis of its own
@@ -114,3 +111,26 @@ def denoise(
         prior = [jnp.zeros((len(v), 1))]
     x0_of = jax.vmap(partial(x0_from_v, z.continuous, log_snr=levels.continuous), 1, 1)
     return Guesses(x0_of(v), logits, prior[0])
+
+
+def embed(
+    apply_fn: Callable, params: dict, layout: Layout, schedule: Schedule, x0: Records
+) -> jax.Array:
+    """What the network makes of whole clean records [batch], all of each visible: [batch, d].
+
+    At the clean end of the schedule, and as noisy records that happen to have no noise: nothing is
+    marked as known, which few records are in training.
+    """
+    t = jnp.zeros(len(x0.continuous))
+    unknown = jax.tree.map(lambda x: jnp.zeros(x.shape, bool), x0)
+    levels = part_log_snr(schedule, t, get_power(params, layout))
+    visible = _show(x0, levels, layout, x0, unknown)
+    return apply_fn(params["network"], visible, schedule.log_snr(t), unknown, embed=True)
+
+
+def _show(z: Records, levels: Levels, layout: Layout, given: Records, known: Records) -> Records:
+    """What the network sees of noisy records at these log-SNRs."""
+    categorical = jnp.where(known.categorical, given.categorical, z.categorical)
+    scaled = z.continuous * jnp.sqrt(compute_alpha_bar(levels.continuous))
+    continuous = jnp.where(known.continuous, given.continuous, scaled)
+    return Records(jnp.where(may_be_present(categorical, layout), continuous, 0.0), categorical)
