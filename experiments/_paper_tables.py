@@ -125,6 +125,21 @@ def make_ablation_table(dataset: str, record: str) -> Table:
     )
 
 
+def make_spaces_table(what: str, lines: dict[str, str]) -> Table:
+    """A record of embeddings.py."""
+    percent = "%" in what
+    return Table(
+        f"RAND HIE, columns and embeddings: {what}",
+        "embeddings.json",
+        "/runs",
+        tuple(Line(label, 1 if percent else 3, 1.0 if percent else AUC, (f"/*/{score}",))
+              for label, score in lines.items()),
+        tall=True,
+        note="Mean ± standard deviation over seeds of split, training and table.",
+        plot=plot_scores(),
+    )  # fmt: skip
+
+
 TABLES = {
     "rand_hie": Table(
         "RAND HIE, three training seeds",
@@ -202,6 +217,23 @@ TABLES = {
         note="Mean ± standard deviation over seeds of split, training and table.",
         plot=plot_record(plot_sizes),
     ),
+    "embeddings": make_spaces_table("attacks on the table", {
+        "distance, AUC": "distance AUC",
+        "distance, TPR at 1% FPR": "distance TPR at 1% FPR",
+        "calibrated distance, AUC": "calibrated_distance AUC",
+        "calibrated distance, TPR at 1% FPR": "calibrated_distance TPR at 1% FPR",
+        "likelihood influence, AUC": "likelihood_influence AUC",
+    }),
+    "embeddings_measures": make_spaces_table("measures of tables, %", {
+        f"{measure.replace('_', '-')}, {table}": f"{measure}, {table}"
+        for measure in ("alpha_precision", "beta_recall")
+        for table in ("real", "shuffled", "synthetic")
+    }),
+    "embeddings_search": make_spaces_table("changed rows that are found", {
+        f"{count} changed, found {where}": f"{count} changed, found {where}"
+        for count in (1, 3)
+        for where in ("first", "in ten")
+    }),
     "simulated_codes": Table(
         "2,000 simulated codes",
         "simulated_codes.json",

@@ -118,9 +118,13 @@ def score_exposure(
     for name, attack in ATTACKS.items():
         found = score_attack(attack, game.members, game.nonmembers, game.view)
         scores[f"attack {name} AUC"] = auc_interval(*found.ranked)["value"]
+    return scores | score_loss(nats, parts, schema)
+
+
+def score_loss(nats: dict[str, np.ndarray], parts: dict, schema: Schema) -> dict[str, float]:
+    """AUC of the model's loss in nats of each row of "train" and "test", patient by patient."""
     by_patient = [
         patient_scores(-nats[part], patient_ids(parts[part], schema, part))
         for part in ("train", "test")
     ]
-    scores["attack on the model, loss AUC"] = auc_interval(*by_patient)["value"]
-    return scores
+    return {"attack on the model, loss AUC": auc_interval(*by_patient)["value"]}

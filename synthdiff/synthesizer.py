@@ -34,6 +34,7 @@ from synthdiff.data.visits import VisitPlan, number_records, widen
 from synthdiff.diffusion.keys import purpose_key
 from synthdiff.diffusion.losses import make_loss_fn
 from synthdiff.diffusion.samplers import SamplerConfig
+from synthdiff.embedding import embed_records
 from synthdiff.layout import Records
 from synthdiff.models.config import split_outputs, start_at_shares
 from synthdiff.private_run import PrivateRun
@@ -144,6 +145,18 @@ class Synthesizer:
         )
         table = table.set_axis(df.index).assign(**{name: df[name] for name in df.columns})
         return self.to_rows(table, first)
+
+    def embed(self, df: pd.DataFrame) -> np.ndarray:
+        """Where the network puts each row, to search and to compare by: float32 [rows, d].
+
+        Equal rows are at one place, whichever others are asked for. Where rows are visits, each has
+        the place of its patient's record. Raises InputError where a column or every row is lacking.
+        """
+        positive(rows=len(df))
+        records = self.codec.encode(self.to_records(df), None)
+        model, schedule, layout = self.config.model, self.config.schedule, self.codec.layout
+        found = embed_records(model, schedule, layout, self.params, records)
+        return found[self.number_records(df)]
 
     def save(self, folder: str | Path) -> None:
         """Writes config.json, codec.json and weights.msgpack into the folder, with their hashes.

@@ -96,7 +96,7 @@ class CategoryCoder:
     def cardinality(self) -> int:
         return len(self.levels) + (self.num_rare > 0) + self.has_missing
 
-    def encode(self, values: pd.Series, rng: np.random.Generator) -> np.ndarray:
+    def encode(self, values: pd.Series, rng: np.random.Generator | None) -> np.ndarray:
         """Codes [rows]. A value unseen in training counts as rare, else as the commonest level."""
         codes = find_codes(values, self.levels)
         fallback = len(self.levels) if self.num_rare else int(np.argmax(self.shares))
@@ -149,7 +149,7 @@ class CodeSetCoder:
         missing = bool(values.isna().any())
         return cls(column.name, tuple(keep), column.delimiter, num_rare, missing)
 
-    def encode(self, values: pd.Series, rng: np.random.Generator) -> np.ndarray:
+    def encode(self, values: pd.Series, rng: np.random.Generator | None) -> np.ndarray:
         """0/1 [rows, codes (+ 1)]; rare codes are left out."""
         matrix = np.zeros((len(values), len(self.codes) + self.has_missing), np.int8)
         long = explode_codes(values, self.delimiter)

@@ -116,8 +116,11 @@ class Codec:
         ranks = rankdata(places, "ordinal") - 1
         return tuple((ranks / max(1, len(ranks) - 1)).tolist())
 
-    def encode(self, df: pd.DataFrame, rng: np.random.Generator) -> Records:
-        """Records of a conformed table; rng spreads granular values over their step."""
+    def encode(self, df: pd.DataFrame, rng: np.random.Generator | None) -> Records:
+        """Records of a conformed table; rng spreads granular values over their step.
+
+        None: such values stand in the middle, so that equal rows are equal records.
+        """
         return self._encode(df, len(df), rng)[0]
 
     def encode_given(
@@ -136,11 +139,11 @@ class Codec:
         return self._encode(pd.DataFrame(given), num_rows, rng, first)
 
     def _encode(
-        self, df: pd.DataFrame, num_rows: int, rng: np.random.Generator, first: int = 0
+        self, df: pd.DataFrame, num_rows: int, rng: np.random.Generator | None, first: int = 0
     ) -> tuple[Records, np.ndarray]:
         continuous_parts, categorical_parts, tokens = self._parts
         encoded: dict[int, Any] = {}
-        rngs = self._spawn(rng, first)
+        rngs = self._spawn(rng, first) if rng else [None] * len(self.coders)
         for i, (coder, column) in enumerate(zip(self.coders, self.schema.features, strict=True)):
             if column.name in df.columns:
                 encoded[i] = coder.encode(to_values(df[column.name], column), rngs[i])

@@ -106,8 +106,13 @@ class NumericCoder:
         inside = np.interp(ndtri(bins), self.scores, self.values) if len(bins) else bins
         return np.append(inside, self.spikes)
 
-    def encode(self, values: pd.Series, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Gate codes [rows] and normal scores within the bin [rows] (0 where there is no bin)."""
+    def encode(
+        self, values: pd.Series, rng: np.random.Generator | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Gate codes [rows] and normal scores within the bin [rows] (0 where there is no bin).
+
+        rng: spreads a value over its share or step; None puts it in the middle.
+        """
         x = values.to_numpy(dtype=float, na_value=np.nan)
         missing, spikes = np.isnan(x), np.asarray(self.spikes)
         middle = self.values or self.spikes
@@ -127,7 +132,7 @@ class NumericCoder:
         here = gate == 0
         return np.where(here, bins, gate), np.where(here, scores, 0.0)
 
-    def _share_below(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _share_below(self, x: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         """Quantile level of each value, spread evenly over its share, or else over its step."""
         values, levels = np.asarray(self.values), ndtr(self.scores)
         last = len(values) - 1
@@ -140,7 +145,7 @@ class NumericCoder:
         low, high = (ndtr(np.interp(x + d, values, self.scores)) for d in (-half, half))
         low = np.where(shared, levels[np.minimum(first, last)], low)
         high = np.where(shared, levels[np.maximum(after - 1, 0)], high)
-        return low + (high - low) * rng.random(len(x))
+        return low + (high - low) * (rng.random(len(x)) if rng else 0.5)
 
     def decode(self, gate: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """float64 [rows], NaN where missing."""

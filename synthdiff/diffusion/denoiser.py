@@ -119,11 +119,7 @@ class Denoiser:
         otherwise.
         """
         levels = self.levels(params, t)
-        categorical = jnp.where(known.categorical, given.categorical, z.categorical)
-        scaled = z.continuous * jnp.sqrt(compute_alpha_bar(levels.continuous))
-        continuous = jnp.where(known.continuous, given.continuous, scaled)
-        present = may_be_present(categorical, self.layout)
-        visible = Records(jnp.where(present, continuous, 0.0), categorical)
+        visible = self._show(z, levels, given, known)
         log_snr, picked = self.schedule.log_snr(t), () if pick is None else (pick,)
         v, logits, *prior = self.apply_fn(params["network"], visible, log_snr, known, *picked)
         if not prior or pick is not None:  # one guess, which has no axis of its own
@@ -136,3 +132,23 @@ class Denoiser:
         """The mean of what is guessed of records z at times t [b], nothing given as known."""
         unknown = jax.tree.map(lambda x: jnp.zeros(x.shape, bool), z)
         return self(params, z, t, z, unknown).average()
+
+    def embed(self, params: dict, x0: Records) -> jax.Array:
+        """What the network makes of whole clean records [batch], all of each visible: [batch, d].
+
+        At the clean end of the schedule, and as noisy records that happen to have no noise: nothing
+        is marked as known, which few records are in training.
+        """
+        t = jnp.zeros(len(x0.continuous))
+        unknown = jax.tree.map(lambda x: jnp.zeros(x.shape, bool), x0)
+        visible = self._show(x0, self.levels(params, t), x0, unknown)
+        log_snr = self.schedule.log_snr(t)
+        return self.apply_fn(params["network"], visible, log_snr, unknown, embed=True)
+
+    def _show(self, z: Records, levels: Levels, given: Records, known: Records) -> Records:
+        """What the network sees of noisy records at these log-SNRs."""
+        categorical = jnp.where(known.categorical, given.categorical, z.categorical)
+        scaled = z.continuous * jnp.sqrt(compute_alpha_bar(levels.continuous))
+        continuous = jnp.where(known.continuous, given.continuous, scaled)
+        present = may_be_present(categorical, self.layout)
+        return Records(jnp.where(present, continuous, 0.0), categorical)

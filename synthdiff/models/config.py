@@ -67,6 +67,7 @@ def make_network(
 ) -> tuple[Callable, Callable]:
     """Builds `init_fn(key) -> params` and `apply_fn(network_params, visible, log_snr, known)`.
 
+    With `embed` the latter gives what it makes of each whole record, float32 [batch, d].
     params["network"] is the Flax tree; params["schedule"], where the schedule is learnable, holds
     the log exponents of `part_log_snr`.
     """
@@ -103,9 +104,11 @@ def make_network(
         log_snr: jax.Array,
         known: Records,
         pick: jax.Array | None = None,
+        *,
+        embed: bool = False,
     ) -> Any:
         picked = () if pick is None or config.components == 1 else (pick,)
-        return module.apply({"params": params}, visible, log_snr, known, *picked)
+        return module.apply({"params": params}, visible, log_snr, known, *picked, embed=embed)
 
     return init_fn, apply_fn
 

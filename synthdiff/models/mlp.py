@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -12,7 +14,10 @@ from synthdiff.models.records import RecordCoder
 
 
 class Mlp(nn.Module):
-    """All tokens side by side through `depth` residual layers of `hidden` units."""
+    """All tokens side by side through `depth` residual layers of `hidden` units.
+
+    embed: the units of the last of them [batch, hidden] instead.
+    """
 
     layout: Layout
     width: int
@@ -22,13 +27,15 @@ class Mlp(nn.Module):
 
     @nn.compact
     def __call__(
-        self, visible: Records, log_snr: jax.Array, known: Records
-    ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        self, visible: Records, log_snr: jax.Array, known: Records, *, embed: bool = False
+    ) -> Any:
         coder = RecordCoder(self.layout, self.width, self.dtype, name="coder")
         condition = TimeEmbedding(CONDITION_WIDTH, self.dtype)(log_snr)
         tokens = coder.encode(visible, known)
         h = nn.Dense(self.hidden, dtype=self.dtype)(tokens.reshape(tokens.shape[0], 1, -1))
         for _ in range(self.depth):
             h = ResidualMlp(self.dtype)(h, condition)
+        if embed:
+            return h[:, 0].astype(jnp.float32)
         h = nn.Dense(tokens.shape[1] * self.width, dtype=self.dtype)(h)
         return coder.decode(tokens + h.reshape(tokens.shape))

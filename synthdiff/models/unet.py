@@ -9,6 +9,8 @@ codes included.
 
 from __future__ import annotations
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -36,7 +38,8 @@ class UNet(nn.Module):
     width: channels of a column token, GROWTH times that per level in between; max_width: of the
     token that holds the whole record, and at most. depth: perceptrons per level in between;
     bottom_depth: those where one token holds the whole record. Column tokens themselves have none:
-    the two ends of the record coder already treat each by itself.
+    the two ends of the record coder already treat each by itself. embed: the token of the whole
+    record [batch, channels] instead.
     """
 
     layout: Layout
@@ -50,8 +53,14 @@ class UNet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, visible: Records, log_snr: jax.Array, known: Records, pick: jax.Array | None = None
-    ) -> tuple:
+        self,
+        visible: Records,
+        log_snr: jax.Array,
+        known: Records,
+        pick: jax.Array | None = None,
+        *,
+        embed: bool = False,
+    ) -> Any:
         coder = RecordCoder(self.layout, self.width, self.dtype, name="coder")
         condition = TimeEmbedding(CONDITION_WIDTH, self.dtype)(log_snr)
 
@@ -65,6 +74,8 @@ class UNet(nn.Module):
             skips.append(h)
             h = self._join(h)
             h = refine(h, self.depth if h.shape[1] > 1 else self.bottom_depth)
+        if embed:
+            return h[:, 0].astype(jnp.float32)
         if self.components > 1:
             h, log_prior = Fork(self.components, self.dtype)(h, condition, pick)
             guesses = h.shape[0] // condition.shape[0]

@@ -42,7 +42,11 @@ def alpha_precision_beta_recall(train: pd.DataFrame, synthetic: pd.DataFrame, ro
         skipped = {"skipped": f"fewer than {_MIN_ROWS} rows on a side"}
         return {"alpha_precision": skipped, "beta_recall": skipped}
     train, synthetic = cut_to_equal(train, synthetic, seed=0)
-    real, other = encode(train, [train, synthetic], roles)
+    return compare_places(*encode(train, [train, synthetic], roles))
+
+
+def compare_places(real: Mixed, other: Mixed) -> dict[str, float]:
+    """The same of two equally long tables in any space, such as that of a network."""
     radii = np.quantile(_from_centre(real, real), _LEVELS)
     precision = np.searchsorted(np.sort(_from_centre(other, real)), radii, "right") / len(other)
 
