@@ -53,9 +53,9 @@ def make_training(
     config: Config, layout: Layout, devices: Sequence[jax.Device] | None = None
 ) -> tuple[Callable, TrainState]:
     """`run(state, data, rows)` as training compiles it, and the state before step 0."""
-    init_fn, apply_fn = make_network(config.model, layout)
+    init_fn, denoiser = config.make_denoiser(layout)
     tx = make_optimizer(config.train)
-    step = make_train_step(make_loss_fn(apply_fn, layout, config.schedule), tx, config.train)
+    step = make_train_step(make_loss_fn(denoiser), tx, config.train)
     state = create_state(jax.jit(init_fn)(jax.random.key(0)), tx)
     return make_parallel_train(step, devices, donate=True), state
 

@@ -10,9 +10,9 @@ from _common import FLAGS
 from _methods import SEEDED, count_tables, find_config, make_sampler, read_conformed
 from _results import describe_origin
 
-from synthdiff._files import make_folder, read_json
+from synthdiff._files import make_folder, read_json, write_json
 from synthdiff.data.schema import Schema
-from synthdiff.data.table import write_json, write_table
+from synthdiff.data.table import write_table
 from synthdiff.eval.protocol.record import summarise
 from synthdiff.eval.protocol.resume import score_draws
 from synthdiff.eval.protocol.score import score_floor, score_table

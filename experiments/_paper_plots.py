@@ -37,10 +37,10 @@ def plot_search(record: dict, grid: Grid, path: Path) -> None:
 
 
 def plot_few_steps(record: dict, grid: Grid, path: Path) -> None:
-    """Means over runs against NFE and against speed, a line per number of guesses."""
+    """Means over runs against NFE and against speed, a line per model."""
     names = ("nfe", "detection_auc"), ("nfe", "fidelity_loss"), ("records_per_s", "detection_auc")
     rows = take_means(record["tables"]["scores"])
-    plot_panels(path, {"scores": rows}, [Panel("scores", x, y, "components") for x, y in names])
+    plot_panels(path, {"scores": rows}, [Panel("scores", x, y, "model") for x, y in names])
 
 
 def plot_intervals(

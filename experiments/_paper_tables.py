@@ -137,6 +137,7 @@ def make_spaces_table(what: str, lines: dict[str, str]) -> Table:
         tall=True,
         note="Mean ± standard deviation over seeds of split, training and table.",
         plot=plot_scores(),
+        by_hand="add --sampler.num_steps=64 to the record's command, then the default",
     )  # fmt: skip
 
 
@@ -314,12 +315,12 @@ TABLES = {
             Line("detection AUC", 3, AUC, ("/detection_auc",)),
             Line("records per second", 0, None, ("/records_per_s",)),
         ),
-        name="{components} guesses, NFE {nfe}",
+        name="{model}, NFE {nfe}",
         tall=True,
         note="Mean ± standard deviation over training seeds.",
         plot=plot_few_steps,
-        by_hand="train a run per seed and number of components, run benchmark_few_steps.py in each "
-        "and join_few_steps.py on all",
+        by_hand="train a run per seed and number of components, and students with distill.py, run "
+        "benchmark_few_steps.py in each and join_few_steps.py on all",
     ),
     **SPEED_TABLES,
 }  # fmt: skip

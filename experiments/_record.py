@@ -10,10 +10,9 @@ from _common import FLAGS
 from _results import describe_origin, locate_record
 from _scores import format_spread, summarise
 
-from synthdiff._files import hold_file, make_folder, read_json
+from synthdiff._files import hold_file, make_folder, read_json, write_json
 from synthdiff._progress import track
 from synthdiff._validate import input_error
-from synthdiff.data.table import write_json
 from synthdiff.eval.markdown import format_rows
 from synthdiff.train.manifest import hash_frame
 

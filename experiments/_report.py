@@ -8,10 +8,9 @@ from _common import FLAGS
 from _stages import read_manifest, read_stage
 from absl import flags
 
-from synthdiff._files import read_json, seal, write_atomically
+from synthdiff._files import read_json, seal, write_atomically, write_json
 from synthdiff._validate import input_error
 from synthdiff.data.schema import Schema
-from synthdiff.data.table import write_json
 from synthdiff.eval.datasheet import write_datasheet
 from synthdiff.eval.frontier import summarise_frontier
 from synthdiff.eval.model_card import write_model_card

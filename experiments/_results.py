@@ -9,8 +9,7 @@ from pathlib import Path
 from _common import FLAGS
 from absl import flags
 
-from synthdiff._files import make_folder, write_atomically
-from synthdiff.data.table import write_json
+from synthdiff._files import make_folder, write_atomically, write_json
 
 
 def define_record_flag(default: str = "record.json") -> None:

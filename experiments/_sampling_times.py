@@ -29,10 +29,9 @@ def parse_sampler(text: str) -> SamplerConfig:
 
 def fit_steps(name: str, nfe: int) -> SamplerConfig:
     """The sampler with the most steps whose evaluations stay within `nfe`."""
-    steps = (nfe - 1) // SAMPLERS[name].evaluations + 1
-    if steps < 2:
-        raise input_error(f"--nfe={nfe}", f"gives {name} fewer than two steps", "give 3 or more")
-    return SamplerConfig(name, steps)
+    if nfe < 1:
+        raise input_error(f"--nfe={nfe}", "is no number of evaluations", "give 1 or more")
+    return SamplerConfig(name, (nfe - 1) // SAMPLERS[name].evaluations + 1)
 
 
 def time_program(

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from synthdiff._validate import input_error
+from synthdiff.config import Config
 from synthdiff.data.schema import Schema
 from synthdiff.diffusion.losses import make_loss_fn
 from synthdiff.diffusion.schedules import Schedule
@@ -16,7 +17,7 @@ from synthdiff.eval.whitebox import Losses, check_on_shadows, score_rows
 from synthdiff.exposure.measure import make_measure_losses, measure_probes
 from synthdiff.exposure.shadow import draw_membership, take_model, train_shadows
 from synthdiff.layout import Layout, Records
-from synthdiff.models.config import ModelConfig, make_network
+from synthdiff.models.config import ModelConfig
 from synthdiff.synthesizer import Synthesizer
 from synthdiff.train.optim import TrainConfig
 
@@ -48,12 +49,11 @@ def make_measure_shadows(
 
     member: bool [models, rows of learnt], which of them each model learns from.
     """
-    init_fn, apply_fn = make_network(SHADOW_MODEL, layout)
-    loss_fn = make_loss_fn(apply_fn, layout, schedule)
-    config = replace(SHADOW_TRAIN, num_steps=sizes.steps)
-    shadows = train_shadows(init_fn, loss_fn, learnt, member, config)
+    config = Config(SHADOW_MODEL, schedule, replace(SHADOW_TRAIN, num_steps=sizes.steps))
+    init_fn, denoiser = config.make_denoiser(layout)
+    shadows = train_shadows(init_fn, make_loss_fn(denoiser), learnt, member, config.train)
     each = [take_model(shadows, m) for m in range(sizes.models)]
-    measure = make_measure_losses(apply_fn, layout, schedule, num_noises=sizes.noises)
+    measure = make_measure_losses(denoiser, num_noises=sizes.noises)
     return lambda records: np.stack([measure(params, records) for params in each])
 
 
@@ -71,7 +71,7 @@ def attack_model(
     """
     if sizes.models < 4:
         raise input_error("--shadow_models", f"{sizes.models} is too few", "use 8 to 64")
-    layout, schedule, config = model.codec.layout, model.config.schedule, model.config.model
+    layout, schedule = model.codec.layout, model.config.schedule
     reference, ids = _choose_pool(model.to_records(reference), model.schema)
     patients, owner = np.unique(ids, return_inverse=True)
 
@@ -84,8 +84,8 @@ def attack_model(
     targets = encode(pd.concat(sides, ignore_index=True), 2)
     member = draw_membership(len(patients), sizes.models, 0)[:, owner]
     of_shadows = make_measure_shadows(layout, schedule, learnt, member, sizes)
-    apply_fn = make_network(config, layout, learnable_schedule=schedule.learnable)[1]
-    of_model = make_measure_losses(apply_fn, layout, schedule, num_noises=sizes.noises)
+    denoiser = model.config.make_denoiser(layout)[1]
+    of_model = make_measure_losses(denoiser, num_noises=sizes.noises)
 
     def measure(records: Records, who: np.ndarray) -> Losses:
         return Losses(of_model(model.params, records), of_shadows(records), who)
@@ -93,7 +93,7 @@ def attack_model(
     unseen = measure(pool, member)
     nobody = np.zeros((sizes.models, len(targets.continuous)), bool)
     scores = score_rows(measure(targets, nobody), unseen)
-    scores |= measure_probes(apply_fn, model.params, layout, schedule, targets)
+    scores |= measure_probes(denoiser, model.params, targets)
     record = [model.number_records(side) for side in (members, nonmembers)]
     rows = np.append(record[0], len(sides[0]) + record[1])
     return {name: np.asarray(found)[rows] for name, found in scores.items()}, {

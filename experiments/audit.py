@@ -16,8 +16,7 @@ from _data import define_role_flags
 from _given import PARTS, alone, define_csv_flags, read_tables
 from _stages import locked
 
-from synthdiff._files import mark_private, seal
-from synthdiff.data.table import write_json
+from synthdiff._files import mark_private, seal, write_json
 from synthdiff.eval.audit import audit
 from synthdiff.eval.policy import worst_status
 

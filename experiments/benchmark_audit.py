@@ -43,10 +43,8 @@ def time_audit(patients: int) -> dict:
     verdict = audit(**tables, schema=schema, max_patients=patients)["verdict"]
     clock.append(time.perf_counter())
     model = build_model(Codec.fit(tables["train"], schema), Config())
-    _, apply_fn = model.config.make_functions(model.codec.layout)
-    of_model = make_measure_losses(
-        apply_fn, model.codec.layout, model.config.schedule, num_noises=FLAGS.noises
-    )
+    denoiser = model.config.make_denoiser(model.codec.layout)[1]
+    of_model = make_measure_losses(denoiser, num_noises=FLAGS.noises)
     both = pd.concat([tables["train"], tables["test"]], ignore_index=True)
     records = Records(*model.codec.encode(both, np.random.default_rng(0)))
     losses = of_model(model.params, records)

@@ -16,8 +16,7 @@ from _data import define_role_flags
 from _given import alone, define_csv_flags, read_tables
 from _stages import locked
 
-from synthdiff._files import seal
-from synthdiff.data.table import write_json
+from synthdiff._files import seal, write_json
 from synthdiff.eval.evaluate import evaluate
 
 PARTS = ("train", "test", "synthetic")

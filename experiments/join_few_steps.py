@@ -4,7 +4,8 @@
         --record=experiments/results/few_steps.json
 
 Runs whose settings differ in the training seed alone become one row per sampler and NFE: mean,
-standard deviation over seeds and the single values. Rows are told apart by the model's components.
+standard deviation over seeds and the single values. Rows are told apart by the model: how many
+guesses it makes at once, and whether it is a student of another (distill.py).
 """
 
 import json
@@ -22,18 +23,27 @@ from absl import flags
 from synthdiff._validate import input_error
 from synthdiff.config import Config
 
+FOLDERS = ("--run_dir", "--teacher")  # left out of commands
 SCORES = ("shape", "trend", "fidelity_loss", "detection_auc", "records_per_s")
 SHARED = ("commit", "device", "dataset", "num_rows", "floor of shape", "floor of trend")
 
 
 def read_run(folder: Path) -> tuple[Config, dict]:
-    """A run's config without its seed, and its record of few steps."""
+    """A run's config without seed and teacher's draws, and its record of few steps."""
     path = folder / "few_steps.json"
     if not path.exists():
         fix = f"run benchmark_few_steps.py --run_dir={folder} first"
         raise input_error(str(path), "no such record", fix)
     config = Config.from_json(read_manifest(folder)["config"])
-    return replace(config, train=replace(config.train, seed=0)), json.loads(path.read_text())
+    config = replace(config, train=replace(config.train, seed=0), teacher=config.teacher and "yes")
+    return config, json.loads(path.read_text())
+
+
+def name_model(config: Config) -> str:
+    """What tells the rows of a table apart: "1 guess", "8 guesses" or "student, 8 guesses"."""
+    count = config.model.components
+    guesses = f"{count} guess{'es' if count > 1 else ''}"
+    return f"student, {guesses}" if config.teacher else guesses
 
 
 def join(runs: list[tuple[Config, dict]]) -> list[dict]:
@@ -43,7 +53,7 @@ def join(runs: list[tuple[Config, dict]]) -> list[dict]:
         for row in record["tables"]["scores"]:
             groups.setdefault((config, row["sampler"], row["nfe"]), []).append(row)
     return [
-        {"components": config.model.components, "sampler": sampler, "nfe": nfe, "runs": len(rows)}
+        {"model": name_model(config), "sampler": sampler, "nfe": nfe, "runs": len(rows)}
         | summarise([{name: row[name] for name in SCORES} for row in rows])
         for (config, sampler, nfe), rows in groups.items()
     ]
@@ -64,12 +74,12 @@ def main(run_dir: Path) -> None:
                 problem = f"{name} is {record[name]}, not {first[name]} as in {folders[0]}"
                 raise input_error(str(folder), problem, "join runs measured alike")
     words = [read_manifest(folder)["command"] for folder in folders]
-    commands = [shlex.join(w for w in line if not w.startswith("--run_dir")) for line in words]
+    commands = [shlex.join(w for w in line if not w.startswith(FOLDERS)) for line in words]
     facts = {"command": first["command"], "trained by": "; ".join(commands)} | {
         k: first[k] for k in SHARED
     }
     facts["wall_seconds"] = sum(record["wall_seconds"] for _, record in runs)
-    rows = sorted(join(runs), key=lambda row: (row["components"], row["sampler"], row["nfe"]))
+    rows = sorted(join(runs), key=lambda row: (row["model"], row["sampler"], row["nfe"]))
     text = format_record(
         "Quality against evaluations, means over runs",
         facts | {"tables": {"scores": take_means(rows)}},

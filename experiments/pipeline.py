@@ -24,8 +24,7 @@ from _stages import locked
 from _start import define_start_flag
 
 from synthdiff import load
-from synthdiff._files import seal
-from synthdiff.data.table import write_json
+from synthdiff._files import seal, write_json
 from synthdiff.eval.trajectory import summarise_states
 from synthdiff.sampling import draw_states
 from synthdiff.train.processes import ask_first

@@ -16,7 +16,7 @@ from _report import read_extras
 from _stages import locked, read_manifest, read_run, read_stage
 from absl import flags
 
-from synthdiff.data.table import write_json
+from synthdiff._files import write_json
 from synthdiff.eval.release import write_release
 from synthdiff.eval.report import write_report
 from synthdiff.train.metrics import read_metrics

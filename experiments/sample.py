@@ -25,11 +25,11 @@ from _stages import SYNTHETIC, locked, read_manifest
 from absl import flags
 
 from synthdiff import load
-from synthdiff._files import seal
+from synthdiff._files import seal, write_json
 from synthdiff._validate import input_error
 from synthdiff.data.schema import Schema
 from synthdiff.data.sdv import to_sdv
-from synthdiff.data.table import write_json, write_table
+from synthdiff.data.table import write_table
 from synthdiff.data.visits import share_filled
 from synthdiff.synthesizer import Synthesizer
 from synthdiff.train.processes import are_joined

@@ -19,8 +19,7 @@ from _data import describe_data, read_data, split_table
 from _start import define_start_flag, read_start
 from _visits import describe_plan
 
-from synthdiff._files import seal
-from synthdiff.data.table import write_json
+from synthdiff._files import seal, write_json
 from synthdiff.data.visits import count_records
 from synthdiff.models.config import count_params
 from synthdiff.synthesizer import fit

@@ -141,6 +141,14 @@ def read_json(path: str | Path, fix: str) -> dict:
     return parse_json(path, content, fix)
 
 
+def write_json(path: str | Path, content: object, *, private: bool = False) -> None:
+    """Writes JSON so that a reader sees the old file or the whole new one.
+
+    private: only the owner may read it (mode 0600), from the first byte on.
+    """
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode(), private=private)
+
+
 def seal(folder: Path, *names: str) -> None:
     """Notes the sha256 of files of the folder in SHA256SUMS, which `sha256sum -c` checks too.
 

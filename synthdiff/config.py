@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
+from synthdiff.diffusion.denoiser import Denoiser
 from synthdiff.diffusion.samplers import SamplerConfig
 from synthdiff.diffusion.schedules import Schedule
 from synthdiff.layout import Layout
@@ -18,7 +19,8 @@ class Config:
     """The settings of network, noise, training, sampling and privacy.
 
     min_patients: a category, spike or quantile that fewer patients share is not learnt as such.
-    start: sha256 of the weights that training began with; "" for random ones.
+    start: sha256 of the weights that training began with; "" for random ones. teacher: sha256 of
+    the drawn records that a student learns from; "" for a table.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -28,10 +30,13 @@ class Config:
     min_patients: int = 5
     dp: DpConfig = field(default_factory=DpConfig)
     start: str = ""
+    teacher: str = ""
 
-    def make_functions(self, layout: Layout) -> tuple[Callable, Callable]:
-        """`init_fn` and `apply_fn` of the network for records of this layout."""
-        return make_network(self.model, layout, learnable_schedule=self.schedule.learnable)
+    def make_denoiser(self, layout: Layout) -> tuple[Callable, Denoiser]:
+        """`init_fn(key) -> params` of the network for records of this layout, and its denoiser."""
+        learnable = self.schedule.learnable
+        init_fn, apply_fn = make_network(self.model, layout, learnable_schedule=learnable)
+        return init_fn, Denoiser(apply_fn, layout, self.schedule)
 
     def to_json(self) -> dict:
         return asdict(self)
@@ -47,4 +52,5 @@ class Config:
             data["min_patients"],
             DpConfig(**data.get("dp", {})),
             data.get("start", ""),
+            data.get("teacher", ""),
         )

@@ -8,10 +8,10 @@ from functools import lru_cache
 import jax
 import numpy as np
 
-from synthdiff.diffusion.denoiser import embed
+from synthdiff.config import Config
 from synthdiff.diffusion.schedules import Schedule
 from synthdiff.layout import Layout, Records
-from synthdiff.models.config import ModelConfig, make_network
+from synthdiff.models.config import ModelConfig
 from synthdiff.sampling import choose_block
 from synthdiff.train.parallel import make_parallel_map
 
@@ -31,10 +31,10 @@ def embed_records(
 @lru_cache(maxsize=8)
 def _make_embed(network: ModelConfig, schedule: Schedule, layout: Layout) -> Callable:
     """The embedding over all devices; kept, so that a second call does not compile again."""
-    apply_fn = make_network(network, layout, learnable_schedule=schedule.learnable)[1]
+    denoiser = Config(model=network, schedule=schedule).make_denoiser(layout)[1]
 
     def run(params: dict, records: Records, index: jax.Array) -> jax.Array:
         categorical = records.categorical.astype("int32")
-        return embed(apply_fn, params, layout, schedule, Records(records.continuous, categorical))
+        return denoiser.embed(params, Records(records.continuous, categorical))
 
     return make_parallel_map(run)

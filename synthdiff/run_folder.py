@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from synthdiff._files import mark_private, read_json
+from synthdiff._files import hold_folder, make_folder, mark_private, read_json, write_json
 from synthdiff._validate import InputError, input_error
 from synthdiff.config import Config
 from synthdiff.data.codec import Codec
-from synthdiff.data.table import write_json
 from synthdiff.data.visit_records import PLAN
 from synthdiff.data.visits import VisitPlan
+from synthdiff.train.processes import ask_first
 
 VERSION = 3
 MODEL_FILES = ("config.json", "codec.json", "weights.msgpack")
@@ -21,6 +23,17 @@ _MORE = (
     "Only release/ is meant for others. The synthetic table is not cleared before "
     "experiments/release.py has passed it."
 )
+
+
+@contextmanager
+def hold_run(folder: str | Path | None) -> Iterator[Path | None]:
+    """The run folder, made and held by the first process for all; None where none is named."""
+    with ExitStack() as held:
+        if folder is None:
+            yield None
+            return
+        place = Path(folder)
+        yield Path(ask_first(lambda: str(held.enter_context(hold_folder(make_folder(place))))))
 
 
 def claim(folder: Path, settings: dict[str, dict]) -> None:

@@ -15,11 +15,10 @@ import pandas as pd
 from synthdiff._validate import in_range, positive
 from synthdiff.config import Config
 from synthdiff.data.codec import Codec
-from synthdiff.diffusion.denoiser import Prediction, denoise, get_power, known_parts
+from synthdiff.diffusion.denoiser import Prediction, known_parts
 from synthdiff.diffusion.guidance import guide
 from synthdiff.diffusion.keys import purpose_key, record_keys
 from synthdiff.diffusion.samplers import DenoiseFn, SamplerConfig, sample
-from synthdiff.diffusion.schedules import part_log_snr
 from synthdiff.diffusion.spread import spread_uniform
 from synthdiff.layout import Layout, Records
 from synthdiff.train.parallel import make_parallel_map
@@ -61,6 +60,16 @@ def draw_table(
     run = _make_sampler(config, codec.layout, sampler, guidance)
     records = _draw_records(run, codec, params, given, first, num_rows, seed)
     return codec.decode(records, np.random.default_rng([seed, 2]), first)
+
+
+def draw_records(
+    codec: Codec, config: Config, params: dict, *, num_rows: int, seed: int
+) -> Records:
+    """The first rows of that table as they are before the codec decodes them: on the host."""
+    positive(num_rows=num_rows)
+    run = _make_sampler(config, codec.layout, None, 0.0)
+    drawn = _draw_records(run, codec, params, pd.DataFrame(), 0, num_rows, seed)
+    return Records(drawn.continuous, drawn.categorical.astype(codec.layout.code_dtype))
 
 
 def draw_states(
@@ -129,7 +138,7 @@ def _make_trace_fn(
 ) -> Callable:
     """As `make_sample_fn`, and the states [b, steps] that these steps began with."""
     sampler, schedule = sampler or config.sampler, config.schedule
-    _, apply_fn = config.make_functions(layout)
+    denoiser = config.make_denoiser(layout)[1]
 
     def churn_time(t: jax.Array) -> jax.Array:
         grid = jnp.linspace(0.0, 1.0, 1024)
@@ -145,8 +154,7 @@ def _make_trace_fn(
             parts: Records, z: Records, t: jax.Array, pick: jax.Array | None
         ) -> Prediction:
             times = jnp.full(len(index), t)
-            args = (apply_fn, params, layout, schedule, z, times, given, parts, pick)
-            return denoise(*args).average()
+            return denoiser(params, z, times, given, parts, pick).average()
 
         denoise_fn: DenoiseFn = partial(denoise_given, parts)
         if guidance:
@@ -155,7 +163,7 @@ def _make_trace_fn(
         drawn, states = sample(
             sampler,
             denoise_fn,
-            lambda t: part_log_snr(schedule, t, get_power(params, layout)),
+            partial(denoiser.levels, params),
             layout,
             record_keys(key, index),
             churn_time,

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
+from synthdiff.config import Config
 from synthdiff.diffusion.keys import purpose_key, record_keys
 from synthdiff.diffusion.losses import make_loss_fn
 from synthdiff.diffusion.schedules import Schedule
 from synthdiff.layout import Layout, Records
-from synthdiff.models.config import ModelConfig, make_network
+from synthdiff.models.config import ModelConfig
 from synthdiff.sampling import choose_block
 from synthdiff.synthesizer import Synthesizer
 from synthdiff.train.parallel import make_parallel_map
@@ -48,8 +49,8 @@ def _make_measure(
     network: ModelConfig, schedule: Schedule, layout: Layout, num_noises: int
 ) -> Callable:
     """The mean loss over all devices; kept, so that a second call does not compile again."""
-    apply_fn = make_network(network, layout, learnable_schedule=schedule.learnable)[1]
-    loss_fn = make_loss_fn(apply_fn, layout, schedule, condition_rate=0.0)
+    denoiser = Config(model=network, schedule=schedule).make_denoiser(layout)[1]
+    loss_fn = make_loss_fn(denoiser, condition_rate=0.0)
 
     def measure(shared: tuple, records: Records, index: jax.Array) -> jax.Array:
         params, key = shared

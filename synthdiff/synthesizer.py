@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -13,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from synthdiff._files import (
-    hold_folder,
     make_folder,
     parse_json,
     read_sealed,
     seal,
     write_atomically,
+    write_json,
 )
 from synthdiff._validate import input_error, positive, require_version
 from synthdiff.config import Config
@@ -30,7 +29,6 @@ from synthdiff.data.doctor import require_healthy
 from synthdiff.data.dtypes import to_dtype, to_values
 from synthdiff.data.infer import infer_schema
 from synthdiff.data.schema import Schema
-from synthdiff.data.table import write_json
 from synthdiff.data.visit_records import PLAN, plan_records, read_plan, require_records, to_rows
 from synthdiff.data.visits import VisitPlan, number_records, widen
 from synthdiff.diffusion.keys import purpose_key
@@ -40,7 +38,14 @@ from synthdiff.embedding import embed_records
 from synthdiff.layout import Records
 from synthdiff.models.config import split_outputs, start_at_shares
 from synthdiff.private_run import PrivateRun
-from synthdiff.run_folder import MODEL_FILES, VERSION, claim, describe_settings, write_settings
+from synthdiff.run_folder import (
+    MODEL_FILES,
+    VERSION,
+    claim,
+    describe_settings,
+    hold_run,
+    write_settings,
+)
 from synthdiff.sampling import draw_table
 from synthdiff.train.checkpoint import hash_tree
 from synthdiff.train.loop import fit as fit_loop
@@ -187,7 +192,7 @@ def load(folder: str | Path) -> Synthesizer:
         codec = Codec.from_json(table)
     except (TypeError, KeyError) as error:
         raise input_error(str(where), f"bad field ({error})", fix) from error
-    template = jax.eval_shape(config.make_functions(codec.layout)[0], jax.random.key(0))
+    template = jax.eval_shape(config.make_denoiser(codec.layout)[0], jax.random.key(0))
     try:
         params = flax.serialization.from_bytes(template, content["weights.msgpack"])
         if jax.tree.map(np.shape, params) != jax.tree.map(np.shape, template):
@@ -241,12 +246,8 @@ def fit(
     if visits:
         df, schema = widen(df, visits), visits.wide
         require_healthy(df, schema)
-    with ExitStack() as held:
-        ours = None
-        if folder:
-            place = Path(folder)
-            ours = ask_first(lambda: str(held.enter_context(hold_folder(make_folder(place)))))
-        return _fit(df, schema, config, Path(ours) if ours else None, progress, start, visits)
+    with hold_run(folder) as ours:
+        return _fit(df, schema, config, ours, progress, start, visits)
 
 
 def _fit(
@@ -279,7 +280,8 @@ def _fit(
         config = replace(config, train=config.train.limit_steps(len(df)))
     if folder:
         ask_first(lambda: claim(folder, describe_settings(config, codec, visits)))
-    params = train(codec, df, patients, config, folder, progress, private, start)
+    source = private or Records(*codec.encode(df, np.random.default_rng([config.train.seed, 0])))
+    params = train(codec, source, patients, config, folder, progress, start)
     model = Synthesizer(codec, config, params, private.account if private else None, visits)
     if folder:
         ask_first(lambda: model.save(folder))
@@ -288,40 +290,38 @@ def _fit(
 
 def train(
     codec: Codec,
-    df: pd.DataFrame,
+    source: Records | PrivateRun,
     patients: np.ndarray | None,
     config: Config,
     folder: Path | None,
     progress: bool,
-    private: PrivateRun | None = None,
     start: Synthesizer | None = None,
 ) -> dict:
-    """Encodes the table, runs the training loop over the devices; the averaged params, on the host.
+    """Runs the training loop over the devices; the averaged params, on the host.
 
-    A private run that begins at another model moves its outputs alone.
+    source: encoded records, of these patients; or a private run, which draws its own and, where it
+    begins at another model, moves the outputs alone.
     """
     seed, layout = config.train.seed, codec.layout
-    init_fn, apply_fn = config.make_functions(layout)
+    init_fn, denoiser = config.make_denoiser(layout)
     tx = make_optimizer(config.train)
-    rate = config.train.condition_rate
-    loss_fn = make_loss_fn(apply_fn, layout, config.schedule, condition_rate=rate)
-    split = split_outputs if start and private else keep_whole
-    if private:
-        step, data, rows_of = private.prepare(loss_fn, tx, config.train, split)
-        shares = private.shares
+    loss_fn = make_loss_fn(denoiser, condition_rate=config.train.condition_rate)
+    split = split_outputs if start and isinstance(source, PrivateRun) else keep_whole
+    if isinstance(source, PrivateRun):
+        step, data, rows_of = source.prepare(loss_fn, tx, config.train, split)
+        shares = source.shares
     else:
-        step = make_train_step(loss_fn, tx, config.train)
-        data = Records(*codec.encode(df, np.random.default_rng([seed, 0])))
+        step, data = make_train_step(loss_fn, tx, config.train), source
         shares = count_shares(data, layout)
-        rows_of = make_batches(patients, len(df), config.train.batch_size, seed)
+        rows_of = make_batches(patients, len(data.continuous), config.train.batch_size, seed)
     require_same("the training table or its settings", (np.array(repr(config)), data))
     run, data = make_parallel_train(step, donate=True), to_devices(data)
     if start:
         params = start.params
     else:
         params = start_at_shares(jax.jit(init_fn)(purpose_key(seed, "init")), layout, shares)
-    if private:
-        params = private.warm_up(params, loss_fn, config.train, folder, progress=progress)
+    if isinstance(source, PrivateRun):
+        params = source.warm_up(params, loss_fn, config.train, folder, progress=progress)
     state = fit_loop(
         to_devices(create_state(params, tx, split(params)[0])),
         lambda state, rows: run(state, data, rows),

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -200,8 +201,8 @@ def test_a_sampler_gets_the_most_steps_within_nfe(name, nfe):
 
 
 def test_too_few_evaluations_are_refused():
-    with pytest.raises(InputError, match="fewer than two steps"):
-        fit_steps("heun", 2)
+    with pytest.raises(InputError, match="give 1 or more"):
+        fit_steps("heun", 0)
 
 
 def test_the_front_holds_what_nothing_beats():
@@ -216,8 +217,14 @@ def test_runs_that_differ_in_seed_alone_are_joined():
         return {"tables": {"scores": rows}}
 
     one, eight = Config(), Config(model=ModelConfig(components=8))
-    rows = join([(one, record(1.0)), (eight, record(7.0)), (one, record(3.0))])
-    assert [(row["components"], row["runs"]) for row in rows] == [(1, 2), (8, 1)]
+    student = replace(eight, teacher="yes")
+    runs = [(one, record(1.0)), (eight, record(7.0)), (one, record(3.0)), (student, record(2.0))]
+    rows = join(runs)
+    assert [(row["model"], row["runs"]) for row in rows] == [
+        ("1 guess", 2),
+        ("8 guesses", 1),
+        ("student, 8 guesses", 1),
+    ]
     assert rows[0]["trend"]["mean"] == 2.0 and rows[0]["trend"]["values"] == [1.0, 3.0]
     assert rows[0]["trend"]["std"] == pytest.approx(2**0.5) and rows[1]["trend"]["std"] is None
 

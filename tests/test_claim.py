@@ -14,10 +14,9 @@ from test_release import PARTS, SCHEMA, _audit, _draw
 
 import synthdiff
 from synthdiff import private_run
-from synthdiff._files import seal
+from synthdiff._files import seal, write_json
 from synthdiff._validate import InputError
 from synthdiff.config import Config
-from synthdiff.data.table import write_json
 from synthdiff.eval.claim import describe_claim
 from synthdiff.eval.policy import judge_claim
 from synthdiff.eval.release import decide_release, write_release
@@ -163,7 +162,7 @@ needs_extra = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, coarse_accounts):
     folder, columns = tmp_path_factory.mktemp("private"), PRIVATE_SCHEMA.columns[:-1]
     table = make_table(patients=150).drop(columns="codes")
     schema = type(PRIVATE_SCHEMA)(columns)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scripts import run_apart, run_here
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
@@ -70,9 +71,19 @@ def test_command_does_what_the_script_does(table):
     command = run("-m", "synthdiff", "doctor", *flags, cwd=table.parent)
     assert script.returncode == command.returncode == 0, command.stderr
     assert script.stdout == command.stdout and "sensitive" in command.stdout
+    here = run_here("doctor.py", *flags)  # as other tests run scripts
+    assert here.returncode == 0 and here.stdout == script.stdout
     shown = run("-m", "synthdiff", "doctor", "--help").stdout
     for flag in ("--schema_out: ", "--data: ", "--entity: "):
         assert f"\n  {flag}" in shown
+
+
+def test_a_script_that_breaks_breaks_here_too(tmp_path):
+    path = tmp_path / "broken.py"
+    path.write_text("print(1)\n1 / 0")
+    here, apart = run_here(path), run_apart(path)
+    assert (here.returncode, here.stdout) == (apart.returncode, apart.stdout) == (1, "1\n")
+    assert all("Traceback" in done.stderr and "ZeroDiv" in done.stderr for done in (here, apart))
 
 
 @pytest.mark.parametrize("config", [ModelConfig, SamplerConfig, Schedule, TrainConfig, DpConfig])
@@ -92,7 +103,7 @@ def test_help_lists_the_flags_of_the_stage_and_of_no_library():
 
 def test_doctor_prints_kinds_and_findings_and_writes_the_schema(table, tmp_path):
     out = tmp_path / "schema.json"
-    done = run(ROOT / "experiments" / "doctor.py", f"--data={table}", f"--schema_out={out}")
+    done = run_here("doctor.py", f"--data={table}", f"--schema_out={out}")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[:4] == ["300 rows", "  id   integer", "  age  integer", "  sex  categorical"]
@@ -100,11 +111,11 @@ def test_doctor_prints_kinds_and_findings_and_writes_the_schema(table, tmp_path)
     schema = json.loads(out.read_text())
     schema["columns"][2]["categories"] = ["F"]
     out.write_text(json.dumps(schema))
-    done = run(ROOT / "experiments" / "doctor.py", f"--data={table}", f"--schema={out}")
+    done = run_here("doctor.py", f"--data={table}", f"--schema={out}")
     assert done.returncode == 1 and "ERROR column 'sex'" in done.stdout
 
 
 def test_doctor_ends_in_one_line_where_no_schema_can_be_had(table):
-    done = run(ROOT / "experiments" / "doctor.py", f"--data={table}", "--entity=patient")
+    done = run_here("doctor.py", f"--data={table}", "--entity=patient")
     assert done.returncode == 1 and "no column named 'patient'" in done.stderr
     assert "Traceback" not in done.stderr and not done.stdout

@@ -48,7 +48,7 @@ SCHEMA = infer_schema(TABLE, entity="patient", code_sets={"codes": ";"})
 def model(request):
     """Untrained, with noise, so that no layer that begins at zero hides a fault."""
     config, codec = Config(MODELS[request.param]), Codec.fit(TABLE, SCHEMA)
-    leaves, tree = jax.tree.flatten(config.make_functions(codec.layout)[0](jax.random.key(0)))
+    leaves, tree = jax.tree.flatten(config.make_denoiser(codec.layout)[0](jax.random.key(0)))
     rng = np.random.default_rng(1)
     params = tree.unflatten([x + 0.1 * rng.normal(size=x.shape).astype("float32") for x in leaves])
     return Synthesizer(codec, config, params)
@@ -101,7 +101,7 @@ def test_rows_of_a_patient_are_where_its_record_is():
     plan = plan_visits(df, schema)
     codec = Codec.fit(widen(df, plan), plan.wide)
     config = Config(MODELS["mlp"])
-    params = config.make_functions(codec.layout)[0](jax.random.key(0))
+    params = config.make_denoiser(codec.layout)[0](jax.random.key(0))
     model = Synthesizer(codec, config, params, visits=plan)
     mixed = df.sample(frac=1.0, random_state=0)
     found = pd.DataFrame(model.embed(mixed)).groupby(mixed["patient"].to_numpy())

@@ -1,16 +1,13 @@
 """The scripts as a user runs them: one small table through every stage, and errors in one line."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from scripts import FOLDER, run_apart, run_here
 
 from synthdiff._validate import InputError
 from synthdiff.data.conform import conform
@@ -19,16 +16,9 @@ from synthdiff.data.table import read_table
 from synthdiff.eval.model_card import FILES
 from synthdiff.eval.scan import scan_folder
 
-SCRIPTS = Path(__file__).parents[1] / "experiments"
 TINY = ["--model.name=mlp", "--model.hidden=32", "--model.depth=1", "--model.width=4",
         "--train.num_steps=20", "--train.batch_size=64", "--train.steps_per_call=10",
         "--sampler.num_steps=4"]  # fmt: skip
-
-
-def run(script, *flags):
-    command = [sys.executable, str(SCRIPTS / script), *map(str, flags)]
-    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +45,7 @@ def finished(tmp_path_factory):
         "--code_sets=diagnoses=;",
         f"--run_dir={folder / 'run'}",
     ]
-    done = run("pipeline.py", *flags, *TINY)
+    done = run_apart("pipeline.py", *flags, *TINY)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder, flags
 
@@ -117,7 +107,7 @@ def test_splits_of_a_run_share_no_patient(finished):
 def test_sample_honours_where(finished):
     folder, _ = finished
     out = folder / "women.csv"
-    done = run("sample.py", f"--run_dir={folder / 'run'}", "--num_rows=30", "--where=sex=F",
+    done = run_here("sample.py", f"--run_dir={folder / 'run'}", "--num_rows=30", "--where=sex=F",
                f"--out={out}")  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert (pd.read_csv(out)["sex"] == "F").all() and "NFE 4" in done.stdout
@@ -127,7 +117,7 @@ def test_balanced_sample_has_exact_shares(finished):
     folder, _ = finished
     out = folder / "balanced.csv"
     for balance, women in (("sex*died", 15), ("sex:F=0.7,M=0.3", 21)):
-        done = run("sample.py", f"--run_dir={folder / 'run'}", "--num_rows=30", f"--out={out}",
+        done = run_here("sample.py", f"--run_dir={folder / 'run'}", "--num_rows=30", f"--out={out}",
                    f"--balance={balance}")  # fmt: skip
         assert done.returncode == 0, done.stderr[-2000:]
         table = pd.read_csv(out)
@@ -139,7 +129,7 @@ def test_balanced_sample_has_exact_shares(finished):
 
 def test_a_cohort_is_parted_from_all_other_patients(finished, tmp_path):
     _, flags = finished
-    done = run("split.py", *flags[:-1], f"--run_dir={tmp_path}", "--cohort=sex=F")
+    done = run_here("split.py", *flags[:-1], f"--run_dir={tmp_path}", "--cohort=sex=F")
     assert done.returncode == 0, done.stderr[-2000:]
     cohort, others = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("cohort", "others"))
     assert not set(cohort["patient"]) & set(others["patient"])
@@ -152,18 +142,18 @@ def test_shards_are_one_table_and_are_not_mixed(finished, tmp_path, monkeypatch)
     out = tmp_path / "run" / "synthetic"
     flags = [f"--run_dir={folder / 'run'}", f"--out={out}", "--num_rows=700", "--shard_rows=300",
              "--balance=sex"]  # fmt: skip
-    done = run("sample.py", *flags)
+    done = run_here("sample.py", *flags)
     assert done.returncode == 0 and "3 of 3 shards" in done.stdout, done.stderr[-2000:]
     table = read_table(out)
     assert len(table) == 700 and (table["sex"] == "F").sum() == 350 and table["patient"].is_unique
     (out / "part-00001-of-00003.parquet").unlink()
-    done = run("sample.py", *flags)
+    done = run_apart("sample.py", *flags)  # another process draws the same
     assert done.returncode == 0 and "1 of 3 shards" in done.stdout, done.stderr[-2000:]
     pd.testing.assert_frame_equal(read_table(out), table)
-    done = run("sample.py", *flags, "--sample_seed=1")
+    done = run_here("sample.py", *flags, "--sample_seed=1")
     assert done.returncode != 0 and "another sample_seed" in done.stderr
 
-    monkeypatch.syspath_prepend(SCRIPTS)
+    monkeypatch.syspath_prepend(FOLDER)
     from _stages import read_run
 
     for name in ("manifest.json", "SHA256SUMS"):
@@ -178,10 +168,10 @@ def test_shards_are_one_table_and_are_not_mixed(finished, tmp_path, monkeypatch)
 def test_fairness_record_compares_balanced_with_as_is(finished):
     folder, flags = finished
     flags = [*flags[:-1], f"--run_dir={folder / 'fair'}", *TINY, "--seeds=0,1"]
-    done = run("fairness.py", *flags, "--balance=age:30=1")
+    done = run_apart("fairness.py", *flags, "--balance=age:30=1")
     assert done.returncode == 1 and "age" in done.stderr and not (folder / "fair/seed0").exists()
     shutil.copytree(folder / "run", folder / "fair/seed0")  # trained by the same flags
-    done = run("fairness.py", *flags, "--balance=sex")
+    done = run_here("fairness.py", *flags, "--balance=sex")
     assert done.returncode == 0, done.stderr[-3000:]
     record = json.loads((folder / "fair" / "fairness.json").read_text())
     assert "fewer than 20 test patients" in record["scores"]["equalised_odds_gap"]["skipped"]
@@ -203,13 +193,13 @@ def test_visits_train_as_patients_and_come_back_as_rows(finished):
     run_dir = folder / "long_run"
     again = [f for f in flags if not f.startswith(("--data", "--run_dir"))]
     again += [f"--data={folder / 'long.csv'}", f"--run_dir={run_dir}", "--visits=day"]
-    done = run("train.py", *again, *TINY)
+    done = run_here("train.py", *again, *TINY)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "up to 2 visits" in done.stdout and "0 patients lose 0 later visits" in done.stdout
     rows = json.loads((run_dir / "manifest.json").read_text())["rows"]
     assert rows == {"train": 360, "all": 600, "records": 180}
     for script, extra in (("sample.py", ["--where=num_visits=2"]), ("evaluate.py", [])):
-        done = run(script, f"--run_dir={run_dir}", *extra)
+        done = run_here(script, f"--run_dir={run_dir}", *extra)
         assert done.returncode == 0, done.stderr[-3000:]
     synthetic = pd.read_csv(run_dir / "synthetic.csv")
     assert list(synthetic.columns) == [*real.columns, "day"] and len(synthetic) == 360
@@ -218,7 +208,7 @@ def test_visits_train_as_patients_and_come_back_as_rows(finished):
     temporal = json.loads((run_dir / "evaluation.json").read_text())["temporal"]
     assert temporal["constancy"]["sex"]["synthetic"] == 1 and "lag cost" in temporal["distances"]
     again = ("--whitebox", "--shadow_models=4", "--shadow_steps=20", "--noises=1")
-    done = run("audit.py", f"--run_dir={run_dir}", *again)
+    done = run_here("audit.py", f"--run_dir={run_dir}", *again)
     assert done.returncode == 0, done.stderr[-3000:]
     audit = json.loads((run_dir / "audit.json").read_text())
     assert audit["whitebox"]["shadow_patients"] == 60 and "pia" in audit["whitebox"]["attacks"]
@@ -231,7 +221,7 @@ def test_shards_of_patients_are_one_table_of_visits(finished, tmp_path):
     folder, _ = finished
     out, other = tmp_path / "synthetic", tmp_path / "other"
     flags = [f"--run_dir={folder / 'long_run'}", "--num_rows=700"]
-    done = run("sample.py", *flags, f"--out={out}", "--shard_rows=300")
+    done = run_here("sample.py", *flags, f"--out={out}", "--shard_rows=300")
     assert done.returncode == 0 and "3 of 3 shards" in done.stdout, done.stderr[-2000:]
     table = read_table(out)
     assert table["patient"].nunique() == 700 and len(table) > 700
@@ -239,13 +229,13 @@ def test_shards_of_patients_are_one_table_of_visits(finished, tmp_path):
     assert all((part.dtypes == parts[0].dtypes).all() for part in parts)
     assert [part["patient"].nunique() for part in parts] == [300, 300, 100]
     (out / "part-00001-of-00003.parquet").unlink()
-    done = run("sample.py", *flags, f"--out={out}", "--shard_rows=300")
+    done = run_here("sample.py", *flags, f"--out={out}", "--shard_rows=300")
     assert done.returncode == 0 and "1 of 3 shards" in done.stdout, done.stderr[-2000:]
     pd.testing.assert_frame_equal(read_table(out), table)
-    done = run("sample.py", *flags, f"--out={other}", "--shard_rows=700")
+    done = run_here("sample.py", *flags, f"--out={other}", "--shard_rows=700")
     assert done.returncode == 0, done.stderr[-2000:]
     pd.testing.assert_frame_equal(read_table(other), table)
-    done = run("sample.py", *flags, f"--out={tmp_path / 'one.csv'}")
+    done = run_here("sample.py", *flags, f"--out={tmp_path / 'one.csv'}")
     schema = Schema.load(folder / "long_run" / "schema.json")
     pd.testing.assert_frame_equal(
         conform(read_table(tmp_path / "one.csv"), schema),
@@ -254,9 +244,29 @@ def test_shards_of_patients_are_one_table_of_visits(finished, tmp_path):
     )
 
 
+def test_a_student_s_run_is_like_its_teacher_s(finished, tmp_path):
+    folder, _ = finished
+    options = [f"--teacher={folder / 'run'}", "--num_records=300", f"--run_dir={tmp_path}"]
+    done = run_here("distill.py", *options, *TINY, "--sampler.num_steps=2")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "learnt from 300 drawn records; NFE 2" in done.stdout
+    theirs, ours = (
+        json.loads((where / "manifest.json").read_text()) for where in (folder / "run", tmp_path)
+    )
+    assert [ours[name] for name in ("data", "rows", "patients", "data_sha256")] == [
+        theirs[name] for name in ("data", "rows", "patients", "data_sha256")
+    ]
+    assert ours["teacher"]["records"] == 300
+    done = run_here("sample.py", f"--run_dir={tmp_path}")
+    assert done.returncode == 0, done.stderr[-3000:]
+    real, table = (pd.read_csv(f) for f in (folder / "visits.csv", tmp_path / "synthetic.csv"))
+    assert list(table.columns) == list(real.columns)
+    assert len(table) == theirs["rows"]["train"]
+
+
 def test_few_steps_are_scored_and_timed(finished):
     folder, _ = finished
-    done = run("benchmark_few_steps.py", f"--run_dir={folder / 'run'}", "--samplers=ddim",
+    done = run_apart("benchmark_few_steps.py", f"--run_dir={folder / 'run'}", "--samplers=ddim",
                "--nfe=4", "--num_rows=200")  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     row = json.loads((folder / "run" / "few_steps.json").read_text())["tables"]["scores"][0]
@@ -266,21 +276,31 @@ def test_few_steps_are_scored_and_timed(finished):
 
 
 @pytest.mark.parametrize(
-    ("script", "flags", "expected"),
+    ("run", "script", "flags", "expected"),
     [
-        ("frontier.py", ["--sweep=depth=1"], "names no flag"),
-        ("frontier.py", ["--seeds=0,a"], "write whole numbers between commas"),
-        ("pipeline.py", ["--frontier=absent.json"], "no such file"),
-        ("train.py", ["--data=absent.csv"], "neither a known data set nor a file"),
-        ("train.py", ["--train.num_steps=0"], "num_steps > 0"),
-        ("train.py", ["--process_id=1"], "nobody to meet"),
-        ("train.py", ["--coordinator=localhost:1", "--num_processes=2"], "which process this is"),
-        ("train.py", ["--data=rand_hie_visits", "--max_visits=9"], "5 or fewer"),
-        ("train.py", ["--data=rand_hie_visits", "--dp.epsilon=3"], "is read from the table"),
-        ("sample.py", ["--run_dir=absent"], "name a folder with a finished run"),
-        ("evaluate.py", ["--train_csv=a.csv"], "Name all of"),
+        (run_apart, "frontier.py", ["--sweep=depth=1"], "names no flag"),
+        (run_here, "frontier.py", ["--seeds=0,a"], "write whole numbers between commas"),
+        (run_here, "pipeline.py", ["--frontier=absent.json"], "no such file"),
+        (run_apart, "train.py", ["--data=absent.csv"], "neither a known data set nor a file"),
+        (run_here, "train.py", ["--train.num_steps=0"], "num_steps > 0"),
+        (run_here, "train.py", ["--process_id=1"], "nobody to meet"),
+        (
+            run_here,
+            "train.py",
+            ["--coordinator=localhost:1", "--num_processes=2"],
+            "which process this is",
+        ),
+        (run_here, "train.py", ["--data=rand_hie_visits", "--max_visits=9"], "5 or fewer"),
+        (
+            run_here,
+            "train.py",
+            ["--data=rand_hie_visits", "--dp.epsilon=3"],
+            "is read from the table",
+        ),
+        (run_apart, "sample.py", ["--run_dir=absent"], "name a folder with a finished run"),
+        (run_apart, "evaluate.py", ["--train_csv=a.csv"], "Name all of"),
     ],
 )
-def test_mistakes_end_in_one_line(script, flags, expected, tmp_path):
+def test_mistakes_end_in_one_line(run, script, flags, expected, tmp_path):
     done = run(script, f"--run_dir={tmp_path / 'run'}", *flags)
     assert done.returncode != 0 and expected in done.stderr and "Traceback" not in done.stderr

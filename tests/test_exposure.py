@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from synthdiff.diffusion.denoiser import Denoiser
 from synthdiff.diffusion.process import compute_sigma, v_from_x0
 from synthdiff.diffusion.schedules import Schedule
 from synthdiff.eval.statistics import auc
@@ -67,23 +68,23 @@ def measure(fn, records):
 
 
 def loss_error(apply_fn, records, levels):
-    fn = make_loss_features(apply_fn, NUMBERS, SCHEDULE, log_snrs=levels, num_noises=16)
+    fn = make_loss_features(Denoiser(apply_fn, NUMBERS, SCHEDULE), log_snrs=levels, num_noises=16)
     return measure(fn, records).sum(axis=-1).mean(axis=-1)
 
 
 def pia_error(apply_fn, records, levels):
-    return measure(make_pia_error(apply_fn, NUMBERS, SCHEDULE, levels), records)
+    return measure(make_pia_error(Denoiser(apply_fn, NUMBERS, SCHEDULE), levels), records)
 
 
 def secmi_error(apply_fn, records, levels):
     """One path per level: from the finest detail to the level and a step beyond."""
     paths = [(9.0, 0.5 * (9.0 + level), level, level - 0.5) for level in levels]
-    fns = [make_secmi_error(apply_fn, NUMBERS, SCHEDULE, path) for path in paths]
+    fns = [make_secmi_error(Denoiser(apply_fn, NUMBERS, SCHEDULE), path) for path in paths]
     return np.stack([measure(fn, records) for fn in fns], axis=1)
 
 
 def gradient_error(apply_fn, records, levels):
-    fn = make_gradient_norms(apply_fn, NUMBERS, SCHEDULE, log_snrs=levels, num_noises=16)
+    fn = make_gradient_norms(Denoiser(apply_fn, NUMBERS, SCHEDULE), log_snrs=levels, num_noises=16)
     return measure(fn, records).mean(axis=-1)
 
 
@@ -131,7 +132,7 @@ def games():
     records = [np.concatenate([gaussians(0), gaussians(1)]), pool]
 
     def lose(train):
-        loss = fn(closed_form(train), NUMBERS, SCHEDULE)
+        loss = fn(Denoiser(closed_form(train), NUMBERS, SCHEDULE))
         return [measure(loss, numbers(values)) for values in records]
 
     shadow = [np.stack(found) for found in zip(*map(lose, (pool[m] for m in member)), strict=True)]
@@ -172,8 +173,10 @@ def test_categories_known_by_heart_are_seen_and_those_of_the_population_are_not(
 
     def area(train):
         fn = memory_of_codes(train)
-        nats = measure(make_pseudo_likelihood(fn, CATEGORIES, SCHEDULE), records)
-        loss = make_loss_features(fn, CATEGORIES, SCHEDULE, log_snrs=(1.0,), num_noises=16)
+        nats = measure(make_pseudo_likelihood(Denoiser(fn, CATEGORIES, SCHEDULE)), records)
+        loss = make_loss_features(
+            Denoiser(fn, CATEGORIES, SCHEDULE), log_snrs=(1.0,), num_noises=16
+        )
         found = (nats, measure(loss, records)[..., 1].mean(axis=(1, 2)))
         return [auc(-errors[:COUNT], -errors[COUNT:]) for errors in found]
 
@@ -193,7 +196,7 @@ def test_noises_are_paired_and_mask_every_part_equally_often():
 
 
 def test_losses_of_a_record_do_not_depend_on_its_company():
-    run = make_measure_losses(closed_form(gaussians(2)), NUMBERS, SCHEDULE, num_noises=2)
+    run = make_measure_losses(Denoiser(closed_form(gaussians(2)), NUMBERS, SCHEDULE), num_noises=2)
     whole = run(PARAMS, numbers(gaussians(0)))
     assert whole.shape == (COUNT, 16, 2, 2)
     few = run(PARAMS, numbers(gaussians(0)[[5, 2]]))
@@ -206,7 +209,7 @@ def test_absent_numbers_and_visible_categories_cost_nothing():
         return visible.continuous, logits
 
     records = Records(np.ones((2, 1), np.float32), np.array([[0, 3], [1, 3]], np.int32))
-    fn = make_loss_features(apply_fn, GATED, SCHEDULE, log_snrs=(9.0, -8.0), num_noises=4)
+    fn = make_loss_features(Denoiser(apply_fn, GATED, SCHEDULE), log_snrs=(9.0, -8.0), num_noises=4)
     found = measure(fn, records)
     assert (found[0, :, :, 0] > 0).all() and (found[1, :, :, 0] == 0).all()
     np.testing.assert_allclose(found[:, 0, :, 1], 0.0)  # at the finest level nothing is masked
@@ -215,7 +218,7 @@ def test_absent_numbers_and_visible_categories_cost_nothing():
 
 def test_probes_are_left_out_where_there_is_nothing_to_probe():
     records = numbers(gaussians(0)[:10])
-    found = measure_probes(closed_form(), PARAMS, NUMBERS, SCHEDULE, records)
+    found = measure_probes(Denoiser(closed_form(), NUMBERS, SCHEDULE), PARAMS, records)
     assert set(found) == {"gradient", "pia", "secmi"}
     assert all(np.isfinite(scores).all() and scores.shape == (10,) for scores in found.values())
 

@@ -22,11 +22,11 @@ import pytest
 from faults import FAULTS, Killed, disk_full
 
 import synthdiff
-from synthdiff._files import NOTICE, hold_folder, mark_private, seal, write_atomically
+from synthdiff._files import NOTICE, hold_folder, mark_private, seal, write_atomically, write_json
 from synthdiff._validate import InputError
 from synthdiff.config import Config
 from synthdiff.data.schema import Column, Schema
-from synthdiff.data.table import write_json, write_table
+from synthdiff.data.table import write_table
 from synthdiff.eval.features import hash_rows
 from synthdiff.eval.protocol.resume import score_draws
 from synthdiff.eval.release import write_release

@@ -1,25 +1,14 @@
 """A table of any other generator: split the real one, judge what comes back, in two commands."""
 
 import json
-import os
 import stat
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from scripts import run_apart, run_here
 
 from synthdiff.data.table import read_table
-
-SCRIPTS = Path(__file__).parents[1] / "experiments"
-
-
-def run(script, *flags):
-    command = [sys.executable, str(SCRIPTS / script), *map(str, flags)]
-    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +20,7 @@ def parts(tmp_path_factory):
     real["dose"] = (0.1 * real["age"] + rng.normal(size=600)).round(2)
     real["died"] = rng.random(600) < 0.3
     real.to_csv(folder / "real.csv", index=False)
-    done = run(
+    done = run_apart(
         "split.py", f"--run_dir={folder}", f"--data={folder / 'real.csv'}", "--entity=patient"
     )
     assert done.returncode == 0, done.stderr[-2000:]
@@ -59,7 +48,7 @@ def flags_for(parts, synthetic):
 def test_one_command_evaluates_audits_and_reports(parts):
     """A generator that hands out its training rows is caught; without a reference file too."""
     copied = read_table(parts / "train.csv").assign(patient=-1)
-    done = run("judge.py", *flags_for(parts, copied))
+    done = run_here("judge.py", *flags_for(parts, copied))
     assert done.returncode == 0, done.stderr[-2000:]
     audit = json.loads((parts / "out" / "audit.json").read_text())
     assert audit["nonmembers"] == 30 and audit["reference_rows"] == 60  # halves of the held-out
@@ -78,7 +67,7 @@ def test_visits_are_judged_as_whole_patients_too(parts, tmp_path):
         table.to_csv(tmp_path / f"{part}.csv", index=False)
     copied = read_table(tmp_path / "train.csv")
     flags = flags_for(tmp_path, copied.assign(patient=-1 - copied["patient"]))
-    done = run("judge.py", *flags, "--visits=day")
+    done = run_here("judge.py", *flags, "--visits=day")
     assert done.returncode == 0, done.stderr[-2000:]
     whole = json.loads((tmp_path / "out" / "audit.json").read_text())["whole_patients"]
     assert whole["copies"]["train_share"] == 1.0 and whole["verdict"] == "LEAK DETECTED"
@@ -87,5 +76,5 @@ def test_visits_are_judged_as_whole_patients_too(parts, tmp_path):
 
 def test_lacking_tables_are_named(parts):
     flags = flags_for(parts, read_table(parts / "train.csv"))
-    done = run("judge.py", *(flag for flag in flags if not flag.startswith("--test_csv")))
+    done = run_apart("judge.py", *(flag for flag in flags if not flag.startswith("--test_csv")))
     assert done.returncode != 0 and "--test_csv: not given" in done.stderr

@@ -27,12 +27,13 @@ ALLOWED = {
     "private_run": BASE | {"data", "train"},
     "config": BASE | {"diffusion", "models", "train"},
     "sampling": BASE | {"data", "diffusion", "models", "train", "config"},
-    "embedding": BASE | {"diffusion", "models", "train", "sampling"},
-    "run_folder": BASE | {"data", "config"},
+    "embedding": BASE | {"diffusion", "models", "train", "config", "sampling"},
+    "run_folder": BASE | {"data", "train", "config"},
     "synthesizer": BASE
     | {"data", "diffusion", "models", "train", "private_run", "config", "sampling", "embedding"}
     | {"run_folder"},
-    "scoring": BASE | {"diffusion", "models", "train", "sampling", "synthesizer"},
+    "distill": BASE | {"train", "config", "sampling", "run_folder", "synthesizer"},
+    "scoring": BASE | {"diffusion", "models", "train", "config", "sampling", "synthesizer"},
     "estimator": BASE | {"data", "config", "synthesizer", "scoring"},
     "__init__": {"synthesizer"},
     "__main__": set(),

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthdiff.diffusion.denoiser import Guesses
+from synthdiff.diffusion.denoiser import Denoiser, Guesses
 from synthdiff.diffusion.keys import purpose_key, record_keys
 from synthdiff.diffusion.losses import (
     continuous_weight,
@@ -61,7 +61,7 @@ def terms_of(schedule, warp="unit", record=PRESENT, condition_rate=0.0, **wrong)
     keys, u = draw()
     params, batch = params_of(warp), batch_of(record)
     apply_fn = oracle(schedule, params, u, batch, **wrong)
-    loss_fn = make_loss_fn(apply_fn, LAYOUT, schedule, condition_rate=condition_rate)
+    loss_fn = make_loss_fn(Denoiser(apply_fn, LAYOUT, schedule), condition_rate=condition_rate)
     return np.asarray(jax.jit(loss_fn)(params, batch, keys, u))
 
 
@@ -114,7 +114,7 @@ def test_hidden_values_cost_nothing_and_never_reach_the_network():
         v = jnp.sin(7 * visible.continuous)
         return v, (v[:, :, None] * jnp.arange(2.0), v[:, :, None] * jnp.arange(4.0))
 
-    loss_fn = make_loss_fn(apply_fn, LAYOUT, Schedule(), condition_rate=0.5)
+    loss_fn = make_loss_fn(Denoiser(apply_fn, LAYOUT, Schedule()), condition_rate=0.5)
     one, other = ((value, HIDDEN[1]) for value in (0.7, -5.0))
     terms = [loss_fn({"network": {}}, batch_of(r, 64), keys, u) for r in (one, other)]
     np.testing.assert_array_equal(*terms)
@@ -143,7 +143,7 @@ def test_a_record_does_not_depend_on_its_batch():
         v = visible.continuous
         return v, (v[:, :, None] * jnp.arange(2.0), v[:, :, None] * jnp.arange(4.0))
 
-    loss_fn = jax.jit(make_loss_fn(apply_fn, LAYOUT, Schedule()))
+    loss_fn = jax.jit(make_loss_fn(Denoiser(apply_fn, LAYOUT, Schedule())))
     whole = loss_fn({"network": {}}, batch, keys, u)
     order = jnp.array([5, 2, 11])
     few = loss_fn({"network": {}}, jax.tree.map(lambda x: x[order], batch), keys[order], u[order])

@@ -145,3 +145,9 @@ def test_only_files_without_people_may_be_shared_freely(name):
     assert f"| {name} | {what} | {holds} | {shared} |" in write().splitlines()
     harmless = ("nothing", "scores", "number of patients", "what its own card says")
     assert (shared == "yes") == (holds in harmless)
+
+
+def test_card_of_a_student_says_what_it_learnt_from():
+    line = "learnt from: 5000 records that another model drew"
+    assert line in write(manifest=MANIFEST | {"teacher": {"records": 5000}})
+    assert "learnt from:" not in write()

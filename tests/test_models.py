@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from synthdiff._validate import InputError
+from synthdiff.diffusion.denoiser import Denoiser
 from synthdiff.diffusion.keys import purpose_key, record_keys
 from synthdiff.diffusion.losses import make_loss_fn
 from synthdiff.diffusion.schedules import Schedule
@@ -154,7 +155,7 @@ def test_bfloat16_is_close_to_float32(name):
 def test_no_parameter_is_dead(name, layout, changes):
     layout = LAYOUTS[layout]
     init_fn, apply_fn = make_network(small(name, **changes), layout, learnable_schedule=True)
-    loss_fn = make_loss_fn(apply_fn, layout, Schedule(learnable=True), condition_rate=0.5)
+    loss_fn = make_loss_fn(Denoiser(apply_fn, layout, Schedule(learnable=True)), condition_rate=0.5)
     batch, u = batch_of(layout, masked=0), (jnp.arange(BATCH) + 0.5) / BATCH
     tx = optax.adam(1e-2)
 

@@ -37,7 +37,7 @@ CONFIG = Config(
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, coarse_accounts):
     folder = tmp_path_factory.mktemp("private")
     return synthdiff.fit(TABLE, SCHEMA, config=CONFIG, folder=folder, progress=False), folder
 
@@ -57,6 +57,7 @@ def test_account_names_claim_mechanism_and_ledger(run):
 
 
 @needs_extra
+@pytest.mark.usefixtures("coarse_accounts")
 @pytest.mark.parametrize("codec_share", [0.5, 0.7])  # with gradients and without
 def test_a_tree_is_in_the_ledger_trains_the_network_and_is_the_same_after_a_kill(
     tmp_path, codec_share

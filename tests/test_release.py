@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from synthdiff._files import write_json
 from synthdiff.data.schema import Column, Schema
-from synthdiff.data.table import write_json, write_table
+from synthdiff.data.table import write_table
 from synthdiff.eval.features import hash_rows
 from synthdiff.eval.policy import evaluate_policy, worst_status
 from synthdiff.eval.release import decide_release, write_release

@@ -109,7 +109,17 @@ def test_parts_drawn_in_one_step_fit_together_where_the_denoiser_guesses():
     assert p_value(lambda z, t, pick: guessing_denoiser(z, t)) < 1e-3  # power: the average
 
 
-@pytest.mark.parametrize("num_steps", [2, 4, 16])
+def test_one_evaluation_draws_whole_records_from_a_mixture_of_guesses():
+    def p_value(denoise_fn):
+        a, b = np.asarray(run("ancestral", 1, PAIR, denoise_fn).categorical).T
+        counts, chances = np.bincount(4 * a + b, minlength=8), JOINT.ravel() + 1e-9
+        return stats.chisquare(counts, chances / chances.sum() * RECORDS).pvalue
+
+    assert p_value(guessing_denoiser) > 1e-3
+    assert p_value(lambda z, t, pick: guessing_denoiser(z, t)) < 1e-3  # power: the average
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 4, 16])
 def test_few_ancestral_steps_keep_a_standard_normal(num_steps):
     def p_value(name):
         x = np.asarray(run(name, num_steps, NUMBERS, gaussian_denoiser(0.0, 1.0)).continuous[:, 0])
@@ -249,4 +259,4 @@ def test_bad_config_is_refused():
     with pytest.raises(InputError, match="ancestral"):
         SamplerConfig("euler")
     with pytest.raises(InputError, match="num_steps"):
-        SamplerConfig("ddim", 1)
+        SamplerConfig("ddim", 0)

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from synthdiff.diffusion.denoiser import Denoiser
 from synthdiff.diffusion.keys import purpose_key
 from synthdiff.diffusion.losses import make_loss_fn
 from synthdiff.diffusion.schedules import Schedule
@@ -24,9 +25,10 @@ DIMS = 8
 LAYOUT = Layout((*"abcdefgh", "k"), tuple(range(DIMS)), (DIMS,), (4,), (-1,) * DIMS, (1,) * DIMS)
 SCHEDULE = Schedule()
 PATIENTS, MODELS = 80, 4
-TRAIN = TrainConfig(num_steps=600, batch_size=64, steps_per_call=200, ema_decay=0.9, seed=3)
-INIT, APPLY = make_network(ModelConfig("mlp", width=8, hidden=128, depth=2), LAYOUT)
-LOSS = make_loss_fn(APPLY, LAYOUT, SCHEDULE)
+TRAIN = TrainConfig(num_steps=500, batch_size=64, steps_per_call=100, ema_decay=0.9, seed=3)
+INIT, APPLY = make_network(ModelConfig("mlp", width=8, hidden=96, depth=1), LAYOUT)
+DENOISER = Denoiser(APPLY, LAYOUT, SCHEDULE)
+LOSS = make_loss_fn(DENOISER)
 
 
 def people(seed, count=PATIENTS):
@@ -81,7 +83,7 @@ def overfitted():
     """Losses [models, people, ...] of tiny models that know 40 records well, and of others."""
     member = draw_membership(PATIENTS, MODELS, seed=0)
     params = train_shadows(INIT, LOSS, people(0), member, TRAIN)
-    run = make_measure_losses(APPLY, LAYOUT, SCHEDULE, num_noises=4)
+    run = make_measure_losses(DENOISER, num_noises=4)
     found = [
         np.stack([run(take_model(params, m), people(seed)) for m in range(MODELS)])
         for seed in (0, 1)

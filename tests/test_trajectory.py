@@ -51,7 +51,7 @@ def drawn(codec):
     """Of a network that is not trained: states, and the table of the same seed."""
     model = ModelConfig(name="mlp", hidden=16, depth=1, width=4)
     config = Config(model=model, sampler=SamplerConfig(num_steps=12))
-    params = config.make_functions(codec.layout)[0](jax.random.key(0))
+    params = config.make_denoiser(codec.layout)[0](jax.random.key(0))
     states = draw_states(codec, config, params, seed=3, num_rows=200)
     given = pd.DataFrame(index=range(300))
     return states, draw_table(codec, config, params, given, first=0, num_rows=300, seed=3)

@@ -151,7 +151,7 @@ def test_attacks_on_records_score_the_rows_of_each_patient(group, monkeypatch):
     codec = Codec.fit(widen(sides[0], plan), plan.wide)
     model = Synthesizer(codec, Config(ModelConfig("mlp")), {}, visits=plan)
 
-    def read_first(apply_fn, params, layout, schedule, targets):
+    def read_first(denoiser, params, targets):
         return {"x": codec.decode(targets, np.random.default_rng(0))["stays@1"]}
 
     nothing = {"train_shadows": None, "take_model": None, "score_rows": {}, "check_on_shadows": {}}

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from synthdiff._files import read_json
+from synthdiff._files import read_json, write_json
 from synthdiff._validate import input_error, positive
-from synthdiff.data.table import name_shard, write_json, write_table
+from synthdiff.data.table import name_shard, write_table
 
 SETTINGS = "shards.json"
 PATIENCE_S = 120.0  # without a new shard; a shared folder may show a file a minute late

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -317,11 +316,3 @@ def _explain(path: Path, error: Exception) -> InputError:
     else:
         problem, fix = f"cannot be parsed ({text})", "save the table again as CSV or Parquet"
     return input_error(str(path), problem, fix)
-
-
-def write_json(path: str | Path, content: object, *, private: bool = False) -> None:
-    """Writes JSON so that a reader sees the old file or the whole new one.
-
-    private: only the owner may read it (mode 0600), from the first byte on.
-    """
-    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode(), private=private)

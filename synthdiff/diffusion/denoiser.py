@@ -7,6 +7,7 @@ scaled to unit variance, and values that a record's own category rules out are h
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -86,51 +87,73 @@ def get_power(params: dict, layout: Layout) -> Levels:
     return Levels(*(jnp.exp(params["schedule"][name]) for name in Levels._fields))
 
 
-def denoise(
-    apply_fn: Callable,
-    params: dict,
-    layout: Layout,
-    schedule: Schedule,
-    z: Records,
-    t: jax.Array,
-    given: Records,
-    known: Records,
-    pick: jax.Array | None = None,
-) -> Guesses:
-    """Runs the network on noisy records z at times t [batch]; `given` shows through where known.
+@dataclass(frozen=True)
+class Denoiser:
+    """A network, with the records and the noise that it is for.
 
-    The network sees continuous parts at unit variance, and zero where the record's own category
-    says that there is no value. pick: uniforms [batch] that draw one of its guesses; all otherwise.
+    apply_fn(params["network"], visible: Records, log_snr [b], known: Records[, pick]) -> (v,
+    logits), or (v, logits, log_prior) of several guesses, as in models; with embed=True [b, d].
     """
-    levels = part_log_snr(schedule, t, get_power(params, layout))
-    visible = _show(z, levels, layout, given, known)
-    picked = () if pick is None else (pick,)
-    v, logits, *prior = apply_fn(params["network"], visible, schedule.log_snr(t), known, *picked)
-    if not prior or pick is not None:  # one guess, which has no axis of its own
-        v, logits = jax.tree.map(lambda x: x[:, None], (v, logits))
-        prior = [jnp.zeros((len(v), 1))]
-    x0_of = jax.vmap(partial(x0_from_v, z.continuous, log_snr=levels.continuous), 1, 1)
-    return Guesses(x0_of(v), logits, prior[0])
+
+    apply_fn: Callable
+    layout: Layout
+    schedule: Schedule
+
+    def levels(self, params: dict, t: jax.Array) -> Levels:
+        """log-SNR of every part at times t [batch]."""
+        return part_log_snr(self.schedule, t, get_power(params, self.layout))
+
+    def __call__(
+        self,
+        params: dict,
+        z: Records,
+        t: jax.Array,
+        given: Records,
+        known: Records,
+        pick: jax.Array | None = None,
+    ) -> Guesses:
+        """What is guessed of noisy records z at times t [batch]; `given` shows where known.
+
+        The network sees continuous parts at unit variance, and zero where the record's own category
+        says that there is no value. pick: uniforms [batch] that draw one of its guesses; all
+        otherwise.
+        """
+        levels = self.levels(params, t)
+        visible = self._show(levels, z, given, known)
+        log_snr, picked = self.schedule.log_snr(t), () if pick is None else (pick,)
+        v, logits, *prior = self.apply_fn(params["network"], visible, log_snr, known, *picked)
+        if not prior or pick is not None:  # one guess, which has no axis of its own
+            v, logits = jax.tree.map(lambda x: x[:, None], (v, logits))
+            prior = [jnp.zeros((len(v), 1))]
+        x0_of = jax.vmap(partial(x0_from_v, z.continuous, log_snr=levels.continuous), 1, 1)
+        return Guesses(x0_of(v), logits, prior[0])
+
+    def unaided(self, params: dict, z: Records, t: jax.Array) -> Prediction:
+        """The mean of what is guessed of records z at times t [b], nothing given as known."""
+        return self(params, z, t, z, _nothing(z)).average()
+
+    def embed(self, params: dict, x0: Records) -> jax.Array:
+        """What the network makes of whole clean records [b]: its vector of each [b, d].
+
+        They are shown at the clean end of the schedule as if noise had spared them, nothing given
+        as known, as most are in training.
+        """
+        t, unknown = jnp.zeros(len(x0.continuous)), _nothing(x0)
+        visible, log_snr = (
+            self._show(self.levels(params, t), x0, x0, unknown),
+            self.schedule.log_snr(t),
+        )
+        return self.apply_fn(params["network"], visible, log_snr, unknown, embed=True)
+
+    def _show(self, levels: Levels, z: Records, given: Records, known: Records) -> Records:
+        """What the network sees of noisy records of these log-SNRs."""
+        categorical = jnp.where(known.categorical, given.categorical, z.categorical)
+        scaled = z.continuous * jnp.sqrt(compute_alpha_bar(levels.continuous))
+        continuous = jnp.where(known.continuous, given.continuous, scaled)
+        present = may_be_present(categorical, self.layout)
+        return Records(jnp.where(present, continuous, 0.0), categorical)
 
 
-def embed(
-    apply_fn: Callable, params: dict, layout: Layout, schedule: Schedule, x0: Records
-) -> jax.Array:
-    """What the network makes of whole clean records [batch], all of each visible: [batch, d].
-
-    At the clean end of the schedule, and as noisy records that happen to have no noise: nothing is
-    marked as known, which few records are in training.
-    """
-    t = jnp.zeros(len(x0.continuous))
-    unknown = jax.tree.map(lambda x: jnp.zeros(x.shape, bool), x0)
-    levels = part_log_snr(schedule, t, get_power(params, layout))
-    visible = _show(x0, levels, layout, x0, unknown)
-    return apply_fn(params["network"], visible, schedule.log_snr(t), unknown, embed=True)
-
-
-def _show(z: Records, levels: Levels, layout: Layout, given: Records, known: Records) -> Records:
-    """What the network sees of noisy records at these log-SNRs."""
-    categorical = jnp.where(known.categorical, given.categorical, z.categorical)
-    scaled = z.continuous * jnp.sqrt(compute_alpha_bar(levels.continuous))
-    continuous = jnp.where(known.continuous, given.continuous, scaled)
-    return Records(jnp.where(may_be_present(categorical, layout), continuous, 0.0), categorical)
+def _nothing(records: Records) -> Records:
+    """No part of any record given as known."""
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, bool), records)

@@ -23,15 +23,15 @@ import jax
 import jax.numpy as jnp
 
 from synthdiff.diffusion.denoiser import (
+    Denoiser,
     Guesses,
     Prediction,
-    denoise,
     get_power,
     is_present,
     known_parts,
 )
 from synthdiff.diffusion.process import compute_alpha_bar, diffuse, mask_codes, v_from_x0
-from synthdiff.diffusion.schedules import Levels, Schedule, part_log_snr_rate
+from synthdiff.diffusion.schedules import Levels, part_log_snr_rate
 from synthdiff.layout import Layout, Records
 
 
@@ -115,14 +115,9 @@ def mixture_terms(
     return Levels(squares + 2.0 * share * counted.continuous, nats + share * counted.categorical)
 
 
-def make_loss_fn(
-    apply_fn: Callable, layout: Layout, schedule: Schedule, *, condition_rate: float = 0.1
-) -> Callable:
-    """Builds `loss_fn(params, batch, keys [b], u [b]) -> terms [b, parts]`.
-
-    apply_fn(params, visible: Records, log_snr [b], known: Records) -> (v, logits), as in models,
-    or (v, logits, log_prior) of several guesses.
-    """
+def make_loss_fn(denoiser: Denoiser, *, condition_rate: float = 0.1) -> Callable:
+    """Builds `loss_fn(params, batch, keys [b], u [b]) -> terms [b, parts]`."""
+    layout, schedule = denoiser.layout, denoiser.schedule
     masked = mask_codes(layout)
 
     def loss_fn(params: dict, batch: Records, keys: jax.Array, u: jax.Array) -> jax.Array:
@@ -134,7 +129,7 @@ def make_loss_fn(
         here = is_present(categorical, layout)
         x0 = Records(jnp.where(here, batch.continuous, noise.filler), categorical)
         z = diffuse(x0, levels, noise.eps, noise.uniform, masked)
-        guesses = denoise(apply_fn, params, layout, schedule, z, u, x0, known)
+        guesses = denoiser(params, z, u, x0, known)
 
         hidden = (z.categorical == masked) & ~known.categorical
         counted = Records(here & ~known.continuous, hidden)

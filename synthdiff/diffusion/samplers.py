@@ -16,7 +16,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from synthdiff._validate import InputError, in_range, one_of
+from synthdiff._validate import in_range, one_of, positive
 from synthdiff.diffusion.denoiser import Prediction
 from synthdiff.diffusion.process import (
     compute_alpha_bar,
@@ -117,14 +117,13 @@ class SamplerConfig:
     """
 
     name: str = "ancestral"
-    num_steps: int = 64
+    num_steps: int = 32
     churn: float = 0.1
 
     def __post_init__(self) -> None:
         one_of(SAMPLERS, sampler=self.name)
         in_range(0.0, 1.0, churn=self.churn)
-        if self.num_steps < 2:
-            raise InputError(f"Expected num_steps >= 2, got {self.num_steps}.")
+        positive(num_steps=self.num_steps)
 
     @property
     def nfe(self) -> int:

@@ -131,6 +131,8 @@ def _describe_making(manifest: Mapping) -> list[str]:
         "created": manifest.get("created"),
         "device": " x ".join(str(device[key]) for key in ("count", "kind") if key in device),
     }
+    if teacher := manifest.get("teacher"):
+        facts["learnt from"] = f"{number(teacher['records'], 0)} records that another model drew"
     chosen = {"seed": manifest.get("seeds"), "version": manifest.get("versions")}
     settings = flatten({**(manifest.get("config") or {}), **chosen})
     return [f"- {name}: {fact}" for name, fact in (*facts.items(), *settings)]

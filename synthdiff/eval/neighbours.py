@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import faiss
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from synthdiff._validate import InputError, one_of
+
+if TYPE_CHECKING:
+    import faiss
 
 # Measured in experiments/results/search.md, seconds of one core: 10,000 queries of 200,000 rows
 # take 4.8 exactly and 3.4 with inverted lists, whose training about 5000 queries repay.
@@ -17,6 +21,8 @@ _CHUNK = 1024
 
 def build_index(base: np.ndarray, index: str) -> faiss.Index:
     """A searchable index of float32 rows [m, d]; index: "flat" or "ivf"."""
+    import faiss  # here, so that machines that only draw tables need none
+
     dims = base.shape[1]
     built: faiss.Index = faiss.IndexFlatL2(dims)
     if index == "ivf":

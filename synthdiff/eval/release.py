@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from synthdiff._files import explain_writing, hash_file, make_folder, write_atomically
+from synthdiff._files import explain_writing, hash_file, make_folder, write_atomically, write_json
 from synthdiff.data.schema import Schema
 from synthdiff.data.sdv import to_sdv
-from synthdiff.data.table import write_json, write_table
+from synthdiff.data.table import write_table
 from synthdiff.eval.card import write_card
 from synthdiff.eval.features import hash_rows
 from synthdiff.eval.policy import evaluate_policy, judge_run

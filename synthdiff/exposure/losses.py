@@ -14,11 +14,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from synthdiff.diffusion.denoiser import Prediction, denoise, get_power, is_present
+from synthdiff.diffusion.denoiser import Denoiser, is_present
 from synthdiff.diffusion.keys import purpose_key
 from synthdiff.diffusion.losses import noised_terms
 from synthdiff.diffusion.process import diffuse, mask_codes
-from synthdiff.diffusion.schedules import Schedule, part_log_snr
+from synthdiff.diffusion.schedules import Schedule
 from synthdiff.layout import Layout, Records
 
 PURPOSE, SEED = "audit", 0  # of the paired noises: the same for every model and audit
@@ -61,30 +61,23 @@ def draw_noises(layout: Layout, num_levels: int, num_noises: int, seed: int) -> 
     return jax.vmap(jax.vmap(one, (None, 0)), (0, None))(levels, noises)
 
 
-def predict_unaided(
-    apply_fn: Callable, params: dict, layout: Layout, schedule: Schedule, z: Records, t: jax.Array
-) -> Prediction:
-    """The mean of what the network guesses of records z at times t [b], nothing given as known."""
-    unknown = jax.tree.map(lambda x: jnp.zeros(x.shape, bool), z)
-    return denoise(apply_fn, params, layout, schedule, z, t, z, unknown).average()
-
-
-def make_fixed_loss(apply_fn: Callable, layout: Layout, schedule: Schedule) -> Callable:
+def make_fixed_loss(denoiser: Denoiser) -> Callable:
     """Builds `loss(params, batch: Records, t, noise) -> [b, 2]` at one time t for all records.
 
     The two terms are the squared v-error summed over present continuous parts, and the
     cross-entropy (nats) summed over masked categorical parts; no weights, nothing given as known.
     """
+    layout = denoiser.layout
     masked = mask_codes(layout)
 
     def loss(params: dict, batch: Records, t: jax.Array, noise: Noise) -> jax.Array:
         times = jnp.full(len(batch.continuous), t)
-        levels = part_log_snr(schedule, times, get_power(params, layout))
+        levels = denoiser.levels(params, times)
         categorical = batch.categorical.astype(jnp.int32)
         here = is_present(categorical, layout)
         x0 = Records(jnp.where(here, batch.continuous, noise.filler), categorical)
         z = diffuse(x0, levels, noise.eps, noise.uniform, masked)
-        prediction = predict_unaided(apply_fn, params, layout, schedule, z, times)
+        prediction = denoiser.unaided(params, z, times)
         error = noised_terms(prediction, x0, z, levels, layout)
         numeric = jnp.where(here, error.continuous, 0.0)
         nats = jnp.where(z.categorical == masked, error.categorical, 0.0)
@@ -94,23 +87,18 @@ def make_fixed_loss(apply_fn: Callable, layout: Layout, schedule: Schedule) -> C
 
 
 def make_loss_features(
-    apply_fn: Callable,
-    layout: Layout,
-    schedule: Schedule,
-    *,
-    log_snrs: Sequence[float],
-    num_noises: int,
+    denoiser: Denoiser, *, log_snrs: Sequence[float], num_noises: int
 ) -> Callable:
     """Builds `fn(params, batch: Records [b], index [b]) -> losses [b, levels, noises, 2]`.
 
     For `make_parallel_map`; index is not used, since noises do not depend on the record. The last
     axis is numeric v-error and categorical cross-entropy, as in `make_fixed_loss`.
     """
-    loss = make_fixed_loss(apply_fn, layout, schedule)
-    times = jnp.asarray([schedule.time(level) for level in log_snrs])
+    loss = make_fixed_loss(denoiser)
+    times = jnp.asarray([denoiser.schedule.time(level) for level in log_snrs])
 
     def features(params: dict, batch: Records, index: jax.Array) -> jax.Array:
-        noises = draw_noises(layout, len(log_snrs), num_noises, SEED)
+        noises = draw_noises(denoiser.layout, len(log_snrs), num_noises, SEED)
 
         def at_level(args: tuple) -> jax.Array:
             t, of_level = args

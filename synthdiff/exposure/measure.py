@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from synthdiff.diffusion.schedules import Schedule
+from synthdiff.diffusion.denoiser import Denoiser
 from synthdiff.exposure.losses import choose_levels, make_loss_features
 from synthdiff.exposure.probes import (
     make_gradient_norms,
@@ -14,7 +14,7 @@ from synthdiff.exposure.probes import (
     make_pseudo_likelihood,
     make_secmi_error,
 )
-from synthdiff.layout import Layout, Records
+from synthdiff.layout import Records
 from synthdiff.train.parallel import make_parallel_map
 
 BLOCK = 256
@@ -25,34 +25,23 @@ SECMI_PATH = (9.0, 6.0, 4.0, 2.0, 1.0)
 GRADIENT_LEVELS = (2.0,)  # per-record gradients cost most: each writes all of the weights
 
 
-def make_measure_losses(
-    apply_fn: Callable,
-    layout: Layout,
-    schedule: Schedule,
-    *,
-    num_noises: int,
-) -> Callable:
+def make_measure_losses(denoiser: Denoiser, *, num_noises: int) -> Callable:
     """Builds `run(params, records) -> losses [n, levels, noises, 2]`, compiled once for all params.
 
     Cost: NUM_LEVELS times noises forward passes per record.
     """
-    levels = choose_levels(schedule, NUM_LEVELS)
-    features = make_loss_features(
-        apply_fn, layout, schedule, log_snrs=levels, num_noises=num_noises
-    )
-    run = make_parallel_map(features)
+    levels = choose_levels(denoiser.schedule, NUM_LEVELS)
+    run = make_parallel_map(make_loss_features(denoiser, log_snrs=levels, num_noises=num_noises))
     return lambda params, records: run(params, records, 0, len(records.continuous), BLOCK)
 
 
-def measure_probes(
-    apply_fn: Callable, params: dict, layout: Layout, schedule: Schedule, records: Records
-) -> dict[str, np.ndarray]:
+def measure_probes(denoiser: Denoiser, params: dict, records: Records) -> dict[str, np.ndarray]:
     """Scores [n] of the attacks that need no shadow model: minus log errors, and minus nats.
 
     "pia" and "secmi" see numbers, "pseudo_likelihood" sees categories; each is left out where the
     table has none. "gradient" sees both: the norm of a record's own gradient, over all layers.
     """
-    common = (apply_fn, layout, schedule)
+    layout, schedule = denoiser.layout, denoiser.schedule
 
     def run(fn: Callable) -> np.ndarray:
         return make_parallel_map(fn)(params, records, 0, len(records.continuous), BLOCK)
@@ -63,11 +52,11 @@ def measure_probes(
     def score(errors: np.ndarray) -> np.ndarray:
         return -np.log(errors.astype(np.float64) + SMALLEST)
 
-    norms = run(make_gradient_norms(*common, log_snrs=within(GRADIENT_LEVELS)))
+    norms = run(make_gradient_norms(denoiser, log_snrs=within(GRADIENT_LEVELS)))
     scores = {"gradient": score((norms**2).sum(axis=-1)).mean(axis=-1)}
     if layout.num_continuous:
-        scores["pia"] = score(run(make_pia_error(*common, within(PIA_LEVELS)))).mean(axis=-1)
-        scores["secmi"] = score(run(make_secmi_error(*common, within(SECMI_PATH))))
+        scores["pia"] = score(run(make_pia_error(denoiser, within(PIA_LEVELS)))).mean(axis=-1)
+        scores["secmi"] = score(run(make_secmi_error(denoiser, within(SECMI_PATH))))
     if layout.num_categorical:
-        scores["pseudo_likelihood"] = -run(make_pseudo_likelihood(*common))
+        scores["pseudo_likelihood"] = -run(make_pseudo_likelihood(denoiser))
     return scores

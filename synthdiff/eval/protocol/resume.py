@@ -10,9 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from synthdiff._files import make_folder, read_json
+from synthdiff._files import make_folder, read_json, write_json
 from synthdiff._validate import input_error
-from synthdiff.data.table import write_json
 from synthdiff.eval.protocol.score import Scores
 
 Draw = Callable[[int], pd.DataFrame]
