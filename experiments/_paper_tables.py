@@ -137,6 +137,7 @@ def make_spaces_table(what: str, lines: dict[str, str]) -> Table:
         tall=True,
         note="Mean ± standard deviation over seeds of split, training and table.",
         plot=plot_scores(),
+        by_hand="add --sampler.num_steps=64 to the record's command, then the default",
     )  # fmt: skip
 
 
