@@ -7,11 +7,10 @@ from pathlib import Path
 
 from synthdiff._validate import input_error
 from synthdiff.config import Config
-from synthdiff.run_folder import claim, describe_settings, hold_run
+from synthdiff.run_folder import hold_run
 from synthdiff.sampling import draw_records
 from synthdiff.synthesizer import Synthesizer, train
 from synthdiff.train.checkpoint import hash_tree
-from synthdiff.train.processes import ask_first
 
 
 def distill(
@@ -48,12 +47,5 @@ def distill(
         min_patients=teacher.config.min_patients,
         train=config.train.limit_steps(num_records),
     )
-    codec, visits = teacher.codec, teacher.visits
     with hold_run(folder) as ours:
-        if ours:
-            ask_first(lambda: claim(ours, describe_settings(config, codec, visits)))
-        params = train(codec, data, None, config, ours, progress)
-        student = Synthesizer(codec, config, params, None, visits)
-        if ours:
-            ask_first(lambda: student.save(ours))
-    return student
+        return train(teacher.codec, data, None, config, teacher.visits, ours, progress)

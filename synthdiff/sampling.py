@@ -55,8 +55,6 @@ def draw_table(
 
     given: columns that are not drawn, one cell for each of these rows.
     """
-    positive(num_rows=num_rows)
-    in_range(0, LAST - 1 - num_rows - choose_block(codec.layout), first=first)
     run = _make_sampler(config, codec.layout, sampler, guidance)
     records = _draw_records(run, codec, params, given, first, num_rows, seed)
     return codec.decode(records, np.random.default_rng([seed, 2]), first)
@@ -66,7 +64,6 @@ def draw_records(
     codec: Codec, config: Config, params: dict, *, num_rows: int, seed: int
 ) -> Records:
     """The first rows of that table as they are before the codec decodes them: on the host."""
-    positive(num_rows=num_rows)
     run = _make_sampler(config, codec.layout, None, 0.0)
     drawn = _draw_records(run, codec, params, pd.DataFrame(), 0, num_rows, seed)
     return Records(drawn.continuous, drawn.categorical.astype(codec.layout.code_dtype))
@@ -81,7 +78,6 @@ def draw_states(
     all of them, which is what `draw_table` decodes. A category that is not drawn yet has the code
     of the mask.
     """
-    positive(num_rows=num_rows)
     num_steps = config.sampler.num_steps
     steps = sorted({round(step) for step in np.linspace(0, num_steps, count)})
     run = make_parallel_map(_make_trace_fn(config, codec.layout, None, 0.0, tuple(steps[:-1])))
@@ -100,6 +96,8 @@ def _draw_records(
     seed: int,
 ) -> Any:
     """What the mapped sampler makes of these rows of the endless table of this seed."""
+    positive(num_rows=num_rows)
+    in_range(0, LAST - 1 - num_rows - choose_block(codec.layout), first=first)
     values, known = codec.encode_given(given, num_rows, np.random.default_rng([seed, 1]), first)
     return run(
         (params, purpose_key(seed, "sample"), known),

@@ -278,14 +278,8 @@ def _fit(
         codec = Codec.fit(df, schema, min_patients=config.min_patients)
     if not private:
         config = replace(config, train=config.train.limit_steps(len(df)))
-    if folder:
-        ask_first(lambda: claim(folder, describe_settings(config, codec, visits)))
     source = private or Records(*codec.encode(df, np.random.default_rng([config.train.seed, 0])))
-    params = train(codec, source, patients, config, folder, progress, start)
-    model = Synthesizer(codec, config, params, private.account if private else None, visits)
-    if folder:
-        ask_first(lambda: model.save(folder))
-    return model
+    return train(codec, source, patients, config, visits, folder, progress, start)
 
 
 def train(
@@ -293,9 +287,33 @@ def train(
     source: Records | PrivateRun,
     patients: np.ndarray | None,
     config: Config,
+    visits: VisitPlan | None,
     folder: Path | None,
     progress: bool,
     start: Synthesizer | None = None,
+) -> Synthesizer:
+    """Begins or resumes the run in its folder, which is ours, trains the model and saves it there.
+
+    source: as of `_run_loop`.
+    """
+    if folder:
+        ask_first(lambda: claim(folder, describe_settings(config, codec, visits)))
+    params = _run_loop(codec, source, patients, config, folder, progress, start)
+    account = source.account if isinstance(source, PrivateRun) else None
+    model = Synthesizer(codec, config, params, account, visits)
+    if folder:
+        ask_first(lambda: model.save(folder))
+    return model
+
+
+def _run_loop(
+    codec: Codec,
+    source: Records | PrivateRun,
+    patients: np.ndarray | None,
+    config: Config,
+    folder: Path | None,
+    progress: bool,
+    start: Synthesizer | None,
 ) -> dict:
     """Runs the training loop over the devices; the averaged params, on the host.
 

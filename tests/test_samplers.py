@@ -93,6 +93,13 @@ def guessing_denoiser(z, t, pick=None):
     return Prediction(average.x0, logits)
 
 
+def compare_with_joint(codes):
+    """p-value of pairs [RECORDS, 2] against the joint table."""
+    a, b = np.asarray(codes).T
+    counts, chances = np.bincount(4 * a + b, minlength=8), JOINT.ravel() + 1e-9
+    return stats.chisquare(counts, chances / chances.sum() * RECORDS).pvalue
+
+
 def test_parts_drawn_in_one_step_fit_together_where_the_denoiser_guesses():
     """All parts at the last step: the mixture of guesses is the joint table, not their average."""
 
@@ -101,9 +108,7 @@ def test_parts_drawn_in_one_step_fit_together_where_the_denoiser_guesses():
         blank = Records(jnp.zeros((RECORDS, 0)), jnp.tile(jnp.array([2, 4]), (RECORDS, 1)))
         noise = draw_step_noise(keys, jnp.int32(0), PAIR)
         end = draw_end(blank, denoise_fn(blank, 0.5, noise.guess), 0.0, noise, PAIR)
-        a, b = np.asarray(end.categorical).T
-        counts, chances = np.bincount(4 * a + b, minlength=8), JOINT.ravel() + 1e-9
-        return stats.chisquare(counts, chances / chances.sum() * RECORDS).pvalue
+        return compare_with_joint(end.categorical)
 
     assert p_value(guessing_denoiser) > 1e-3
     assert p_value(lambda z, t, pick: guessing_denoiser(z, t)) < 1e-3  # power: the average
@@ -111,9 +116,7 @@ def test_parts_drawn_in_one_step_fit_together_where_the_denoiser_guesses():
 
 def test_one_evaluation_draws_whole_records_from_a_mixture_of_guesses():
     def p_value(denoise_fn):
-        a, b = np.asarray(run("ancestral", 1, PAIR, denoise_fn).categorical).T
-        counts, chances = np.bincount(4 * a + b, minlength=8), JOINT.ravel() + 1e-9
-        return stats.chisquare(counts, chances / chances.sum() * RECORDS).pvalue
+        return compare_with_joint(run("ancestral", 1, PAIR, denoise_fn).categorical)
 
     assert p_value(guessing_denoiser) > 1e-3
     assert p_value(lambda z, t, pick: guessing_denoiser(z, t)) < 1e-3  # power: the average

@@ -87,6 +87,11 @@ def get_power(params: dict, layout: Layout) -> Levels:
     return Levels(*(jnp.exp(params["schedule"][name]) for name in Levels._fields))
 
 
+def _none_of(records: Records) -> Records:
+    """The mask of known parts where none is."""
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, bool), records)
+
+
 @dataclass(frozen=True)
 class Denoiser:
     """A network, with the records and the noise that it is for.
@@ -130,8 +135,7 @@ class Denoiser:
 
     def unaided(self, params: dict, z: Records, t: jax.Array) -> Prediction:
         """The mean of what is guessed of records z at times t [b], nothing given as known."""
-        unknown = jax.tree.map(lambda x: jnp.zeros(x.shape, bool), z)
-        return self(params, z, t, z, unknown).average()
+        return self(params, z, t, z, _none_of(z)).average()
 
     def embed(self, params: dict, x0: Records) -> jax.Array:
         """What the network makes of whole clean records [batch], all of each visible: [batch, d].
@@ -139,8 +143,7 @@ class Denoiser:
         At the clean end of the schedule, and as noisy records that happen to have no noise: nothing
         is marked as known, which few records are in training.
         """
-        t = jnp.zeros(len(x0.continuous))
-        unknown = jax.tree.map(lambda x: jnp.zeros(x.shape, bool), x0)
+        t, unknown = jnp.zeros(len(x0.continuous)), _none_of(x0)
         visible = self._show(x0, self.levels(params, t), x0, unknown)
         log_snr = self.schedule.log_snr(t)
         return self.apply_fn(params["network"], visible, log_snr, unknown, embed=True)
