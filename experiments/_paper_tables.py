@@ -14,6 +14,9 @@ ON_MODEL = ("loss", "lira", "rmia", "learnt_losses", "learnt_calibrated", "gradi
 OVERFITTED = "/audits/300 patients, 3000 steps"
 EVENTS = {
     **{name: f"{name} rejects" for name in ATTACKS},
+    "copies": "copies of training rows reject",
+    "linkability": "linkability rejects",
+    **{f"inference of {k}": f"inference of {k} rejects" for k in ("black", "female", "health")},
     "verdict LEAK DETECTED": "verdict LEAK DETECTED",
     "verdict INCONCLUSIVE": "verdict INCONCLUSIVE",
     "verdict NO LEAK DETECTED": "verdict NO LEAK DETECTED",
