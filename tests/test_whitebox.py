@@ -18,8 +18,8 @@ from synthdiff.eval.whitebox import (
     lira_offline,
     lira_online,
     loss_threshold,
+    pool_rows,
     rmia,
-    summarise_rows,
 )
 
 COUNT, MODELS = 5000, 64
@@ -171,13 +171,13 @@ def test_evidence_of_rows_adds_up_and_one_loud_row_stands_out():
     side = Side(np.zeros((8000, 1)), patients, np.zeros(8000, np.uint64))
     scores = rng.normal(size=16_000)
     scores[:8000] += 0.5
-    found = summarise_rows(scores, side, side, rng)
-    assert found["auc"]["value"] == pytest.approx(norm.cdf(1.0 / np.sqrt(2)), abs=0.025)
+    found = statistics.auc(*pool_rows(scores, side, side).ranked)
+    assert found == pytest.approx(norm.cdf(1.0 / np.sqrt(2)), abs=0.025)
     highest = [patient_scores(part, patients) for part in np.split(scores, 2)]
     assert statistics.auc(*highest) < norm.cdf(1.0 / np.sqrt(2)) - 0.05  # power
     loud = rng.normal(size=16_000)
     loud[:800:4] += 9.0  # one row of each of 200 of 2,000 members
-    assert summarise_rows(loud, side, side, rng)["tpr_at_1pct_fpr"]["value"] >= 0.1
+    assert statistics.tpr_at_fpr(*pool_rows(loud, side, side).raw) >= 0.1
     average = [average_scores(part, patients) for part in np.split(loud, 2)]
     assert average[0][0] == pytest.approx(loud[:4].mean())
 
@@ -251,6 +251,28 @@ def test_finding_nothing_is_inconclusive_where_the_attack_does_not_work():
         assert any("shadow models" in reason for reason in result["reasons"]) == (power < 0.6)
 
 
+def test_a_model_that_remembers_outliers_alone_is_caught_on_them():
+    tables = [visits(seed, 800) for seed in range(1, 5)]
+
+    def run(bump):
+        def attack(*sides):
+            scores = np.random.default_rng(7).normal(size=sum(map(len, sides)))
+            far = np.flatnonzero(np.hypot(sides[0]["x"], sides[0]["y"]) > 2.7)
+            scores[far] += bump  # the members' rows come first
+            return give(scores, shadow_auc={})
+
+        return audit(*tables, SCHEMA, whitebox=attack)["whitebox"]
+
+    caught, quiet = run(9.0), run(0.0)
+    outliers = caught["strata"]["outliers"]["attacks"]["made_up"]
+    assert outliers["auc"]["value"] > 0.62 > 0.55 > caught["attacks"]["made_up"]["auc"]["value"]
+    assert outliers["tpr_at_1pct_fpr"]["value"] > 0.25
+    assert any("on outliers only" in reason for reason in caught["reasons"])
+    assert quiet["strata"]["outliers"]["attacks"]["made_up"]["p_value_holm"] > 0.05
+    assert quiet["verdict"] == "INCONCLUSIVE" and caught["verdict"] == "LEAK DETECTED"
+    assert caught["strata"]["rare values"] == quiet["strata"]["rare values"]  # no categories
+
+
 def test_scores_that_do_not_fit_are_refused():
     for bad in (np.zeros(3), np.full(240, np.nan)):
         with pytest.raises(InputError, match="made_up"):
@@ -260,4 +282,5 @@ def test_scores_that_do_not_fit_are_refused():
 def test_report_shows_the_attacks_on_the_model(leaking):
     page = write_privacy(leaking[0], {}, SCHEMA)
     assert "Attacks on the model" in page and "made up" in page and "0.900" in page
+    assert "Attacks on the model, on vulnerable patients only" in page
     assert "Attacks on the model" not in write_privacy(run_audit(), {}, SCHEMA)

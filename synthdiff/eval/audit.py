@@ -6,108 +6,34 @@ what it would have found (planted leaks), and only then reads the attacks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from synthdiff._progress import track
 from synthdiff._validate import InputError, input_error
 from synthdiff.data.schema import Schema
 from synthdiff.data.visit_plan import plan_visits
 from synthdiff.data.visits import widen
-from synthdiff.eval.attacks import ATTACKS
-from synthdiff.eval.controls import (
-    SMALL_LEAK_ATTACKS,
-    run_blind_control,
-    run_null_control,
-    run_planted_leak,
+from synthdiff.eval.attack_game import (
+    attack_game,
+    attack_strata,
+    judge_game,
+    list_attacks,
+    list_tests,
 )
-from synthdiff.eval.copies import compare_copies, compare_near_copies, list_nearest
-from synthdiff.eval.disclosure import audit_disclosure, list_tested
-from synthdiff.eval.features import check_table, hash_rows, patient_numbers, row_keys
-from synthdiff.eval.game import MAX_PATIENTS, Game, patient_ids, rows_of, set_up_game
+from synthdiff.eval.copies import compare_near_copies, list_nearest
+from synthdiff.eval.disclosure import audit_disclosure
+from synthdiff.eval.features import check_table, hash_rows, patient_numbers
+from synthdiff.eval.game import MAX_PATIENTS, Game, rows_of, set_up_game
 from synthdiff.eval.hipaa import membership_f1
-from synthdiff.eval.membership import Scores, score_attack, summarise_attack
+from synthdiff.eval.membership import Scores, summarise_scores
 from synthdiff.eval.policy import evaluate_policy
-from synthdiff.eval.statistics import adjust_together
-from synthdiff.eval.strata import audit_strata, find_outliers, find_rare
-from synthdiff.eval.verdict import decide, decide_whitebox, join_verdicts, smallest_detectable
-from synthdiff.eval.whitebox import summarise_rows
+from synthdiff.eval.verdict import decide_whitebox, join_verdicts
+from synthdiff.eval.whitebox import pool_rows
 
 Whitebox = Callable[[pd.DataFrame, pd.DataFrame], tuple[dict[str, np.ndarray], dict]]
-
-
-def attack_game(
-    game: Game,
-    tables: dict[str, pd.DataFrame],
-    schema: Schema,
-    rng: np.random.Generator,
-    strata_rng: np.random.Generator,
-) -> tuple[dict, dict[str, Scores]]:
-    """Every attack, on all and on the strata, and the exact copies, p-values not yet adjusted; and
-    the attacks' scores.
-    """
-    scores = {
-        name: score_attack(attack, game.members, game.nonmembers, game.view)
-        for name, attack in track(ATTACKS.items(), "attacks", "attack")
-    }
-    attacks = {name: summarise_attack(found, rng) for name, found in scores.items()}
-    keys = row_keys(tables["synthetic"], schema)
-    copies = compare_copies(game.members, game.nonmembers, game.synthetic, keys, rng)
-    strata = _audit_strata(game, tables, schema, scores, strata_rng)
-    return {"attacks": attacks, "copies": copies, "strata": strata}, scores
-
-
-def list_tests(found: Mapping) -> list[dict]:
-    """The results of `attack_game`, and of "disclosure" if there, that count for the verdict."""
-    strata = (stratum.get("attacks", {}) for stratum in found["strata"].values())
-    risks = list_tested(found.get("disclosure") or {}).values()
-    attacks = found["attacks"].values()
-    return [found["copies"], *attacks, *(r for s in strata for r in s.values()), *risks]
-
-
-def judge_game(
-    game: Game, found: Mapping, rng: np.random.Generator, others: Sequence[dict] = ()
-) -> dict:
-    """`found` with controls and the verdict on it, its p-values adjusted in place.
-
-    others: results of further attacks of the same audit; all p-values are adjusted together (Holm).
-    """
-    results = [*list_tests(found), *others]
-    adjust_together(results)
-    tests = len(results)
-    controls = {
-        "null": run_null_control(game, rng),
-        "leak": run_planted_leak(game, 0.10, rng, tests),
-        "leak_small": run_planted_leak(game, 0.01, rng, tests, SMALL_LEAK_ATTACKS),
-        "blind": run_blind_control(game, rng),
-    }
-    verdict, reasons = decide(game, found, controls, tests)
-    return {
-        **found,
-        "controls": controls,
-        "minimum_detectable_tpr": smallest_detectable(game, tests),
-        "verdict": verdict,
-        "reasons": reasons + game.notes,
-    }
-
-
-def audit_membership(
-    game: Game,
-    tables: dict[str, pd.DataFrame],
-    schema: Schema,
-    rngs: tuple[np.random.Generator, np.random.Generator],
-    others: Sequence[dict] = (),
-    **risks: dict,
-) -> tuple[dict, dict[str, Scores]]:
-    """`attack_game` and `judge_game`; and the attacks' scores. rngs: of the game and the strata.
-
-    risks: "disclosure" where it was measured, which is judged with them.
-    """
-    found, scores = attack_game(game, tables, schema, *rngs)
-    return judge_game(game, found | risks, rngs[0], others), scores
 
 
 @dataclass(frozen=True)
@@ -167,20 +93,25 @@ def _join_whole_patients(
 
 def _attack_model(
     whitebox: Whitebox, game: Game, tables: dict[str, pd.DataFrame], schema: Schema, seed: int
-) -> tuple[dict[str, dict], dict]:
-    """The attacks of someone who holds the model, by the same members and non-members."""
+) -> tuple[dict, dict]:
+    """The attacks of someone who holds the model, on the same members, non-members and strata."""
     sides = {"train": game.members, "test": game.nonmembers}
     rows = {part: rows_of(tables[part], side, schema, part) for part, side in sides.items()}
     scores, about = whitebox(rows["train"], rows["test"])
     count = len(rows["train"]) + len(rows["test"])
-    rng, results = np.random.default_rng([seed, 1]), {}
+    pooled = {}
     for name, values in scores.items():
         if np.shape(values) != (count,) or not np.isfinite(values).all():
             problem = f"not finite, or not one for each of {count} rows: shape {np.shape(values)}"
             fix = "return one finite score per row, the members' first"
             raise input_error(f"white-box scores {name!r}", problem, fix)
-        results[name] = summarise_rows(values, game.members, game.nonmembers, rng)
-    return results, about
+        pooled[name] = pool_rows(values, game.members, game.nonmembers)
+    rng = np.random.default_rng([seed, 1])
+    attacks = {
+        name: summarise_scores(*found.raw, rng, ranked=found.ranked)
+        for name, found in pooled.items()
+    }
+    return {"attacks": attacks, "strata": attack_strata(game, tables, schema, pooled, rng)}, about
 
 
 def _audit_members(
@@ -197,20 +128,21 @@ def _audit_members(
     disclosure: of the rows, which is judged with them.
     """
     rng, strata_rng, whole_rng = rngs
-    on_model, about = _attack_model(whitebox, game, tables, schema, seed) if whitebox else ({}, {})
+    on_model: dict = {"attacks": {}, "strata": {}}
+    about: dict = {}
+    if whitebox:
+        on_model, about = _attack_model(whitebox, game, tables, schema, seed)
     whole = _attack_whole_patients(game, tables, schema, whole_rng) if schema.order else None
-    tests = list(on_model.values())
+    tests = list_attacks(on_model)
     others = [*tests, *(whole.tests if isinstance(whole, _Whole) else ())]
-    membership, scores = audit_membership(
-        game, tables, schema, (rng, strata_rng), others, disclosure=disclosure
-    )
+    found, scores = attack_game(game, tables, schema, rng, strata_rng)
+    membership = judge_game(game, found | {"disclosure": disclosure}, rng, others)
     membership["copies"]["near"] = compare_near_copies(game)
     if whole:
         membership = _join_whole_patients(membership, whole, tests, whole_rng)
     if whitebox:
         verdict, reasons = decide_whitebox(game, membership["verdict"], on_model, about)
-        outcome = {"attacks": on_model, "verdict": verdict, "reasons": reasons}
-        membership["whitebox"] = {**about, **outcome}
+        membership["whitebox"] = about | on_model | {"verdict": verdict, "reasons": reasons}
     return membership, scores
 
 
@@ -276,23 +208,3 @@ def _share_of_patients(train: pd.DataFrame, held_out: pd.DataFrame, schema: Sche
     """Of the patients of both tables, the share that is in the first."""
     first, second = (int(patient_numbers(df, schema).max()) + 1 for df in (train, held_out))
     return first / (first + second)
-
-
-def _audit_strata(
-    game: Game,
-    tables: dict[str, pd.DataFrame],
-    schema: Schema,
-    scores: dict[str, Scores],
-    rng: np.random.Generator,
-) -> dict[str, dict]:
-    sides = (game.members, game.nonmembers)
-    known = [(side.features, side.patients) for side in sides]
-    real = [
-        (tables[part], patient_ids(tables[part], schema, part))
-        for part in ("train", "test", "reference")
-    ]
-    strata = {
-        "outliers": find_outliers([*known, (game.reference, game.reference_patients)]),
-        "rare values": find_rare(real, schema),
-    }
-    return audit_strata(strata, scores, (game.members.ids, game.nonmembers.ids), rng)

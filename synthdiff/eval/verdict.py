@@ -87,10 +87,16 @@ def _describe_attacks(attacks: Mapping[str, dict], unit: str, whose: str = "") -
     return reasons
 
 
-def _describe_leaks(found: Mapping, unit: str) -> list[str]:
-    reasons, copies = _describe_attacks(found["attacks"], unit), found["copies"]
+def _describe_members(found: Mapping, unit: str) -> list[str]:
+    """The attacks that tell members, on all patients or on a stratum."""
+    reasons = _describe_attacks(found["attacks"], unit)
     for stratum, result in found["strata"].items():
         reasons += _describe_attacks(result.get("attacks", {}), unit, f" on {stratum} only")
+    return reasons
+
+
+def _describe_leaks(found: Mapping, unit: str) -> list[str]:
+    reasons, copies = _describe_members(found, unit), found["copies"]
     if copies["p_value_holm"] < ALPHA:
         reasons.append(
             f"{copies['train_share']:.1%} of the training rows reappear exactly, against "
@@ -108,17 +114,18 @@ def _describe_leaks(found: Mapping, unit: str) -> list[str]:
 
 
 def decide_whitebox(
-    game: Game, verdict: str, attacks: Mapping[str, dict], about: Mapping
+    game: Game, verdict: str, found: Mapping, about: Mapping
 ) -> tuple[str, list[str]]:
     """The verdict on handing out the model itself; `verdict` is the one on the table.
 
+    found: "attacks" and "strata", with Holm-adjusted p-values.
     about["shadow_auc"]: AUC of each attack on shadow models, which remember their patients. Where
     no attack of those tried on the model reaches WORKING_AUC even there, finding nothing means
     nothing; what only shadow models allow, such as online LiRA, does not count.
     """
     if verdict == "INVALID":
         return verdict, ["The split or a control fails, so these numbers cannot be read either."]
-    leaks = _describe_attacks(attacks, game.unit)
+    attacks, leaks = found["attacks"], _describe_members(found, game.unit)
     if leaks:
         return "LEAK DETECTED", leaks
     weak = []

@@ -20,7 +20,7 @@ from sklearn.neural_network import MLPClassifier
 
 from synthdiff._validate import input_error
 from synthdiff.eval import statistics
-from synthdiff.eval.membership import Side, average_scores, score_sides, summarise_scores
+from synthdiff.eval.membership import Scores, Side, average_scores, score_sides
 
 _MAX_ATTACK_ROWS = 40_000
 _CHECKED_MODELS = 4
@@ -183,17 +183,14 @@ def score_rows(targets: Losses, unseen: Losses) -> dict[str, np.ndarray]:
     return {name: attack(targets, unseen) for name, attack in ATTACKS.items()}
 
 
-def summarise_rows(
-    scores: np.ndarray, members: Side, nonmembers: Side, rng: np.random.Generator
-) -> dict:
-    """The result of one attack from its scores per row, the members' rows first.
+def pool_rows(scores: np.ndarray, members: Side, nonmembers: Side) -> Scores:
+    """Scores per patient of one attack from those per row, the members' rows first.
 
     The TPR is by each patient's highest score, AUC and its test by the mean: on RAND HIE the loss
     has AUC .57 by the highest and .60 by the mean, and TPR 3.0% and 1.2% at 1% FPR (three models).
     """
     highest = score_sides(scores, members, nonmembers)
-    average = score_sides(scores, members, nonmembers, average_scores)
-    return summarise_scores(*highest, rng, ranked=average)
+    return Scores(highest, score_sides(scores, members, nonmembers, average_scores))
 
 
 def check_on_shadows(unseen: Losses, patients: np.ndarray) -> dict[str, float]:

@@ -58,9 +58,9 @@ def write_risks(disclosure: Result) -> Html:
     return join((head, table(caption, header, _risk_rows(disclosure))))
 
 
-def write_strata(strata: Result) -> Html:
+def write_strata(strata: Result, title: str = "Vulnerable patients") -> Html:
     """The membership attacks on outliers and holders of rare values."""
-    head = tag("h3", "Vulnerable patients")
+    head = tag("h3", title)
     if why_absent(strata):
         return join((head, remark(why_absent(strata))))
     rows: list[tuple] = []

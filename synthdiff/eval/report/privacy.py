@@ -122,7 +122,8 @@ def _write_whitebox(audit: Mapping) -> Html:
     verdict = tag("p", "If the model is handed out: ", tag("strong", block.get("verdict")))
     reasons = tag("ul", *(tag("li", reason) for reason in block.get("reasons") or ()))
     title = tag("h3", "Attacks on the model, strongest first")
-    return join((title, verdict, reasons, table(caption, header, rows)))
+    strata = write_strata(block.get("strata"), "Attacks on the model, on vulnerable patients only")
+    return join((title, verdict, reasons, table(caption, header, rows), strata))
 
 
 def _write_whole_patients(audit: Mapping) -> Html:
