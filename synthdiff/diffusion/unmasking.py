@@ -25,10 +25,16 @@ def share_visible(num_parts: int, num_steps: int) -> np.ndarray:
 
     Whole parts, at least one per step, where there are fewer steps than parts; else equal shares.
     """
-    step = np.arange(num_steps + 1)
     if num_steps >= num_parts:
-        return step / num_steps
-    return np.maximum(step, np.rint(num_parts * (step / num_steps) ** POWER)) / num_parts
+        return np.arange(num_steps + 1) / num_steps
+    return _count_visible(num_parts, num_steps) / num_parts
+
+
+def _count_visible(num_parts: int, num_steps: int) -> np.ndarray:
+    """The visible parts before each of fewer steps, and after the last: int32 [num_steps + 1]."""
+    step = np.arange(num_steps + 1)
+    share = (step / num_steps) ** POWER
+    return np.maximum(step, np.rint(num_parts * share)).astype(np.int32)
 
 
 def draw_turns(turn: jax.Array, other: jax.Array, layout: Layout, num_steps: int) -> jax.Array:
@@ -54,7 +60,7 @@ def _rank_on_circle(
     rotation [batch] and order [batch, num_steps]: uniforms.
     """
     num_parts = layout.num_categorical
-    shown = jnp.asarray(np.rint(share_visible(num_parts, num_steps) * num_parts), jnp.int32)
+    shown = jnp.asarray(_count_visible(num_parts, num_steps))
     step = jnp.argsort(order, axis=-1)  # of each arc of the circle
     length = jnp.diff(shown)[step]
     end = jnp.cumsum(length, axis=-1)
