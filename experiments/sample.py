@@ -5,10 +5,11 @@
 --balance=sex draws equal shares of the column's levels, --balance=sex:F=0.7,M=0.3 the given ones,
 --balance=sex*died has died as often in each sex; the other columns are drawn given these.
 
-Writes synthetic.csv, with metadata.json that SDV and SDMetrics read (or --out, .csv or .parquet),
-and prints NFE and records per second. With
+Writes synthetic.csv (or --out, .csv or .parquet) and prints NFE and records per second. With
 --shard_rows=100000 it writes the folder synthetic/ (or --out) of Parquet files, at constant memory:
 a second call writes those that are missing, and several processes (--coordinator) share them.
+metadata.json beside the table, or in the folder, lets SDV and SDMetrics read it; beside
+--out=new.csv it is new.metadata.json.
 """
 
 import time
@@ -29,7 +30,8 @@ from synthdiff._files import seal, write_json
 from synthdiff._validate import input_error
 from synthdiff.data.schema import Schema
 from synthdiff.data.sdv import to_sdv
-from synthdiff.data.table import write_table
+from synthdiff.data.shards import count_shards
+from synthdiff.data.table import name_shard, read_table, write_table
 from synthdiff.data.visits import share_filled
 from synthdiff.synthesizer import Synthesizer
 from synthdiff.train.processes import are_joined
@@ -59,10 +61,17 @@ def write_file(run_dir: Path, out: Path, model: Synthesizer, draw: Callable, num
         share = share_filled(records, model.visits)
         print(f"{share:.2%} of the visits' cells were not drawn, and filled")
     write_table(table, out)
+    beside = out.with_suffix(".metadata.json") if FLAGS.out else run_dir / "metadata.json"
+    write_json(beside, to_sdv(Schema.load(run_dir / "schema.json"), table))
     if not FLAGS.out:
-        schema = Schema.load(run_dir / "schema.json")
-        write_json(run_dir / "metadata.json", to_sdv(schema, table))
         seal(run_dir, out.name)
+
+
+def write_folder(run_dir: Path, out: Path, draw: Callable, num: int) -> None:
+    """The table in shards, with metadata for SDV, which every process writes alike."""
+    write_pieces(run_dir, out, draw, num)
+    first = read_table(out / name_shard(0, count_shards(num, FLAGS.shard_rows)))
+    write_json(out / "metadata.json", to_sdv(Schema.load(run_dir / "schema.json"), first))
 
 
 def sample(run_dir: Path) -> None:
@@ -73,7 +82,7 @@ def sample(run_dir: Path) -> None:
     out = Path(FLAGS.out) if FLAGS.out else run_dir / SYNTHETIC[bool(FLAGS.shard_rows)]
     started = time.perf_counter()
     if FLAGS.shard_rows:
-        write_pieces(run_dir, out, lambda *at: model.to_rows(draw(*at), at[0]), num_rows)
+        write_folder(run_dir, out, lambda *at: model.to_rows(draw(*at), at[0]), num_rows)
     elif are_joined():
         raise input_error("several processes", "cannot share one file", "give --shard_rows")
     else:

@@ -150,6 +150,8 @@ def test_shards_are_one_table_and_are_not_mixed(finished, tmp_path, monkeypatch)
     done = run_apart("sample.py", *flags)  # another process draws the same
     assert done.returncode == 0 and "1 of 3 shards" in done.stdout, done.stderr[-2000:]
     pd.testing.assert_frame_equal(read_table(out), table)
+    metadata = json.loads((out / "metadata.json").read_text())
+    assert metadata == json.loads((folder / "run" / "metadata.json").read_text())
     done = run_here("sample.py", *flags, "--sample_seed=1")
     assert done.returncode != 0 and "another sample_seed" in done.stderr
 
@@ -242,6 +244,9 @@ def test_shards_of_patients_are_one_table_of_visits(finished, tmp_path):
         conform(table, schema),
         check_dtype=False,
     )
+    beside = json.loads((tmp_path / "one.metadata.json").read_text())
+    assert beside == json.loads((out / "metadata.json").read_text())
+    assert set(beside["columns"]) == set(table)
 
 
 def test_a_student_s_run_is_like_its_teacher_s(finished, tmp_path):

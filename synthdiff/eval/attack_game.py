@@ -1,4 +1,4 @@
-"""Every attack on one game, before and after the controls of the audit were run."""
+"""Every attack on one game, and the verdict on it beside its controls."""
 
 from __future__ import annotations
 
