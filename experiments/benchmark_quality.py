@@ -34,7 +34,7 @@ def define_flags() -> None:
     flags.DEFINE_multi_string("csv", [], "name:path of other generators' tables")
     define_numbers("seeds", "0,1,2", "training seeds")
     flags.DEFINE_integer("num_samples", 20, "tables drawn per training seed")
-    flags.DEFINE_enum("mle_grid", "full", list(GRIDS), "settings tried in MLE; small for a CPU")
+    flags.DEFINE_enum("mle_grid", "full", list(GRIDS), "settings tried in MLE; 36, or 4 of them")
     flags.DEFINE_enum("xgb_device", "cpu", ["cpu", "cuda"], "where XGBoost runs")
     define_record_flag()
     flags.DEFINE_bool("draw_only", False, "train and draw, and leave the scores to a later call")
