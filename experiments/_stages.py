@@ -10,10 +10,11 @@ from pathlib import Path
 import pandas as pd
 from _data import read_data, split_table
 
-from synthdiff._files import hold_folder, parse_json, read_sealed
+from synthdiff._files import hold_folder, parse_json, read_sealed, write_json
 from synthdiff._validate import input_error
 from synthdiff.data.conform import conform
 from synthdiff.data.schema import Schema
+from synthdiff.data.sdv import to_sdv
 from synthdiff.data.table import read_table
 
 SYNTHETIC = ("synthetic.csv", "synthetic")  # of a run: a file, or a folder of shards
@@ -39,6 +40,11 @@ def read_stage(path: Path, stage: str) -> dict:
 def read_manifest(run_dir: Path) -> dict:
     """The run's manifest, or an error that says to train first."""
     return read_stage(run_dir / "manifest.json", "train")
+
+
+def write_metadata(run_dir: Path, table: pd.DataFrame, path: Path) -> None:
+    """Names and kinds of a synthetic table's columns, for SDV and SDMetrics."""
+    write_json(path, to_sdv(Schema.load(run_dir / "schema.json"), table))
 
 
 def read_run(run_dir: Path) -> tuple[dict[str, pd.DataFrame], Schema]:

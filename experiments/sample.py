@@ -22,14 +22,12 @@ from _common import FLAGS, run_script
 from _draw import define_flags as define_draw_flags
 from _draw import plan_draw
 from _pieces import write_pieces
-from _stages import SYNTHETIC, locked, read_manifest
+from _stages import SYNTHETIC, locked, read_manifest, write_metadata
 from absl import flags
 
 from synthdiff import load
-from synthdiff._files import seal, write_json
+from synthdiff._files import seal
 from synthdiff._validate import input_error
-from synthdiff.data.schema import Schema
-from synthdiff.data.sdv import to_sdv
 from synthdiff.data.shards import count_shards
 from synthdiff.data.table import name_shard, read_table, write_table
 from synthdiff.data.visits import share_filled
@@ -62,7 +60,7 @@ def write_file(run_dir: Path, out: Path, model: Synthesizer, draw: Callable, num
         print(f"{share:.2%} of the visits' cells were not drawn, and filled")
     write_table(table, out)
     beside = out.with_suffix(".metadata.json") if FLAGS.out else run_dir / "metadata.json"
-    write_json(beside, to_sdv(Schema.load(run_dir / "schema.json"), table))
+    write_metadata(run_dir, table, beside)
     if not FLAGS.out:
         seal(run_dir, out.name)
 
@@ -71,7 +69,7 @@ def write_folder(run_dir: Path, out: Path, draw: Callable, num: int) -> None:
     """The table in shards, with metadata for SDV, which every process writes alike."""
     write_pieces(run_dir, out, draw, num)
     first = read_table(out / name_shard(0, count_shards(num, FLAGS.shard_rows)))
-    write_json(out / "metadata.json", to_sdv(Schema.load(run_dir / "schema.json"), first))
+    write_metadata(run_dir, first, out / "metadata.json")
 
 
 def sample(run_dir: Path) -> None:

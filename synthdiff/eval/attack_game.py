@@ -25,10 +25,34 @@ from synthdiff.eval.statistics import adjust_together
 from synthdiff.eval.strata import audit_strata, find_outliers, find_rare
 from synthdiff.eval.verdict import decide, smallest_detectable
 
+Strata = Mapping[str, Sequence[np.ndarray]]  # ids of the members, then of the non-members
+
+
+def find_strata(game: Game, tables: dict[str, pd.DataFrame], schema: Schema) -> Strata:
+    """Outliers and holders of rare values, found once for all attacks on the same patients."""
+    sides = (game.members, game.nonmembers)
+    known = [(side.features, side.patients) for side in sides]
+    real = [
+        (tables[part], patient_ids(tables[part], schema, part))
+        for part in ("train", "test", "reference")
+    ]
+    return {
+        "outliers": find_outliers([*known, (game.reference, game.reference_patients)]),
+        "rare values": find_rare(real, schema),
+    }
+
+
+def attack_strata(
+    strata: Strata, game: Game, scores: Mapping[str, Scores], rng: np.random.Generator
+) -> dict[str, dict]:
+    """The attacks with these scores on the patients of each stratum only."""
+    return audit_strata(strata, scores, (game.members.ids, game.nonmembers.ids), rng)
+
 
 def attack_game(
     game: Game,
-    tables: dict[str, pd.DataFrame],
+    strata: Strata,
+    synthetic: pd.DataFrame,
     schema: Schema,
     rng: np.random.Generator,
     strata_rng: np.random.Generator,
@@ -41,10 +65,10 @@ def attack_game(
         for name, attack in track(ATTACKS.items(), "attacks", "attack")
     }
     attacks = {name: summarise_attack(found, rng) for name, found in scores.items()}
-    keys = row_keys(tables["synthetic"], schema)
+    keys = row_keys(synthetic, schema)
     copies = compare_copies(game.members, game.nonmembers, game.synthetic, keys, rng)
-    strata = attack_strata(game, tables, schema, scores, strata_rng)
-    return {"attacks": attacks, "copies": copies, "strata": strata}, scores
+    apart = attack_strata(strata, game, scores, strata_rng)
+    return {"attacks": attacks, "copies": copies, "strata": apart}, scores
 
 
 def list_tests(found: Mapping) -> list[dict]:
@@ -83,24 +107,3 @@ def judge_game(
         "verdict": verdict,
         "reasons": reasons + game.notes,
     }
-
-
-def attack_strata(
-    game: Game,
-    tables: dict[str, pd.DataFrame],
-    schema: Schema,
-    scores: dict[str, Scores],
-    rng: np.random.Generator,
-) -> dict[str, dict]:
-    """The attacks with these scores on outliers and on holders of rare values only."""
-    sides = (game.members, game.nonmembers)
-    known = [(side.features, side.patients) for side in sides]
-    real = [
-        (tables[part], patient_ids(tables[part], schema, part))
-        for part in ("train", "test", "reference")
-    ]
-    strata = {
-        "outliers": find_outliers([*known, (game.reference, game.reference_patients)]),
-        "rare values": find_rare(real, schema),
-    }
-    return audit_strata(strata, scores, (game.members.ids, game.nonmembers.ids), rng)

@@ -17,8 +17,10 @@ from synthdiff.data.schema import Schema
 from synthdiff.data.visit_plan import plan_visits
 from synthdiff.data.visits import widen
 from synthdiff.eval.attack_game import (
+    Strata,
     attack_game,
     attack_strata,
+    find_strata,
     judge_game,
     list_attacks,
     list_tests,
@@ -67,7 +69,8 @@ def _attack_whole_patients(
     sides = {"train": game.members, "test": game.nonmembers}
     played = {part: rows_of(wide[part], side, plan.wide, part) for part, side in sides.items()}
     own = set_up_game(wide | played, plan.wide, rng, game.max_patients)
-    found, _ = attack_game(own, wide, plan.wide, rng, rng)
+    strata = find_strata(own, wide, plan.wide)
+    found, _ = attack_game(own, strata, wide["synthetic"], plan.wide, rng, rng)
     held_out = pd.concat([wide["test"], wide["reference"]], ignore_index=True)
     parts = wide["train"], held_out, wide["synthetic"]
     disclosure = audit_disclosure(*parts, plan.wide, rng, game.max_patients)
@@ -92,7 +95,12 @@ def _join_whole_patients(
 
 
 def _attack_model(
-    whitebox: Whitebox, game: Game, tables: dict[str, pd.DataFrame], schema: Schema, seed: int
+    whitebox: Whitebox,
+    game: Game,
+    strata: Strata,
+    tables: dict[str, pd.DataFrame],
+    schema: Schema,
+    seed: int,
 ) -> tuple[dict, dict]:
     """The attacks of someone who holds the model, on the same members, non-members and strata."""
     sides = {"train": game.members, "test": game.nonmembers}
@@ -111,7 +119,7 @@ def _attack_model(
         name: summarise_scores(*found.raw, rng, ranked=found.ranked)
         for name, found in pooled.items()
     }
-    return {"attacks": attacks, "strata": attack_strata(game, tables, schema, pooled, rng)}, about
+    return {"attacks": attacks, "strata": attack_strata(strata, game, pooled, rng)}, about
 
 
 def _audit_members(
@@ -130,12 +138,13 @@ def _audit_members(
     rng, strata_rng, whole_rng = rngs
     on_model: dict = {"attacks": {}, "strata": {}}
     about: dict = {}
+    strata = find_strata(game, tables, schema)
     if whitebox:
-        on_model, about = _attack_model(whitebox, game, tables, schema, seed)
+        on_model, about = _attack_model(whitebox, game, strata, tables, schema, seed)
     whole = _attack_whole_patients(game, tables, schema, whole_rng) if schema.order else None
     tests = list_attacks(on_model)
     others = [*tests, *(whole.tests if isinstance(whole, _Whole) else ())]
-    found, scores = attack_game(game, tables, schema, rng, strata_rng)
+    found, scores = attack_game(game, strata, tables["synthetic"], schema, rng, strata_rng)
     membership = judge_game(game, found | {"disclosure": disclosure}, rng, others)
     membership["copies"]["near"] = compare_near_copies(game)
     if whole:
