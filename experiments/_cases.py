@@ -50,14 +50,14 @@ def make_sampling(model: Synthesizer, sampler: SamplerConfig, block: int) -> tup
 
 
 def make_training(
-    config: Config, layout: Layout, devices: Sequence[jax.Device] | None = None
+    config: Config, data: Records, layout: Layout, devices: Sequence[jax.Device] | None = None
 ) -> tuple[Callable, TrainState]:
-    """`run(state, data, rows)` as training compiles it, and the state before step 0."""
+    """`run(state, rows)` as training compiles it, and the state before step 0."""
     init_fn, denoiser = config.make_denoiser(layout)
     tx = make_optimizer(config.train)
     step = make_train_step(make_loss_fn(denoiser), tx, config.train)
     state = create_state(jax.jit(init_fn)(jax.random.key(0)), tx)
-    return make_parallel_train(step, devices, donate=True), state
+    return make_parallel_train(step, data, devices, donate=True), state
 
 
 def make_advance(
@@ -68,13 +68,13 @@ def make_advance(
     devices: Sequence[jax.Device] | None = None,
 ) -> Callable[[], dict]:
     """`advance() -> metrics`, which trains `steps` steps further in one dispatch."""
-    run, state = make_training(config, layout, devices)
-    state, data = to_devices(state, devices), to_devices(data, devices)
+    run, state = make_training(config, data, layout, devices)
+    state = to_devices(state, devices)
     rows = make_batches(None, PATIENTS, config.train.batch_size, 0)(0, steps)
 
     def advance() -> dict:
         nonlocal state
-        state, metrics = run(state, data, rows)
+        state, metrics = run(state, rows)
         return metrics
 
     return advance

@@ -14,7 +14,10 @@ One step on n chips, b records on each, P parameters, F operations per record, R
                                                  thing that backpropagation feeds
 
 Weak scaling holds b, strong scaling holds n b. Efficiency is records per second and chip over those
-of one chip. Sampling sends nothing; what it loses is the padding of the last blocks.
+of one chip. Sampling sends nothing; what it loses is the padding of the last blocks. The prediction
+is for tables that every chip holds whole. One of more than a GiB is cut, and each step then also
+sends its batch round the ring, (n - 1) b times the bytes of an encoded record: next to nothing in
+strong scaling, the most of a step in weak scaling over hundreds of chips.
 
 Peak, bandwidths and latency are flags; the defaults are vendor figures of a TPU v5e (bfloat16 peak
 and one ring of links) and are not measured here. benchmark_scaling.py measures on real devices, and

@@ -14,7 +14,7 @@ import optax
 import pandas as pd
 
 from synthdiff._validate import positive
-from synthdiff.data.batches import make_batches, make_roster, poisson_batches
+from synthdiff.data.batches import fill_roster, make_batches, make_roster, poisson_batches
 from synthdiff.data.codec import Codec, number_patients
 from synthdiff.data.private import cap_rows, fit_private_codec, list_public, require_public
 from synthdiff.data.private_tree import PairTables, PairTree, fit_tree, release_pairs
@@ -113,15 +113,19 @@ class PrivateRun:
     ) -> tuple[Callable, tuple, Callable]:
         """The step, its data and the rows of each step, for the training loop.
 
-        With gradients: the encoded rows and their roster by patient, and Poisson samples of
-        patients. Else records drawn from the tree, and shuffled batches of them.
+        With gradients: the encoded rows of each patient, and Poisson samples of patients. Else
+        records drawn from the tree, and shuffled batches of them.
         """
         plan = self.plan.gradients
         if not plan:
             rows_of = make_batches(None, DRAWN_ROWS, train.batch_size, train.seed)
             return make_train_step(loss_fn, tx, train), self._draw(), rows_of
         records = Records(*self.codec.encode(self.table, _make_rng(self.secret, JITTER)))
-        data = (records, make_roster(self.patients, self.dp.max_rows_per_patient))
+        roster = make_roster(self.patients, self.dp.max_rows_per_patient)
+        data = (
+            Records(*(fill_roster(part, roster) for part in records)),
+            (roster >= 0).astype(np.int8),
+        )
         seed = (self.secret, SAMPLES)
         rows_of = partial(poisson_batches, plan.num_patients, plan.rate, plan.capacity, seed)
         step = make_private_step(loss_fn, tx, train, self.dp, plan, self.secret, split)
@@ -136,11 +140,10 @@ class PrivateRun:
         batch = -(-DRAWN_BATCH // jax.device_count()) * jax.device_count()
         train = replace(train, num_steps=self.dp.tree_steps, batch_size=batch, accumulate=1)
         tx = make_optimizer(train)
-        step, data = make_train_step(loss_fn, tx, train), to_devices(self._draw())
-        run = make_parallel_train(step, donate=True)
+        step = make_train_step(loss_fn, tx, train)
         return fit(
             to_devices(create_state(params, tx)),
-            lambda state, rows: run(state, data, rows),
+            make_parallel_train(step, self._draw(), donate=True),
             make_batches(None, DRAWN_ROWS, train.batch_size, train.seed),
             train,
             self.codec.layout.part_names,

@@ -333,7 +333,7 @@ def _run_loop(
         shares = count_shares(data, layout)
         rows_of = make_batches(patients, len(data.continuous), config.train.batch_size, seed)
     require_same("the training table or its settings", (np.array(repr(config)), data))
-    run, data = make_parallel_train(step, donate=True), to_devices(data)
+    run = make_parallel_train(step, data, donate=True)
     if start:
         params = start.params
     else:
@@ -342,7 +342,7 @@ def _run_loop(
         params = source.warm_up(params, loss_fn, config.train, folder, progress=progress)
     state = fit_loop(
         to_devices(create_state(params, tx, split(params)[0])),
-        lambda state, rows: run(state, data, rows),
+        run,
         rows_of,
         config.train,
         layout.part_names,

@@ -146,9 +146,9 @@ def test_reduced_bytes_are_those_of_the_program(name):
     data, codec = encode_cohort(6)
     model = ModelConfig(name, width=4, hidden=8, max_width=8)
     config = Config(model, train=TrainConfig(batch_size=8, num_steps=4))
-    run, state = make_training(config, codec.layout)
+    run, state = make_training(config, data, codec.layout)
     rows = np.zeros((2, 8), np.int32)
-    program = jax.make_jaxpr(lambda state, data: run(state, data, rows))(state, data)
+    program = jax.make_jaxpr(lambda state: run(state, rows))(state)
     assert count_work(config, codec.layout).reduced == reduced_bytes(program.jaxpr) > 0
 
 

@@ -16,23 +16,36 @@ from synthdiff._validate import InputError
 from synthdiff.diffusion.losses import draw_noise
 from synthdiff.layout import Layout
 from synthdiff.config import Config, ModelConfig, SamplerConfig, TrainConfig
-from synthdiff.train.parallel import make_parallel_train
-from synthdiff.train.step import AXIS, draw_randomness
+from synthdiff.train import parallel
+from synthdiff.train.device_table import AXIS, take_rows
+from synthdiff.train.step import draw_randomness
 
 folder, count = sys.argv[1], int(sys.argv[2])
 assert len(jax.local_devices()) == count
 layout = Layout(("x", "k"), (0,), (1,), (3,), (-1,), (1,))
 
-def step(state, data, rows, position):
+parallel.WHOLE_BYTES = 0  # so that four devices cut the table, of 22 records
+rng = np.random.default_rng(0)
+data = {"number": rng.normal(size=(22, 3)).astype(np.float32),
+        "code": rng.integers(-120, 120, 22).astype(np.int8)}
+
+def step(state, table, rows, position):
     # the randomness of every example, gathered from all devices in batch order
     keys, u = draw_randomness(0, state, position, 8)
     noise = jax.vmap(lambda key: draw_noise(key, layout, 0.5))(keys)
-    found = noise._asdict() | {"u": u, "rows": rows, "keys": jax.random.key_data(keys)}
+    found = {"u": u, "rows": rows, "keys": jax.random.key_data(keys)}
+    found |= noise._asdict() | take_rows(table, rows)
     gathered = jax.tree.map(lambda x: jax.lax.all_gather(x, AXIS, tiled=True), found)
-    return state + 1, gathered
+    held = jax.lax.pmax(len(table.columns["code"]), AXIS)
+    return state + 1, gathered | {"held": held}
 
-rows = np.arange(24, dtype=np.int32).reshape(3, 8)
-_, drawn = make_parallel_train(step)(jnp.int32(0), jnp.zeros(1), rows)
+rows = rng.integers(-1, 22, (3, 8)).astype(np.int32)  # some twice, and -1 for none
+rows[0] = [21, 0, -1, 5, 6, 11, 12, 21]
+run = parallel.make_parallel_train(step, data)
+_, drawn = run(jnp.int32(0), rows)
+wanted = {name: values[rows] for name, values in data.items()}
+for values in wanted.values():
+    values[rows < 0] = 0
 
 rng = np.random.default_rng(0)
 table = pd.DataFrame({"age": rng.normal(50.0, 9.0, 60), "sick": rng.random(60) < 0.4})
@@ -46,11 +59,12 @@ params = {"params" + jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf
 model.sample(700).to_csv(f"{folder}/out.csv", index=False)  # more than one block
 model.save(folder)
 try:
-    make_parallel_train(step)(jnp.int32(0), jnp.zeros(1), rows[:, :6])
+    run(jnp.int32(0), rows[:, :6])
     message = ""
 except InputError as error:
     message = str(error)
-np.savez(f"{folder}/out.npz", message=message, **params, **drawn)
+wanted = {f"wanted_{name}": value for name, value in wanted.items()}
+np.savez(f"{folder}/out.npz", message=message, **params, **drawn, **wanted)
 """
 
 SAMPLE_AGAIN = """
@@ -90,6 +104,17 @@ def test_every_example_has_the_same_randomness(runs):
         assert one[name].shape[:2] == (3, 8)
         np.testing.assert_array_equal(one[name], four[name], err_msg=name)
     assert len(np.unique(one["keys"].reshape(24, -1), axis=0)) == 24  # and no two are alike
+
+
+def test_a_table_that_is_cut_gives_the_same_rows(runs):
+    """Four devices hold 6 of 22 records each; what they exchange is bit-equal to the whole."""
+    one, four = runs[1][0], runs[4][0]
+    assert (one["held"] == 22).all() and (four["held"] == 6).all()
+    for name in ("number", "code"):
+        for found in (one, four):
+            assert found[name].dtype == found[f"wanted_{name}"].dtype
+            np.testing.assert_array_equal(found[name], found[f"wanted_{name}"], err_msg=name)
+    assert (four["number"][four["rows"] == -1] == 0).all() and (four["rows"] == -1).any()
 
 
 def test_params_are_equal_up_to_rounding(runs):

@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import binomtest, kstest, norm
 
 from synthdiff._validate import InputError
-from synthdiff.data.batches import make_roster, poisson_batches
+from synthdiff.data.batches import fill_roster, make_roster, poisson_batches
 from synthdiff.eval.epsilon import audit_claim
 from synthdiff.layout import Records
 from synthdiff.train import dp as dp_module
@@ -239,13 +239,15 @@ def move(patients, scale=1.0, sigma=0.0, accumulate=1, without=(), steps=1, bad=
         values[owner == bad] = np.nan
     roster = make_roster(owner, 3)
     roster[list(without)] = -1
-    data = (Records(jnp.asarray(values), jnp.zeros((len(owner), 0), jnp.int8)), roster)
+    records = Records(values, np.zeros((len(owner), 0), np.int8))
+    theirs = Records(*(fill_roster(part, roster) for part in records))
+    data = (theirs, (roster >= 0).astype(np.int8))
     config = TrainConfig(accumulate=accumulate)
     dp, tx = DpConfig(noise_multiplicity=2, max_rows_per_patient=3), optax.sgd(1.0)
     step = make_private_step(noisy_loss, tx, config, dp, make_plan(sigma=sigma), SECRET)
     state = create_state({"w": jnp.eye(3) * 0.5}, tx)
     rows = np.tile(np.asarray(patients, np.int32), (steps, 1))
-    state, metrics = make_parallel_train(step, ONE)(state, data, rows)
+    state, metrics = make_parallel_train(step, data, ONE)(state, rows)
     return np.eye(3) * 0.5 - np.asarray(state.params["w"], float), metrics
 
 

@@ -148,17 +148,20 @@ def test_a_schema_read_from_data_is_refused():
 CHILD = """
 import sys
 import jax, jax.numpy as jnp, numpy as np, optax
-from synthdiff.data.batches import make_roster
+from synthdiff.data.batches import fill_roster, make_roster
 from synthdiff.layout import Records
 from synthdiff.train.dp import DpConfig, GradientPlan, make_private_step
 from synthdiff.train.optim import TrainConfig
-from synthdiff.train.parallel import make_parallel_train
+from synthdiff.train import parallel
 from synthdiff.train.state import create_state
 
 assert len(jax.local_devices()) == int(sys.argv[2])
 rng = np.random.default_rng(0)
 owner = np.repeat(np.arange(30), 2)
-data = Records(rng.normal(size=(60, 3)).astype(np.float32), np.zeros((60, 0), np.int8))
+parallel.WHOLE_BYTES = 0  # the table is cut
+roster = make_roster(owner, 2)
+values = fill_roster(rng.normal(size=(60, 3)).astype(np.float32), roster)
+data = (Records(values, np.zeros((30, 2, 0), np.int8)), (roster >= 0).astype(np.int8))
 
 def loss_fn(params, batch, keys, u):
     noise = jax.vmap(lambda key: jax.random.normal(key, (3,)))(keys)
@@ -170,7 +173,7 @@ step = make_private_step(loss_fn, optax.sgd(1.0), TrainConfig(), dp, plan, 2**10
 patients = np.full((3, 16), -1, np.int32)
 patients[:, :9] = rng.permuted(np.tile(np.arange(30), (3, 1)), axis=1)[:, :9]
 state = create_state({"w": jnp.eye(3)}, optax.sgd(1.0))
-state, metrics = make_parallel_train(step)(state, (data, make_roster(owner, 2)), patients)
+state, metrics = parallel.make_parallel_train(step, data)(state, patients)
 np.savez(sys.argv[1], w=state.params["w"], norm=metrics["grad_norm"])
 """
 

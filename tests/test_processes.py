@@ -82,17 +82,20 @@ TALK = """
 import sys
 import jax, jax.numpy as jnp, numpy as np
 from synthdiff._validate import InputError
+from synthdiff.train import parallel
+from synthdiff.train.device_table import AXIS, take_rows
 from synthdiff.train.parallel import make_parallel_map, make_parallel_train, to_devices
 from synthdiff.train.processes import any_process, ask_first, require_same, share_first
-from synthdiff.train.step import AXIS, draw_randomness
+from synthdiff.train.step import draw_randomness
 
 folder, address, me = sys.argv[1], sys.argv[2], int(sys.argv[3])
 jax.config.update("jax_cpu_collectives_implementation", "gloo")
 jax.distributed.initialize(address, 2, me)
 
-def step(state, data, rows, position):
+def step(state, table, rows, position):
     keys, u = draw_randomness(0, state, position, 8)
-    found = {"u": u, "rows": rows, "keys": jax.random.key_data(keys), "data": data[rows]}
+    found = {"u": u, "rows": rows, "keys": jax.random.key_data(keys)}
+    found["data"] = take_rows(table, rows)
     gathered = jax.tree.map(lambda x: jax.lax.all_gather(x, AXIS, tiled=True), found)
     return state + 1, gathered
 
@@ -100,7 +103,11 @@ def fail():
     raise OSError("the disk is full")
 
 rows = np.arange(24, dtype=np.int32).reshape(3, 8)
-_, drawn = make_parallel_train(step)(jnp.int32(0), to_devices(jnp.arange(24) + 0.5), rows)
+data = np.arange(24, dtype=np.float32) + 0.5
+_, drawn = make_parallel_train(step, data)(jnp.int32(0), rows)
+parallel.WHOLE_BYTES = 0
+_, parted = make_parallel_train(step, data)(jnp.int32(0), rows)
+np.testing.assert_array_equal(parted["data"], drawn["data"])
 bits = to_devices(jnp.array([-0.0, 1.0, jnp.nan]) * (1 + me))
 tree = {"w": bits, "n": jnp.int32(me), "0": jnp.ones(0)}
 shared = share_first(tree)

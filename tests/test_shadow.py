@@ -66,8 +66,8 @@ def test_64_models_trained_together_are_trained_alone():
     for model in (0, 1, models - 1):
         one = replace(config, seed=config.seed * models + model)
         state = create_state(INIT(purpose_key(one.seed, "init")), tx)
-        run = make_parallel_train(make_train_step(LOSS, tx, one), jax.local_devices()[:1])
-        state, _ = run(state, data, rows[:, :, model])
+        run = make_parallel_train(make_train_step(LOSS, tx, one), data, jax.local_devices()[:1])
+        state, _ = run(state, rows[:, :, model])
         # Adam blows rounding up where gradients vanish, so single weights may differ by more
         assert distance(take_model(together, model), state.ema_params) < 2e-6
     assert distance(take_model(together, 0), take_model(together, 1)) > 1e-3

@@ -26,6 +26,7 @@ from _timing import count_flops, count_gradient, fit_slope, make_evaluation
 from synthdiff.config import Config
 from synthdiff.diffusion.samplers import SamplerConfig
 from synthdiff.models.config import ModelConfig
+from synthdiff.train.device_table import take_rows
 from synthdiff.train.loop import fit
 from synthdiff.train.optim import TrainConfig
 from synthdiff.train.parallel import make_parallel_train, to_devices
@@ -51,25 +52,28 @@ def least_seconds(calls, repeats=7):
     return seconds.min(axis=0)
 
 
-def toy_step(state, data, rows, position):
+DATA = np.arange(100.0, dtype=np.float32)
+
+
+def toy_step(state, table, rows, position):
     """A step as cheap as a dispatch, so that what a dispatch costs can be seen."""
-    return jnp.tanh(state @ state) + data[rows].mean(), {"loss": state.mean()}
+    return jnp.tanh(state @ state) + take_rows(table, rows).mean(), {"loss": state.mean()}
 
 
 def test_many_steps_in_one_dispatch_are_not_slower_than_one_by_one():
-    state, data = to_devices((jnp.eye(8), jnp.arange(100.0)))
-    rows, run = np.zeros((SCAN_STEPS, 4), np.int32), make_parallel_train(toy_step)
+    state = to_devices(jnp.eye(8))
+    rows, run = np.zeros((SCAN_STEPS, 4), np.int32), make_parallel_train(toy_step, DATA)
 
     def singly(run=run):
         carry = state
         for k in range(SCAN_STEPS):
-            carry, _ = run(carry, data, rows[k : k + 1])
+            carry, _ = run(carry, rows[k : k + 1])
         return carry
 
     def rebuilt():  # a loop that loses its program after every call
-        return make_parallel_train(toy_step)(state, data, rows)
+        return make_parallel_train(toy_step, DATA)(state, rows)
 
-    together, apart, broken = least_seconds([lambda: run(state, data, rows), singly, rebuilt], 5)
+    together, apart, broken = least_seconds([lambda: run(state, rows), singly, rebuilt], 5)
     print("scan", together / apart, broken / apart)
     assert together / apart < SCAN_BOUND
     assert broken / apart > SCAN_BOUND
@@ -82,27 +86,26 @@ class Carry(NamedTuple):
     matrix: jax.Array
 
 
-def toy_train(carry, data, rows, position):
-    matrix, metrics = toy_step(carry.matrix, data, rows, position)
+def toy_train(carry, table, rows, position):
+    matrix, metrics = toy_step(carry.matrix, table, rows, position)
     return Carry(carry.step + 1, matrix), metrics | {"grad_norm": matrix.mean()}
 
 
 def test_the_training_loop_adds_little_to_its_dispatches():
     """The loop as it is, and with each step in a dispatch of its own."""
-    fresh, data = to_devices((Carry(jnp.int32(0), jnp.eye(8)), jnp.arange(100.0)))
+    fresh = to_devices(Carry(jnp.int32(0), jnp.eye(8)))
     train = TrainConfig(num_steps=2000, steps_per_call=500)
-    rows, run = np.zeros((train.num_steps, 4), np.int32), make_parallel_train(toy_train)
+    rows, run = np.zeros((train.num_steps, 4), np.int32), make_parallel_train(toy_train, DATA)
 
     def alone():
         carry = fresh
         for first in range(0, train.num_steps, train.steps_per_call):
-            carry, _ = run(carry, data, rows[first : first + train.steps_per_call])
+            carry, _ = run(carry, rows[first : first + train.steps_per_call])
         return carry
 
     def loop(steps_per_call):
         config = replace(train, steps_per_call=steps_per_call)
-        rows_of, advance = lambda first, k: rows[first : first + k], lambda c, r: run(c, data, r)
-        return fit(fresh, advance, rows_of, config, (), progress=False)
+        return fit(fresh, run, lambda i, k: rows[i : i + k], config, (), progress=False)
 
     bare, ours, broken = least_seconds([alone, partial(loop, 500), partial(loop, 1)], 5)
     print("loop", ours / bare, broken / bare)

@@ -34,9 +34,9 @@ def train(steps=3, **options):
     config = TrainConfig(num_steps=10, batch_size=BATCH, warmup_steps=0, **options)
     tx = make_optimizer(config)
     params = {"w": jnp.eye(3) * 0.5, "b": jnp.ones(3)}
-    run = make_parallel_train(make_train_step(noisy_loss, tx, config), ONE)
+    run = make_parallel_train(make_train_step(noisy_loss, tx, config), data(), ONE)
     rows = np.random.default_rng(1).integers(0, 40, (steps, BATCH)).astype(np.int32)
-    return run(create_state(params, tx), data(), rows)
+    return run(create_state(params, tx), rows)
 
 
 def test_accumulation_changes_nothing():
@@ -57,13 +57,13 @@ def test_a_donated_state_gives_its_memory_to_the_next():
     rows = np.random.default_rng(1).integers(0, 40, (3, BATCH)).astype(np.int32)
     kept, step = create_state(params, tx), make_train_step(noisy_loss, tx, config)
     first = state = to_devices(kept, ONE)  # params and their average are one array before, two now
-    run = make_parallel_train(step, ONE, donate=True)
+    run = make_parallel_train(step, data(), ONE, donate=True)
     for _ in range(2):
-        state, _ = run(state, data(), rows)
+        state, _ = run(state, rows)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(first))
-    run, again = make_parallel_train(step, ONE), kept
+    run, again = make_parallel_train(step, data(), ONE), kept
     for _ in range(2):
-        again, _ = run(again, data(), rows)
+        again, _ = run(again, rows)
     assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(kept))
     for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(again), strict=True):
         np.testing.assert_array_equal(a, b)

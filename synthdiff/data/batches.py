@@ -77,3 +77,14 @@ def make_roster(patients: np.ndarray, max_rows: int) -> np.ndarray:
     roster = np.full((patients.max() + 1, max_rows), -1, np.int32)
     roster[patients, place] = np.arange(len(patients))
     return roster
+
+
+def fill_roster(column: np.ndarray, roster: np.ndarray) -> np.ndarray:
+    """The rows of each patient, [patients, max_rows, ...], zeros where the roster has -1.
+
+    >>> fill_roster(np.array([5, 6, 7]), np.array([[0, 2], [1, -1]])).tolist()
+    [[5, 7], [6, 0]]
+    """
+    found = column[roster]
+    found[roster < 0] = 0
+    return found

@@ -17,6 +17,7 @@ import optax
 from synthdiff._progress import track
 from synthdiff.diffusion.keys import purpose_key
 from synthdiff.layout import Records
+from synthdiff.train.device_table import DeviceTable
 from synthdiff.train.optim import TrainConfig, make_optimizer
 from synthdiff.train.parallel import make_parallel_train, to_devices
 from synthdiff.train.state import create_state
@@ -53,10 +54,10 @@ def make_shadow_step(
     Every model has a seed of its own, so that times and noises differ as between real runs.
     """
 
-    def step(carry: tuple, data: Records, rows: jax.Array, position: jax.Array) -> tuple:
+    def step(carry: tuple, table: DeviceTable, rows: jax.Array, position: jax.Array) -> tuple:
         seed, state = carry
         one = make_train_step(loss_fn, tx, replace(config, seed=seed))
-        state, metrics = one(state, data, rows, position)
+        state, metrics = one(state, table, rows, position)
         return (seed, state), metrics["loss"]
 
     return jax.vmap(step, in_axes=(0, None, 1, None))
@@ -75,13 +76,12 @@ def train_shadows(
     start = jax.vmap(lambda seed: create_state(init_fn(purpose_key(seed, "init")), tx))
     devices = jax.local_devices()  # an audit is one process's business
     carry = to_devices((seeds, jax.jit(start)(seeds)), devices)
-    run = make_parallel_train(make_shadow_step(loss_fn, tx, config), devices, donate=True)
-    data = to_devices(data, devices)
+    run = make_parallel_train(make_shadow_step(loss_fn, tx, config), data, devices, donate=True)
     calls = range(0, config.num_steps, config.steps_per_call)
     for first in track(calls, f"{len(member)} shadow models", "call"):
         count = min(config.steps_per_call, config.num_steps - first)
         rows = draw_rows(member, config.batch_size, config.seed, first, count)
-        carry, losses = run(carry, data, rows)
+        carry, losses = run(carry, rows)
         bad = ~np.isfinite(np.asarray(losses)).all(axis=0)
         if bad.any():
             raise FloatingPointError(

@@ -37,19 +37,21 @@ def run_canaries(
     padded with -1. included [canaries]: the coins.
     """
     inside = np.flatnonzero(included)
-    roster = np.full((len(inside), dp.max_rows_per_patient), -1, np.int32)
-    roster[:, :DRAWN] = np.arange(DRAWN * len(inside)).reshape(-1, DRAWN)
-    numbers = np.repeat(inside, DRAWN)[:, None].astype(np.float32)
-    data = (Records(numbers, np.zeros((len(numbers), 0), np.int8)), roster)
+    numbers = np.zeros((len(inside), dp.max_rows_per_patient, 1), np.float32)
+    numbers[:, :DRAWN] = inside[:, None, None]
+    present = np.zeros(numbers.shape[:2], np.int8)
+    present[:, :DRAWN] = 1
+    data = (Records(numbers, np.zeros((*numbers.shape[:2], 0), np.int8)), present)
 
     def loss_fn(params: dict, batch: Records, keys: jax.Array, u: jax.Array) -> jax.Array:
         return -LOUD * plan.clip_norm * params["w"][batch.continuous.astype(jnp.int32)]
 
     tx, config = optax.sgd(1.0), TrainConfig(num_steps=plan.num_steps)
-    run = make_parallel_train(make_private_step(loss_fn, tx, config, dp, plan, secret))
+    step = make_private_step(loss_fn, tx, config, dp, plan, secret)
+    run = make_parallel_train(step, data)
     state, traces = create_state({"w": jnp.zeros(len(included))}, tx), []
     for rows in track(samples, "steps with canaries", "step"):
-        state, _ = run(state, data, rows[None])
+        state, _ = run(state, rows[None])
         traces.append(np.asarray(state.params["w"], float))
     return np.stack(traces)
 

@@ -30,6 +30,7 @@ from synthdiff._files import make_folder, write_atomically
 from synthdiff._validate import in_range, input_error, positive
 from synthdiff.diffusion.keys import record_keys
 from synthdiff.layout import Records
+from synthdiff.train.device_table import AXIS, DeviceTable, take_rows
 from synthdiff.train.optim import TrainConfig
 from synthdiff.train.privacy_engine import (
     calibrate_sigma,
@@ -38,7 +39,7 @@ from synthdiff.train.privacy_engine import (
     make_event,
 )
 from synthdiff.train.state import TrainState, keep_whole
-from synthdiff.train.step import AXIS, advance
+from synthdiff.train.step import advance
 
 OVERFLOW = 1e-20  # chance per step that a sample exceeds the capacity
 
@@ -214,13 +215,6 @@ def secret_key(secret: int, purpose: str) -> jax.Array:
     return jax.random.fold_in(jax.random.wrap_key_data(words), zlib.crc32(purpose.encode()))
 
 
-def take_rows(column: jax.Array, rows: jax.Array) -> jax.Array:
-    """The rows [rows, ...], zeros where a row is -1: padding may hold nobody's values, or not a
-    number in them would reach the gradient of others."""
-    present = (rows >= 0).reshape(-1, *[1] * (column.ndim - 1))
-    return jnp.where(present, column[jnp.maximum(rows, 0)], 0)
-
-
 def make_patient_loss(loss_fn: Callable, multiplicity: int) -> Callable:
     """Builds `f(params, records [rows, ...], present [rows], key) -> scalar` for one patient.
 
@@ -260,9 +254,11 @@ def make_private_step(
     secret: int,
     split: Callable[[dict], tuple[dict, Callable]] = keep_whole,
 ) -> Callable:
-    """Builds `step(state, (data, roster), patients [b], position [b])` for use under AXIS.
+    """Builds `step(state, table, patients [b], position [b])` for use under AXIS.
 
-    roster: row positions [num_patients, max_rows], padded with -1, as are the patients.
+    table: of (records [num_patients, max_rows, ...], present [num_patients, max_rows]), where a
+    patient with fewer rows has zeros: padding may hold nobody's values, or not a number in them
+    would reach the gradient of others. Patients are padded with -1.
     split(params) -> (those that move, merge): the others stay and get no noise. The noise is drawn
     once, from a key that all devices share, after the sums of all devices are added. The only
     metric is the norm of the noisy gradient: loss and true norm are not private.
@@ -270,19 +266,21 @@ def make_private_step(
     patient_loss = make_patient_loss(loss_fn, dp.noise_multiplicity)
     noise_key, draw_key = secret_key(secret, "noise"), secret_key(secret, "train")
 
-    def step(state: TrainState, data: tuple, patients: jax.Array, position: jax.Array) -> tuple:
-        records, roster = data
+    def step(
+        state: TrainState, table: DeviceTable, patients: jax.Array, position: jax.Array
+    ) -> tuple:
         moved, merge = split(state.params)
 
-        def loss_of(moved: dict, rows: jax.Array, key: jax.Array) -> jax.Array:
-            theirs = jax.tree.map(lambda column: take_rows(column, rows), records)
-            return patient_loss(merge(moved), theirs, rows >= 0, key)
+        theirs, count = take_rows(table, patients), len(patients)
 
-        chosen, count = jnp.maximum(patients, 0), len(patients)
+        def loss_of(moved: dict, place: jax.Array, key: jax.Array) -> jax.Array:
+            return patient_loss(merge(moved), *jax.tree.map(lambda x: x[place], theirs), key)
+
+        chosen = jnp.maximum(patients, 0)
         keys = record_keys(jax.random.fold_in(draw_key, state.step), chosen)
         microbatch = count // config.accumulate if config.accumulate > 1 else None
         clipped_sum = make_clipped_sum(loss_of, plan.clip_norm, plan.expected_batch, microbatch)
-        grads = clipped_sum(moved, roster[chosen], keys, is_padding_example=patients < 0)
+        grads = clipped_sum(moved, jnp.arange(count), keys, is_padding_example=patients < 0)
         grads = jax.lax.psum(grads, AXIS)
         stddev = plan.sigma * clipped_sum.sensitivity()
         grads = add_noise(grads, jax.random.fold_in(noise_key, state.step), stddev)

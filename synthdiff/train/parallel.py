@@ -12,42 +12,48 @@ import numpy as np
 
 from synthdiff._progress import track
 from synthdiff._validate import InputError
-from synthdiff.train.step import AXIS
+from synthdiff.train.device_table import AXIS, DeviceTable
 
 T = TypeVar("T")
 
+WHOLE_BYTES = 2**30  # of a table that every device holds whole: no exchange, and room for it
+
 
 def make_parallel_train(
-    step: Callable, devices: Sequence[jax.Device] | None = None, *, donate: bool = False
+    step: Callable, data: Any, devices: Sequence[jax.Device] | None = None, *, donate: bool = False
 ) -> Callable:
-    """Builds `run(state, data, rows [k, batch, ...]) -> (state, metrics [k, ...])`.
+    """Builds `run(state, rows [k, batch, ...]) -> (state, metrics [k, ...])`.
 
-    k steps are one dispatch, each batch cut evenly over the devices, by default those of all
-    processes. Every process calls with the same whole batch and feeds its own devices their share.
-    State and data are broadcast (in_axes None), so neither ever has a device axis. Axes of `rows`
-    beyond the batch, such as one for models that are trained together, go to the step as they are.
+    step(state, table, rows, position) runs under AXIS and takes rows of `data`, a pytree of arrays
+    [rows, ...] on the host, by `take_rows`. k steps are one dispatch, each batch cut evenly over
+    the devices, by default those of all processes. Every process calls with the same data and the
+    same whole batch and feeds its own devices their share. The state is broadcast (in_axes None),
+    so it never has a device axis; the data are copied to every device, or cut over all where they
+    have more than WHOLE_BYTES. Axes of `rows` beyond the batch, such as one for models that are
+    trained together, go to the step as they are.
     donate: the new state takes the memory of the old one, which is gone after the call; the state
     must come from `to_devices` or from a call before.
     """
     devices = list(devices or jax.devices())
     own = _find_own(devices)
+    table = _lay_out(data, devices)
 
-    def many(state: Any, data: Any, rows: jax.Array, position: jax.Array) -> tuple:
+    def many(state: Any, table: DeviceTable, rows: jax.Array, position: jax.Array) -> tuple:
         def body(state: Any, rows_of_step: jax.Array) -> tuple:
-            return step(state, data, rows_of_step, position)
+            return step(state, table, rows_of_step, position)
 
         return jax.lax.scan(body, state, rows)
 
     mapped = jax.pmap(
         many,
         AXIS,
-        in_axes=(None, None, 1, 0),
+        in_axes=(None, None if table.first is None else 0, 1, 0),
         out_axes=(None, None),
         devices=devices,
         donate_argnums=(0,) if donate else (),
     )
 
-    def run(state: Any, data: Any, rows: np.ndarray) -> tuple:
+    def run(state: Any, rows: np.ndarray) -> tuple:
         num_steps, batch_size, *rest = rows.shape
         if batch_size % len(devices):
             raise InputError(
@@ -56,9 +62,32 @@ def make_parallel_train(
             )
         position = np.arange(batch_size, dtype=np.int32).reshape(len(devices), -1)
         rows = rows.reshape(num_steps, len(devices), -1, *rest)
-        return mapped(state, data, rows[:, own], position[own])
+        return mapped(state, table, rows[:, own], position[own])
 
     return run
+
+
+def _lay_out(data: Any, devices: Sequence[jax.Device]) -> DeviceTable:
+    """The data on the devices: whole, or device i with rows i * size to (i + 1) * size.
+
+    The last parts are padded with zeros; each process copies to its own devices.
+    """
+    columns = jax.tree.map(np.asarray, data)
+    if len(devices) == 1 or sum(c.nbytes for c in jax.tree.leaves(columns)) <= WHOLE_BYTES:
+        return DeviceTable(to_devices(columns, devices))
+    own = np.array(_find_own(devices))
+
+    def cut(column: np.ndarray) -> np.ndarray:
+        size = -(-len(column) // len(devices))
+        parts = np.zeros((len(own), size, *column.shape[1:]), column.dtype)
+        for part, i in zip(parts, own, strict=True):
+            held = column[i * size : (i + 1) * size]
+            part[: len(held)] = held
+        return parts
+
+    size = -(-len(jax.tree.leaves(columns)[0]) // len(devices))
+    table = DeviceTable(jax.tree.map(cut, columns), (own * size).astype(np.int32))
+    return jax.pmap(lambda part: part, AXIS, devices=devices)(table)
 
 
 def make_parallel_map(fn: Callable, devices: Sequence[jax.Device] | None = None) -> Callable:

@@ -34,9 +34,9 @@ def load_package(name: str) -> Any:
 def make_clipped_sum(
     loss_fn: Callable, clip_norm: float, normaliser: float, microbatch_size: int | None = None
 ) -> Any:
-    """Builds `f(params, rows, keys, is_padding_example=...) -> clipped sum / normaliser`.
+    """Builds `f(params, places, keys, is_padding_example=...) -> clipped sum / normaliser`.
 
-    loss_fn(params, rows, key) -> scalar loss of one patient; rows and keys of f have a leading
+    loss_fn(params, place, key) -> scalar loss of one patient; places and keys of f have a leading
     axis of patients. Each patient's whole gradient is clipped to clip_norm, so adding or removing
     one moves the result by at most `f.sensitivity()`.
     """

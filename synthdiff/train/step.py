@@ -12,10 +12,9 @@ import optax
 from synthdiff._validate import InputError
 from synthdiff.diffusion.keys import purpose_key, record_keys
 from synthdiff.layout import Records
+from synthdiff.train.device_table import AXIS, DeviceTable, take_rows
 from synthdiff.train.optim import TrainConfig
 from synthdiff.train.state import TrainState, update_ema
-
-AXIS = "devices"
 
 
 def draw_randomness(
@@ -35,7 +34,7 @@ def draw_randomness(
 def make_train_step(
     loss_fn: Callable, tx: optax.GradientTransformation, config: TrainConfig
 ) -> Callable:
-    """Builds `step(state, data, rows [b], position [b]) -> (state, metrics)` for use under AXIS.
+    """Builds `step(state, table, rows [b], position [b]) -> (state, metrics)` for use under AXIS.
 
     loss_fn(params, batch, keys [b], u [b]) -> terms [b, parts]; the objective is their mean.
     Gradients are averaged over devices; with `accumulate` they are summed over microbatches.
@@ -69,9 +68,9 @@ def make_train_step(
         total, _ = jax.lax.scan(add, zero, split)
         return jax.tree.map(lambda x: x / config.accumulate, total)
 
-    def step(state: TrainState, data: Records, rows: jax.Array, position: jax.Array) -> tuple:
+    def step(state: TrainState, table: DeviceTable, rows: jax.Array, position: jax.Array) -> tuple:
         keys, u = draw_randomness(config.seed, state.step, position, config.batch_size)
-        batch = jax.tree.map(lambda column: column[rows], data)
+        batch = take_rows(table, rows)
         (loss, per_part), grads = accumulated(state.params, batch, keys, u)
         loss, per_part, grads = jax.lax.pmean((loss, per_part, grads), AXIS)
         metrics = {"loss": loss, "per_part": per_part, "grad_norm": optax.global_norm(grads)}
