@@ -73,8 +73,8 @@ def train(num_steps, folder=None, run=run_steps, progress=False):
     return fit(start(), run, rows_of, config, NAMES, folder=folder, progress=progress)
 
 
-def test_rows_are_drawn_while_the_devices_work():
-    """The host asks for the numbers of a dispatch only once it has drawn the rows of the next."""
+def test_the_devices_have_work_whenever_the_host_draws_or_waits():
+    """The numbers of a dispatch are awaited once the next has begun, or where the run ends."""
     events = []
 
     class Pending:
@@ -94,8 +94,9 @@ def test_rows_are_drawn_while_the_devices_work():
         events.append(f"draw {first_step}")
         return rows_of(first_step, count)
 
-    fit(start(), run, draw, TrainConfig(num_steps=6, steps_per_call=4), NAMES, progress=False)
-    assert events == ["draw 0", "run 4", "draw 4", "wait", "run 2", "wait"]
+    fit(start(), run, draw, TrainConfig(num_steps=10, steps_per_call=4), NAMES, progress=False)
+    begun = ["draw 0", "run 4", "draw 4", "run 4", "draw 8"]
+    assert events == [*begun, "wait", "run 2", "wait", "wait"]
 
 
 def assert_equal(one, other):

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,32 @@ def draw_rows(
     return rows_of(first_step, count) if count > 0 else np.empty((0, 0), np.int32)
 
 
+@dataclass(frozen=True)
+class Watch:
+    """Reads what steps report: stops on what is not a number, shows the rest and logs it.
+
+    log: None where nothing is written. first, started: the step and the time that it begins at.
+    """
+
+    bar: tqdm
+    log: Path | None
+    part_names: tuple[str, ...]
+    first: int
+    started: float
+
+    def read(self, step: int, metrics: dict) -> None:
+        """The metrics of the chunk that begins at `step`; waits until the devices have them."""
+        metrics = {name: np.asarray(value) for name, value in metrics.items()}
+        check_finite(step, metrics, self.part_names)
+        count = len(metrics["grad_norm"])
+        rate = (step + count - self.first) / (time.monotonic() - self.started)
+        seen = {k: float(metrics[k].mean()) for k in ("loss", "grad_norm") if k in metrics}
+        self.bar.update(count)
+        self.bar.set_postfix({name: f"{value:.4f}" for name, value in seen.items()})
+        if self.log:
+            append_metrics(self.log, {"step": step + count, "rate": round(rate, 3)} | seen)
+
+
 def fit(
     state: TrainState,
     run_steps: Callable[[TrainState, np.ndarray], tuple[TrainState, dict]],
@@ -86,21 +113,21 @@ def fit(
 ) -> TrainState:
     """Trains to `config.num_steps`, from the newest checkpoint in `folder` if there is one.
 
-    run_steps(state, rows [k, batch]) advances k steps; rows_of(first_step, k) gives their rows,
-    which the host draws for the next chunk while the devices are at work on the present one.
-    Chunks start at multiples of steps_per_call, so a resumed run repeats the same programs and
-    ends bit-equal. Without a folder nothing is written; of several processes only the first reads
-    and writes it. With a folder, SIGTERM in any process saves the state after the present chunk and
-    raises Preempted in all.
+    run_steps(state, rows [k, batch]) advances k steps; rows_of(first_step, k) gives their rows.
+    While the devices are at work on a chunk, the host draws the rows of the next and reads what the
+    one before reported. Chunks start at multiples of steps_per_call, so a resumed run repeats the
+    same programs and ends bit-equal. Without a folder nothing is written; of several processes only
+    the first reads and writes it. With a folder, SIGTERM in any process saves the state after the
+    present chunk and raises Preempted in all.
     """
-    checkpoints = None
+    checkpoints, log = None, None
     if folder and is_first():
         checkpoints = Checkpoints(folder / "checkpoints", run=name_run(folder))
         log = folder / "metrics.jsonl"
         state = checkpoints.restore_latest(state) or state
         drop_after(log, int(state.step))
     state = share_first(state)
-    step, started, first = int(state.step), time.monotonic(), int(state.step)
+    step = int(state.step)
     bar = tqdm(
         total=config.num_steps,
         initial=step,
@@ -108,25 +135,22 @@ def fit(
         disable=not (progress and is_first()),
         mininterval=0.5 if sys.stderr.isatty() else 15.0,
     )
+    watch = Watch(bar, log, part_names, step, time.monotonic())
     saving = closing(checkpoints) if checkpoints else nullcontext()
     with bar, saving, catch_sigterm() if folder else nullcontext(threading.Event()) as told:
-        rows = draw_rows(rows_of, step, config)
+        rows, unread = draw_rows(rows_of, step, config), None
         while step < config.num_steps:
             count = len(rows)
             state, metrics = run_steps(state, rows)
             rows = draw_rows(rows_of, step + count, config)
-            metrics = {name: np.asarray(value) for name, value in metrics.items()}
-            check_finite(step, metrics, part_names)
-            step += count
-            rate = (step - first) / (time.monotonic() - started)
-            seen = {k: float(metrics[k].mean()) for k in ("loss", "grad_norm") if k in metrics}
-            bar.update(count)
-            bar.set_postfix({name: f"{value:.4f}" for name, value in seen.items()})
+            if unread:
+                watch.read(*unread)
+            unread, step = (step, metrics), step + count
             stop = any_process(told.is_set())
-            if checkpoints:
-                append_metrics(log, {"step": step, "rate": round(rate, 3)} | seen)
-                due = step % config.checkpoint_every < count
-                if due or stop or step == config.num_steps:
+            if stop or step == config.num_steps or step % config.checkpoint_every < count:
+                watch.read(*unread)  # before the state is saved, or given to the next chunk
+                unread = None
+                if checkpoints:
                     checkpoints.save(state)
             if stop and step < config.num_steps:
                 raise Preempted
