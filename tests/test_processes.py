@@ -139,7 +139,10 @@ def start(devices, *words, cache=None):
     if cache:  # compiles once for all that are alike
         env |= {"JAX_COMPILATION_CACHE_DIR": str(cache),
                 "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}  # fmt: skip
-    words = [sys.executable, "-c", *map(str, words)]
+    launched = str(words[0]).endswith(".sh")
+    program = ["bash"] if launched else [sys.executable, "-c"]
+    env |= {"PYTHON": sys.executable} if launched else {}
+    words = [*program, *map(str, words)]
     return subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
@@ -194,7 +197,9 @@ def runs(tmp_path_factory):
         for name in ("one", "two", "killed")
     }
     one = start(4, SCRIPT, SCRIPTS / "train.py", -1, *flags["one"])
-    finish(one, *start_pair("train.py", *flags["two"], cache=cache))
+    port = find_address().rpartition(":")[2]
+    launcher = SCRIPTS.parent / "launch" / "local.sh"  # two processes of two devices
+    finish(one, start(2, launcher, f"--port={port}", "train", *flags["two"], cache=cache))
     pair = start_pair("train.py", *flags["killed"], hang=(-1, 16), cache=cache)
     assert kill_second_of(pair, lambda: has_saved(folder / "killed")) != 0
     return folder, flags, cache
