@@ -149,15 +149,23 @@ def write_json(path: str | Path, content: object, *, private: bool = False) -> N
     write_atomically(path, (json.dumps(content, indent=1) + "\n").encode(), private=private)
 
 
+def leave_private(folder: Path, name: str, content: object) -> None:
+    """Writes JSON of the folder for its owner alone, says so in PRIVATE.txt and seals it."""
+    mark_private(folder, name, SEAL)
+    write_json(folder / name, content, private=True)
+    seal(folder, name)
+
+
 def seal(folder: Path, *names: str) -> None:
     """Notes the sha256 of files of the folder in SHA256SUMS, which `sha256sum -c` checks too.
 
-    What is said there of files that are gone is left out.
+    What is said there of files that are gone is left out. It is private, since the checksum of a
+    private file confirms a guess at what is in it.
     """
     kept = {name: d for name, d in _read_sums(folder).items() if (folder / name).exists()}
     sums = kept | {name: hash_file(folder / name) for name in names}
     lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
-    write_atomically(folder / SEAL, lines.encode())
+    write_atomically(folder / SEAL, lines.encode(), private=True)
 
 
 def read_sealed(path: Path, fix: str) -> bytes:

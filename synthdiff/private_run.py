@@ -13,6 +13,7 @@ import numpy as np
 import optax
 import pandas as pd
 
+from synthdiff._files import make_folder
 from synthdiff._validate import positive
 from synthdiff.data.batches import make_batches, make_roster, poisson_batches
 from synthdiff.data.codec import Codec, number_patients
@@ -31,7 +32,7 @@ from synthdiff.train.dp import (
 from synthdiff.train.loop import fit
 from synthdiff.train.optim import TrainConfig, make_optimizer
 from synthdiff.train.parallel import make_parallel_train, to_devices
-from synthdiff.train.processes import ask_first
+from synthdiff.train.processes import ask_first, is_first
 from synthdiff.train.state import create_state
 from synthdiff.train.step import make_train_step
 
@@ -136,6 +137,8 @@ class PrivateRun:
         batch = -(-DRAWN_BATCH // jax.device_count()) * jax.device_count()
         train = replace(train, num_steps=self.dp.tree_steps, batch_size=batch, accumulate=1)
         tx = make_optimizer(train)
+        if folder and is_first():
+            make_folder(folder / WARM_UP, private=True)
         step, data = make_train_step(loss_fn, tx, train), to_devices(self._draw())
         run = make_parallel_train(step, donate=True)
         return fit(

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scripts import run_apart, run_here
+from test_experiments import list_private
 
 from synthdiff.data.table import read_table
 
@@ -55,6 +56,8 @@ def test_one_command_evaluates_audits_and_reports(parts):
     assert audit["copies"]["train_share"] == 1.0 and "exact copies" in done.stdout
     evaluation = json.loads((parts / "out" / "evaluation.json").read_text())
     assert evaluation["fidelity"]["rate"] == pytest.approx(100)
+    named, kept = list_private(parts / "out")
+    assert named == kept == {"schema.json", "evaluation.json", "audit.json", "SHA256SUMS"}
     page = (parts / "out" / "report.html").read_text()
     assert "other.csv" in page and audit["verdict"] in page
 
