@@ -53,6 +53,8 @@ def describe_data() -> dict:
 
 def load_table(spec: dict) -> tuple[pd.DataFrame, Schema]:
     """The table as it is, not yet examined, and its schema."""
+    if not spec["data"]:
+        raise input_error("--data=", "names no table", "name a data set or a CSV or Parquet file")
     if spec["data"] in sources.DATASETS:
         df, schema = sources.load(spec["data"], data_dir=spec["data_dir"])
     elif Path(spec["data"]).exists():

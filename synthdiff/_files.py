@@ -21,6 +21,12 @@ try:
 except ImportError:  # Windows has no such locks
     fcntl = None  # type: ignore[assignment]  # a module that is there or not
 
+_FIXES: dict[type[OSError], str] = {
+    IsADirectoryError: "name a file; this is a folder",
+    FileExistsError: "name a folder; this is a file",
+    NotADirectoryError: "name another folder; what stands before the last / is a file",
+    PermissionError: "name a folder that you may write to",
+}
 SEAL, LOCK, NOTICE = "SHA256SUMS", ".lock", "PRIVATE.txt"
 
 
@@ -85,11 +91,12 @@ def _remove_left(path: Path) -> None:
 
 @contextmanager
 def explain_writing(path: str | Path) -> Iterator[None]:
-    """Turns a full disk or a forbidden folder into an InputError that names the file."""
+    """Turns a full disk, a forbidden folder and the like into an InputError that names the file."""
     try:
         yield
     except OSError as error:
         fix = "free disk space, or name a folder that you may write to; the same command goes on"
+        fix = next((words for kind, words in _FIXES.items() if isinstance(error, kind)), fix)
         reason = error.strerror or error
         raise input_error(str(path), f"cannot be written ({reason})", fix) from error
 
