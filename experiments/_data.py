@@ -9,7 +9,7 @@ import pandas as pd
 from _common import FLAGS
 from absl import flags
 
-from synthdiff._validate import input_error
+from synthdiff._validate import InputError, input_error
 from synthdiff.data import sources
 from synthdiff.data.conform import conform
 from synthdiff.data.doctor import format_findings, require_healthy
@@ -53,6 +53,8 @@ def describe_data() -> dict:
 
 def load_table(spec: dict) -> tuple[pd.DataFrame, Schema]:
     """The table as it is, not yet examined, and its schema."""
+    if not spec["data"]:
+        raise input_error("--data=", "names no table", "name a data set or a CSV or Parquet file")
     if spec["data"] in sources.DATASETS:
         df, schema = sources.load(spec["data"], data_dir=spec["data_dir"])
     elif Path(spec["data"]).exists():
@@ -89,8 +91,11 @@ def find_schema(df: pd.DataFrame, spec: dict, table: str) -> Schema:
         return infer_schema(df, **roles)
     data = Schema.read_json(path)
     if not is_sdv(data):
-        return Schema.from_json(data)
-    schema, left_out = from_sdv(data, df, table=table, **roles)
+        return Schema.parse(data, path)
+    try:
+        schema, left_out = from_sdv(data, df, table=table, **roles)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     for name, reason in left_out.items():
         print(f"WARNING column {name!r}: {reason}, so it is left out.")
     return schema

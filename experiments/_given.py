@@ -16,8 +16,11 @@ from absl import flags
 from synthdiff._files import make_folder
 from synthdiff._validate import InputError, input_error
 from synthdiff.data.conform import conform
+from synthdiff.data.foreign import adapt, find_unknown
 from synthdiff.data.schema import Schema
 from synthdiff.data.table import read_table
+from synthdiff.eval.features import check_table
+from synthdiff.eval.game import patient_ids
 
 PARTS = ("train", "test", "reference", "synthetic")
 
@@ -43,8 +46,36 @@ def read_tables(run_dir: Path, needed: Sequence[str]) -> tuple[dict[str, pd.Data
     tables = {part: read_table(path) for part, path in paths.items()}
     spec = describe_roles()
     schema = name_roles(find_schema(tables["train"], spec, Path(paths["train"]).stem), spec)
+    ready = {part: conform_part(part, paths[part], df, schema) for part, df in tables.items()}
+    for part, df in tables.items():
+        if extra := [name for name in df if name not in tables["train"].columns]:
+            names = ", ".join(map(repr, extra))
+            warn(part, paths[part], f"left out, as training rows have no such columns: {names}")
+    for doubt in find_unknown(ready["synthetic"], ready["train"], schema):
+        warn("synthetic", paths["synthetic"], doubt)
     make_folder(run_dir)
-    return {part: conform(df, schema) for part, df in tables.items()}, schema
+    return ready, schema
+
+
+def warn(part: str, path: str, text: str) -> None:
+    print(f"WARNING --{part}_csv={path}: {text}.")
+
+
+def conform_part(part: str, path: str, df: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """A table that a flag names, in the types of the schema; its errors say which table it is.
+
+    Of the synthetic one, ids that are absent are made and broken numbers rounded, with a warning.
+    """
+    try:
+        df, notes = adapt(df, schema) if part == "synthetic" else (df, [])
+        df = conform(df, schema)
+        check_table(df, schema, "table")
+        patient_ids(df, schema, "the")
+    except InputError as error:
+        raise InputError(f"--{part}_csv={path}: {error}") from error
+    for note in notes:
+        warn(part, path, note)
+    return df
 
 
 def refuse_ignored(parts: Sequence[str]) -> None:

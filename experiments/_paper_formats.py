@@ -70,8 +70,25 @@ def write_table(name: str, table: Table, results: Path, out: Path) -> None:
     print(f"{name}: {', '.join(sorted(path.name for path in out.glob(f'{name}.*')))} in {out}")
 
 
-def fill_blocks(text: str, tables: Mapping[str, Table], results: Path) -> str:
-    """The text with every block between markers as the records give it."""
+def read_page(page: Path) -> str:
+    """A Markdown file; raises InputError where it cannot be read or has no table to compare."""
+    try:
+        text = page.read_text("utf-8")
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "is no UTF-8 text"
+        raise input_error(
+            str(page), f"cannot be read ({reason})", "name a Markdown file"
+        ) from error
+    if OPENING not in text:
+        fix = f"put {OPENING} NAME --> and <!-- end --> where the table shall stand"
+        raise input_error(str(page), "holds no table of a record", fix)
+    return text
+
+
+def fill_blocks(
+    text: str, tables: Mapping[str, Table], results: Path, where: str | Path = "page"
+) -> str:
+    """The text with every block between markers as the records give it; where: its file."""
 
     def fill(block: re.Match) -> str:
         one_of(tables, table=block[1])
@@ -81,13 +98,13 @@ def fill_blocks(text: str, tables: Mapping[str, Table], results: Path) -> str:
 
     blocks = BLOCK.findall(text)
     if text.count(OPENING) != len(blocks) or any(OPENING in body for _, body in blocks):
-        raise input_error("README", "a table's marker has no <!-- end -->", "close every marker")
+        raise input_error(str(where), "a table's marker has no <!-- end -->", "close every marker")
     return BLOCK.sub(fill, text)
 
 
 def find_drift(path: Path, tables: Mapping[str, Table], results: Path) -> str:
     """The lines by which a file differs from what the records give; empty where it does not."""
-    text = path.read_text("utf-8")
-    new = fill_blocks(text, tables, results)
+    text = read_page(path)
+    new = fill_blocks(text, tables, results, path)
     names = (str(path), "the records")
     return "\n".join(difflib.unified_diff(text.splitlines(), new.splitlines(), *names, n=0))

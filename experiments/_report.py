@@ -8,7 +8,7 @@ from _common import FLAGS
 from _stages import read_manifest, read_stage
 from absl import flags
 
-from synthdiff._files import read_json, seal, write_atomically, write_json
+from synthdiff._files import leave_private, read_json, write_atomically
 from synthdiff._validate import input_error
 from synthdiff.data.schema import Schema
 from synthdiff.eval.datasheet import write_datasheet
@@ -43,8 +43,7 @@ def report(run_dir: Path) -> None:
     """Writes report.html, MODEL_CARD.md and DATASHEET.md from what the stages left."""
     manifest = read_manifest(run_dir)
     if frontier := read_frontier(manifest["dataset"]):
-        write_json(run_dir / "frontier.json", frontier)
-        seal(run_dir, "frontier.json")
+        leave_private(run_dir, "frontier.json", frontier)
     found = {
         "manifest": manifest,
         "schema": Schema.load(run_dir / "schema.json"),
@@ -56,5 +55,6 @@ def report(run_dir: Path) -> None:
     card = write_model_card(**found, canaries=extras["canaries"])
     write_atomically(run_dir / "MODEL_CARD.md", card.encode())
     about = {name: found[name] for name in ("manifest", "schema")}
-    write_atomically(run_dir / "DATASHEET.md", write_datasheet(**about).encode())
+    sheet = write_datasheet(**about).encode()
+    write_atomically(run_dir / "DATASHEET.md", sheet, private=True)
     print(f"report: {run_dir / 'report.html'}")

@@ -12,6 +12,7 @@ from synthdiff._files import make_folder
 from synthdiff._validate import input_error
 
 HERE = Path(__file__).resolve().parent
+RECORD = "record.json"  # of the new measurement, in its folder
 
 
 def retrain(table: Table, results: Path, folder: Path) -> list[dict]:
@@ -24,13 +25,13 @@ def retrain(table: Table, results: Path, folder: Path) -> list[dict]:
     if not path.exists():
         raise input_error(f"record {table.record}", f"no script {script}", "measure it anew")
     words = [word for word in words if not word.startswith(("--record", "--run_dir"))]
-    ours = [f"--run_dir={folder}", f"--record={folder / 'record.json'}"]
+    ours = [f"--run_dir={folder}", f"--record={folder / RECORD}"]
     make_folder(folder)
     print("$", shlex.join([script, *words, *ours]), flush=True)
     done = subprocess.run([sys.executable, str(path), *words, *ours])
     if done.returncode:
         raise SystemExit(done.returncode)
-    measured = json.loads((folder / "record.json").read_text())
+    measured = json.loads((folder / RECORD).read_text())
     return compare(read_grid(table, record), read_grid(table, measured))
 
 

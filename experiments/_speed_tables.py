@@ -193,6 +193,8 @@ SPEED_TABLES = {
         note="Each ratio is of one run on one machine; median and range over rounds, where there "
         "are several.",
         plot=plot_intervals({"CPU": 1.0, "one H200": 1.0}, logarithmic=True),
+        by_hand="measure peers.json, torch.json, gpu_peers.json and gpu_torch.json anew, each by "
+        "its own command, and then run join_speed.py",
     ),
     "torch": Table(
         "A plain perceptron in two frameworks, two CPU cores",

@@ -16,7 +16,7 @@ from _data import define_role_flags
 from _given import PARTS, alone, define_csv_flags, read_tables
 from _stages import locked
 
-from synthdiff._files import mark_private, seal, write_json
+from synthdiff._files import leave_private
 from synthdiff.eval.audit import audit
 from synthdiff.eval.policy import worst_status
 
@@ -39,9 +39,7 @@ def attack_tables(run_dir: Path, tables: dict, schema, whitebox=None) -> dict:
     """Writes audit.json and prints the verdict."""
     options = {"whitebox": whitebox, "max_patients": FLAGS.max_patients}
     result = audit(*(tables[part] for part in PARTS), schema, **options)
-    mark_private(run_dir, "audit.json")
-    write_json(run_dir / "audit.json", result, private=True)
-    seal(run_dir, "audit.json")
+    leave_private(run_dir, "audit.json", result)
     print(f"{result['verdict']} ({result['members']} {result['unit']}s a side)")
     print_attacks(result)
     if whole := result.get("whole_patients"):

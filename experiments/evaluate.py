@@ -16,7 +16,7 @@ from _data import define_role_flags
 from _given import alone, define_csv_flags, read_tables
 from _stages import locked
 
-from synthdiff._files import seal, write_json
+from synthdiff._files import leave_private
 from synthdiff.eval.evaluate import evaluate
 
 PARTS = ("train", "test", "synthetic")
@@ -30,8 +30,7 @@ def define_flags() -> None:
 def score_tables(run_dir: Path, tables: dict, schema) -> dict:
     """Writes evaluation.json and prints its headlines."""
     result = evaluate(tables["train"], tables["test"], tables["synthetic"], schema)
-    write_json(run_dir / "evaluation.json", result)
-    seal(run_dir, "evaluation.json")
+    leave_private(run_dir, "evaluation.json", result)
     rate, floor = result["fidelity"]["rate"], result["fidelity"]["floor"]["rate"]
     print(f"fidelity rate {rate:.2f} % (real against real {floor:.2f} %)")
     for name, gap in result["utility"].get("mean", {}).get("gap_points", {}).items():

@@ -6,8 +6,9 @@
 train.csv is what the generator learnt from, heldout.csv are rows of other patients, which it never
 saw: without them nobody can tell copying from learning. To make both of one table before you train
 your generator, see split.py. The audit's attacker holds real rows too, --reference_csv; where
-there are none, half of the held-out patients are taken for it. With --visits=date, the column that
-orders a patient's rows, whole patients are judged too.
+there are none, half of the held-out patients are taken for it. Where the synthetic table has no ids
+each row counts as a patient, and 79.5 in a column of whole numbers is rounded, with a warning. With
+--visits=date, the column that orders a patient's rows, whole patients are judged too.
 """
 
 from pathlib import Path
@@ -23,6 +24,7 @@ from _stages import locked
 from synthdiff._files import mark_private
 from synthdiff._validate import input_error
 from synthdiff.data.split import split_frame
+from synthdiff.eval.game import MIN_PATIENTS, patient_ids, require_patients
 from synthdiff.eval.report import write_report
 from synthdiff.train.manifest import describe_run
 
@@ -44,7 +46,13 @@ def read_parts(run_dir: Path):
     tables, schema = read_tables(run_dir, given)
     if "reference" not in given:
         halves = {"test": 0.5, "reference": 0.5}
+        held_out = len(set(patient_ids(tables["test"], schema, "test")))
+        if held_out < 2 * MIN_PATIENTS:
+            problem = f"has {held_out} patients, of whom half are the attacker's"
+            fix = f"hold out {2 * MIN_PATIENTS} or more, or name --reference_csv"
+            raise input_error(f"--test_csv={FLAGS.test_csv}", problem, fix)
         tables |= split_frame(tables["test"], schema.entity, halves, seed=0)
+    require_patients(tables, schema)
     return tables, schema
 
 

@@ -24,7 +24,7 @@ from _stages import locked
 from _start import define_start_flag
 
 from synthdiff import load
-from synthdiff._files import seal, write_json
+from synthdiff._files import leave_private, write_json
 from synthdiff.eval.trajectory import summarise_states
 from synthdiff.sampling import draw_states
 from synthdiff.train.processes import ask_first
@@ -35,8 +35,7 @@ def trace(run_dir: Path) -> None:
     """Writes trajectory.json: how the first synthetic rows, of no condition, come out of noise."""
     model = load(run_dir)
     states = draw_states(model.codec, model.config, model.params, seed=FLAGS.sample_seed)
-    write_json(run_dir / "trajectory.json", summarise_states(states, model.codec))
-    seal(run_dir, "trajectory.json")
+    leave_private(run_dir, "trajectory.json", summarise_states(states, model.codec))
 
 
 STAGES = {

@@ -16,6 +16,7 @@ from _results import define_record_flag, describe_origin, write_record
 from _scores import read_scores, summarise
 from _stages import read_manifest, read_run
 
+from synthdiff._progress import track
 from synthdiff.eval.markdown import format_rows
 from synthdiff.eval.several_models import attack_models
 
@@ -48,7 +49,7 @@ def define_flags() -> None:
 def repeat(root: Path) -> None:
     """Runs every seed in a folder of its own and writes the record."""
     started, runs, verdicts = time.monotonic(), [], []
-    for seed in map(int, FLAGS.seeds):
+    for seed in track(list(map(int, FLAGS.seeds)), "seeds", "seed"):
         FLAGS["train.seed"].value = FLAGS.sample_seed = seed
         run_dir = root / f"seed{seed}"
         pipeline.run_pipeline(run_dir)

@@ -21,6 +21,12 @@ try:
 except ImportError:  # Windows has no such locks
     fcntl = None  # type: ignore[assignment]  # a module that is there or not
 
+_FIXES: dict[type[OSError], str] = {
+    IsADirectoryError: "name a file; this is a folder",
+    FileExistsError: "name a folder; this is a file",
+    NotADirectoryError: "name another folder; what stands before the last / is a file",
+    PermissionError: "name a folder that you may write to",
+}
 SEAL, LOCK, NOTICE = "SHA256SUMS", ".lock", "PRIVATE.txt"
 
 
@@ -85,11 +91,12 @@ def _remove_left(path: Path) -> None:
 
 @contextmanager
 def explain_writing(path: str | Path) -> Iterator[None]:
-    """Turns a full disk or a forbidden folder into an InputError that names the file."""
+    """Turns a full disk, a forbidden folder and the like into an InputError that names the file."""
     try:
         yield
     except OSError as error:
         fix = "free disk space, or name a folder that you may write to; the same command goes on"
+        fix = next((words for kind, words in _FIXES.items() if isinstance(error, kind)), fix)
         reason = error.strerror or error
         raise input_error(str(path), f"cannot be written ({reason})", fix) from error
 
@@ -149,15 +156,23 @@ def write_json(path: str | Path, content: object, *, private: bool = False) -> N
     write_atomically(path, (json.dumps(content, indent=1) + "\n").encode(), private=private)
 
 
+def leave_private(folder: Path, name: str, content: object) -> None:
+    """Writes JSON of the folder for its owner alone, says so in PRIVATE.txt and seals it."""
+    mark_private(folder, name, SEAL)
+    write_json(folder / name, content, private=True)
+    seal(folder, name)
+
+
 def seal(folder: Path, *names: str) -> None:
     """Notes the sha256 of files of the folder in SHA256SUMS, which `sha256sum -c` checks too.
 
-    What is said there of files that are gone is left out.
+    What is said there of files that are gone is left out. It is private, since the checksum of a
+    private file confirms a guess at what is in it.
     """
     kept = {name: d for name, d in _read_sums(folder).items() if (folder / name).exists()}
     sums = kept | {name: hash_file(folder / name) for name in names}
     lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
-    write_atomically(folder / SEAL, lines.encode())
+    write_atomically(folder / SEAL, lines.encode(), private=True)
 
 
 def read_sealed(path: Path, fix: str) -> bytes:

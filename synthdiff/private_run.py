@@ -13,6 +13,7 @@ import numpy as np
 import optax
 import pandas as pd
 
+from synthdiff._files import make_folder
 from synthdiff._validate import positive
 from synthdiff.data.batches import fill_roster, make_batches, make_roster, poisson_batches
 from synthdiff.data.codec import Codec, number_patients
@@ -31,7 +32,7 @@ from synthdiff.train.dp import (
 from synthdiff.train.loop import fit
 from synthdiff.train.optim import TrainConfig, make_optimizer
 from synthdiff.train.parallel import make_parallel_train, to_devices
-from synthdiff.train.processes import ask_first
+from synthdiff.train.processes import ask_first, is_first
 from synthdiff.train.state import create_state
 from synthdiff.train.step import make_train_step
 
@@ -141,6 +142,8 @@ class PrivateRun:
         train = replace(train, num_steps=self.dp.tree_steps, batch_size=batch, accumulate=1)
         tx = make_optimizer(train)
         step = make_train_step(loss_fn, tx, train)
+        if folder and is_first():
+            make_folder(folder / WARM_UP, private=True)
         return fit(
             to_devices(create_state(params, tx)),
             make_parallel_train(step, self._draw(), donate=True),

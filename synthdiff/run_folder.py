@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from synthdiff._files import hold_folder, make_folder, mark_private, read_json, write_json
+from synthdiff._files import SEAL, hold_folder, make_folder, mark_private, read_json, write_json
 from synthdiff._validate import InputError, input_error
 from synthdiff.config import Config
 from synthdiff.data.codec import Codec
@@ -18,7 +18,9 @@ from synthdiff.train.processes import ask_first
 VERSION = 3
 MODEL_FILES = ("config.json", "codec.json", "weights.msgpack")
 PRIVATE = ("codec.json", "schema.json", "manifest.json", "visits.json", "weights.msgpack",
-           "checkpoints", "audit.json", "refusal.json", "dp_secret")  # fmt: skip
+           "checkpoints", "warm_up", "metrics.jsonl", "trajectory.json", "evaluation.json",
+           "audit.json", "frontier.json", "DATASHEET.md", "refusal.json", "dp_secret",
+           SEAL)  # fmt: skip
 _MORE = (
     "Only release/ is meant for others. The synthetic table is not cleared before "
     "experiments/release.py has passed it."

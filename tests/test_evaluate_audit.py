@@ -176,7 +176,7 @@ def test_no_more_patients_are_attacked_than_wanted():
 
 
 def test_too_small_parts_are_refused():
-    with pytest.raises(InputError, match="fewer than 20 patients"):
+    with pytest.raises(InputError, match="an audit needs 20"):
         _audit(test=_draw(1, 10))
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from absl import flags
+from scripts import run_here
 
 from synthdiff._validate import InputError
 
@@ -97,6 +98,25 @@ def test_stages_of_a_pipeline_take_the_flags_of_its_training(stage, tmp_path):
 
     with pytest.raises(InputError, match="--entity"):
         stage("--entity=id", define=define)
+
+
+@pytest.mark.parametrize(
+    ("script", "words", "message"),
+    [
+        ("doctor.py", ["--data="], "--data=: names no table. Fix: name a data set or a CSV"),
+        ("doctor.py", ["--data={csv}", "--schema_out={folder}"], "Fix: name a file; this is a f"),
+        ("split.py", ["--data={csv}", "--run_dir={csv}"], "Fix: name a folder; this is a file"),
+        ("split.py", ["--data={csv}", "--run_dir={csv}/in"], "before the last / is a file"),
+        ("evaluate.py", ["--train_csv={csv}", "--test_csv={csv}", "--synthetic_csv={csv}",
+                         "--run_dir={csv}"], "Fix: name a folder; this is a file"),
+    ],
+)  # fmt: skip
+def test_a_file_in_the_place_of_a_folder_is_said_to_be_one(script, words, message, tmp_path):
+    places = {"csv": tmp_path / "t.csv", "folder": tmp_path}
+    places["csv"].write_text("age\n" + "".join(f"{i % 40}\n" for i in range(300)))
+    done = run_here(script, *(word.format(**places) for word in words))
+    assert done.returncode == 1 and message in done.stderr, done.stderr
+    assert "disk space" not in done.stderr and list(tmp_path.iterdir()) == [places["csv"]]
 
 
 def test_values_of_a_flag():

@@ -3,6 +3,8 @@
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,51 @@ def upward(layer, source):
     """Imports of synthdiff that the layer may not have."""
     found = [name.split(".")[1] for name in imported(source) if name.startswith("synthdiff.")]
     return [name for name in found if name != layer and name not in ALLOWED[layer]]
+
+
+def name_modules(paths, root):
+    """The file of each module, by the dotted name under which others import it."""
+    parts = {path: path.relative_to(root).with_suffix("").parts for path in paths}
+    return {".".join(p[:-1] if p[-1] == "__init__" else p): path for path, p in parts.items()}
+
+
+def list_imports(modules):
+    """Which of the modules each of them imports; modules: source by name."""
+    found = {}
+    for name, source in modules.items():
+        used = {n if n in modules else n.rpartition(".")[0] for n in imported(source)}
+        found[name] = sorted((used & set(modules)) - {name})
+    return found
+
+
+def find_circle(modules):
+    """Modules that import each other in a circle, the first again at the end; [] if none do."""
+    graph, order = list_imports(modules), TopologicalSorter(list_imports(modules))
+    try:
+        order.prepare()
+    except CycleError as error:
+        assert all(a in graph[b] for a, b in pairwise(error.args[1]))
+        return error.args[1]
+    return []
+
+
+@pytest.mark.parametrize(
+    "paths, root", [(PACKAGE, ROOT), (SCRIPTS, ROOT / "experiments")], ids=["package", "scripts"]
+)
+def test_no_modules_import_each_other_in_a_circle(paths, root):
+    modules = {name: path.read_text() for name, path in name_modules(paths, root).items()}
+    assert len(modules) == len(paths) > 50
+    assert sum(map(len, list_imports(modules).values())) > len(paths)
+    assert find_circle(modules) == []
+
+
+def test_circles_are_seen():
+    for source in ("import _a", "from _a import f", "def f():\n    from _a import g"):
+        found = find_circle({"_a": "from _b import f", "_b": "from _c import g", "_c": source})
+        assert set(found) == {"_a", "_b", "_c"} and found[0] == found[-1]
+    both = {"p.a": "from p.b import f", "p.b": "from p import a"}
+    assert set(find_circle(both)) == {"p.a", "p.b"}
+    assert find_circle(both | {"p.b": "import os"}) == []
 
 
 def imports_any(source, packages):

@@ -299,6 +299,19 @@ def test_nasty_tables_get_through_or_are_refused_in_words(case, tmp_path):
         assert found is not None and re.search(refusal, found, re.DOTALL), found
 
 
+@pytest.mark.parametrize(
+    ("each", "refusal"),
+    [(2, "'town': no value is shared by 5 patients.*group its values"), (6, "")],
+)
+def test_a_category_of_fifty_thousand_levels(each, refusal, tmp_path):
+    """Each held by six patients: all are learnt. By two: refused, for nobody may be told apart."""
+    levels = np.repeat([f"T{i:05d}" for i in range(50_000)], each)
+    table = pd.DataFrame({"a": np.arange(len(levels)) % 7, "town": levels})
+    table.to_csv(tmp_path / "t.csv", index=False)
+    found = outcome(tmp_path / "t.csv")
+    assert re.search(refusal, found) if refusal else found is None
+
+
 WORDS = st.sampled_from(
     ["", " ", "NA", "a", "b", "a;b", "b;c", "1", "2.5", "-3", "01", "1e9", "inf", "nan", "true",
      "no", "2020-01-31", "2020-02-30", "0001-01-01", "=1+1", "+a(b)", '"', '""', "'", "x\ny", "\r",

@@ -1,4 +1,4 @@
-"""What is built for others: the wheel and the sdist, their contents and their metadata."""
+"""What is built for others: the wheel and the sdist, their contents, and that both work."""
 
 import email
 import os
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from fnmatch import fnmatch
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from packaging.requirements import Requirement
 import synthdiff
 
 ROOT = Path(__file__).parents[1]
-MADE = ("runs", "site", "build", "dist", ".*", "*.egg-info", "__pycache__")
-BUILD = "from setuptools import build_meta as b; b.build_wheel('out'); b.build_sdist('out')"
+MADE = ("runs", "site", "build", "dist", ".git", ".venv*", ".*_cache", ".hypothesis", "*.egg-info",
+        "__pycache__")  # fmt: skip
+BUILD = "from setuptools import build_meta as b; b.build_{}('out')"  # without any download
 
 needs_setuptools = pytest.mark.skipif(
     int(version("setuptools").split(".")[0]) < 77, reason="setuptools is older than 77"
@@ -28,19 +30,23 @@ needs_setuptools = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """Builds both in a copy of the checkout and unpacks the wheel; (unpacked, sdist names)."""
-    source = tmp_path_factory.mktemp("build") / "source"
-    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(*MADE))
-    command = [sys.executable, "-c", BUILD]
-    done = subprocess.run(command, cwd=source, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    [wheel], [sdist] = source.glob("out/*.whl"), source.glob("out/*.tar.gz")
-    site = source.parent / "site"
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(site)
-    with tarfile.open(sdist) as archive:
-        names = {name.partition("/")[2] for name in archive.getnames()}
-    return site, names
+    """The sdist of a copy of the checkout, unpacked, and the wheel built of that, unpacked."""
+    folder = tmp_path_factory.mktemp("build")
+    shutil.copytree(ROOT, folder / "source", ignore=shutil.ignore_patterns(*MADE))
+
+    def build(what, source):
+        command = [sys.executable, "-c", BUILD.format(what)]
+        done = subprocess.run(command, cwd=source, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+        [found] = source.glob("out/*")
+        return found
+
+    with tarfile.open(build("sdist", folder / "source")) as archive:
+        archive.extractall(folder, filter="data")
+    [sdist] = folder.glob("synthdiff-*")
+    with zipfile.ZipFile(build("wheel", sdist)) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site", sdist
 
 
 def read_metadata(site):
@@ -59,11 +65,45 @@ def test_wheel_holds_the_package_and_the_scripts_and_nothing_else(built):
 
 
 @needs_setuptools
-def test_sdist_holds_what_a_build_needs_and_no_tests_or_results(built):
-    _, names = built
-    assert names >= {"setup.py", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff",
-                     "ARCHITECTURE.md", "launch/slurm.sh", "experiments/train.py"}  # fmt: skip
-    assert not [name for name in names if name.startswith(("tests", "experiments/results"))]
+def test_sdist_holds_the_whole_checkout(built):
+    """Tests, tutorials and records too: what launch/ starts works from it."""
+
+    def list_files(root):
+        found = {p.relative_to(root) for p in root.rglob("*") if p.is_file()}
+        return {p for p in found if not any(fnmatch(part, m) for part in p.parts for m in MADE)}
+
+    _, sdist = built
+    lost = list_files(ROOT) - list_files(sdist)
+    assert lost == set() and len(list_files(sdist)) > 400
+
+
+@needs_setuptools
+def test_scripts_of_launch_work_from_the_sdist(built, tmp_path):
+    _, sdist = built
+    root = tmp_path / "sdist"
+    shutil.copytree(sdist, root)
+    (root / ".venv/bin").mkdir(parents=True)
+    for name in ("pip", "python"):  # no download and no training: only what would be run
+        stub = root / ".venv/bin" / name
+        stub.write_text(f'#!/bin/sh\necho {name} "$@"\n')
+        stub.chmod(0o755)
+
+    def run(script, *words):
+        command = ["bash", str(root / "launch" / script), *words]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    script, frontier = run("quickstart.sh").splitlines()[-1].split()[1:]
+    assert (root / script).is_file() and (root / frontier.partition("=")[2]).is_file()
+    assert "tutorials" in run("docs.sh", "--dry_run")
+    (root / ".venv/bin/ruff").write_text("#!/bin/sh\n")
+    (root / ".venv/bin/ruff").chmod(0o755)
+    assert "python -m pytest" in run("test.sh") and len(list(root.glob("tests/test_*.py"))) > 50
+    done = subprocess.run([sys.executable, str(root / "experiments/reproduce.py"), "--check"],
+                          cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(root)},
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.stdout.count("as the records give them") == 2, done.stderr
 
 
 @needs_setuptools
@@ -111,6 +151,10 @@ def test_wheel_works_elsewhere_by_its_console_command(built, tmp_path):
     assert "  train  " in run("--help").stdout
     done = run("doctor", "--helpfull")
     assert f"{site}/synthdiff/experiments/doctor.py:" in done.stdout, done.stderr
+    lines = ["age,sex", *(f"{20 + i % 50},{'FM'[i % 2]}" for i in range(300))]
+    (tmp_path / "own.csv").write_text("\n".join(lines) + "\n")
+    done = run("split", f"--data={tmp_path / 'own.csv'}", f"--run_dir={tmp_path / 'parts'}")
+    assert done.returncode == 0 and (tmp_path / "parts/train.csv").is_file(), done.stderr
     done = run("train", "--data=absent.csv", f"--run_dir={tmp_path / 'run'}")
     assert done.returncode == 1 and done.stderr.startswith("error: --data=absent.csv")
 

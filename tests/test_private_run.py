@@ -19,6 +19,7 @@ import synthdiff
 from synthdiff import private_run
 from synthdiff._validate import InputError
 from synthdiff.config import Config
+from synthdiff.eval.model_card import FILES
 from synthdiff.models.config import ModelConfig
 from synthdiff.train.dp import DpConfig, draw_secret
 from synthdiff.train.metrics import read_metrics
@@ -77,6 +78,9 @@ def test_a_tree_is_in_the_ledger_trains_the_network_and_is_the_same_after_a_kill
     assert [entry["steps"] for entry in training] == [8] * (codec_share < 0.7)
     assert ("sampler" in model.privacy) == (codec_share < 0.7)
     assert (tmp_path / "warm_up").exists() == (codec_share < 0.7)
+    left = {path.name for path in tmp_path.iterdir() if not path.stat().st_mode & 0o077}
+    owner = {name for name, (*_, whom) in FILES.items() if whom.startswith(("no", "never"))}
+    assert left == owner & {path.name for path in tmp_path.iterdir()} and "dp_secret" in left
     shutil.rmtree(tmp_path / "checkpoints")  # as if killed before the first was written
     (tmp_path / "metrics.jsonl").unlink()
     again = synthdiff.fit(table, schema, config=config, folder=tmp_path, progress=False)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from scipy.stats import norm
+from scripts import run_here
 
 from synthdiff._validate import InputError
 from synthdiff.eval.protocol.record import summarise
@@ -152,8 +153,35 @@ def test_pages_say_what_the_records_say(page):
     assert formats.find_drift(page, TABLES, RESULTS) == ""
 
 
-def test_text_without_markers_passes(tmp_path):
-    assert drift(tmp_path, "# synthdiff\n\n| fidelity rate | 12.3 |\n") == ""
+def test_a_page_without_markers_is_not_taken_for_a_true_one(tmp_path):
+    with pytest.raises(InputError, match=r"README\.md: holds no table of a record"):
+        drift(tmp_path, "# synthdiff\n\n| fidelity rate | 12.3 |\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--check", "--pages=nothere.md"], "nothere.md: cannot be read (No such file"),
+        (["--write", "--pages=nothere.md"], "nothere.md: cannot be read (No such file"),
+        (["--check", f"--pages={RESULTS}"], "results: cannot be read (Is a directory)"),
+        (["--check", "--pages="], "--pages=: names no file"),
+        (["--check", "--write", "--list"], "--list --check --write: are different things to do"),
+        (["--check", "--retrain", "--table=search"], "--check --retrain: are different things"),
+        (["--check", "--table=search"], "--table: whole pages are compared"),
+        (["--pages=README.md"], "--pages: is for --check and --write"),
+        (["--retrain"], "--retrain: names no table"),
+        (["--retrain", "--table=speed"], "needs more than one command. Fix: measure peers.json"),
+    ],
+)
+def test_what_checks_or_measures_nothing_is_refused(words, message, tmp_path):
+    done = run_here("reproduce.py", *words, f"--run_dir={tmp_path}")
+    assert done.returncode == 1 and message in done.stderr and "Fix: " in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_list_is_of_the_tables_that_are_named():
+    done = run_here("reproduce.py", "--list", "--table=search")
+    assert done.returncode == 0 and re.findall(r"^(\w+):", done.stdout, re.M) == ["search"]
 
 
 @pytest.mark.parametrize("name", MEASURED)
@@ -235,13 +263,42 @@ def test_retraining_runs_the_command_of_the_record(tmp_path):
         reproduce.retrain(table._replace(by_hand="do this"), tmp_path, tmp_path / "run")
 
 
-def test_a_retraining_that_compares_nothing_says_so_and_does_not_pass(tmp_path, monkeypatch):
-    monkeypatch.setattr(reproduce, "retrain", lambda *_: [])
-    monkeypatch.setattr(reproduce, "FLAGS", SimpleNamespace(
-        list=False, write=False, check=False, retrain=True, table=["scaling"], pages=[]
-    ))  # fmt: skip
-    with pytest.raises(SystemExit, match="nothing to compare"):
+def retrain_as(record, table, tmp_path, monkeypatch):
+    """`reproduce` with --retrain, where the command has measured what is in `record`."""
+
+    def measure(table, results, folder):
+        folder.mkdir()
+        (folder / "record.json").write_text(json.dumps(record))
+        new = table._replace(record="record.json")
+        records = papers.read_record(table, results), papers.read_record(new, folder)
+        return papers.compare(*(papers.read_grid(table, record) for record in records))
+
+    out = str(tmp_path / "out")
+    flags = SimpleNamespace(
+        list=False, retrain=True, write=False, check=False, table=[table], out=out
+    )
+    monkeypatch.setattr(reproduce, "retrain", measure)
+    monkeypatch.setattr(reproduce, "FLAGS", flags)
+    monkeypatch.setattr(reproduce, "find_pages", list)
+    with pytest.raises(SystemExit) as end:
         reproduce.reproduce(tmp_path)
+    return end.value.code, {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_a_retraining_that_compares_nothing_says_so_and_does_not_pass(tmp_path, monkeypatch):
+    record = json.loads((RESULTS / "scaling.json").read_text())
+    code, files = retrain_as(record, "scaling", tmp_path, monkeypatch)
+    assert "nothing to compare" in code and "scaling.csv" in files
+
+
+def test_a_retraining_writes_what_it_measured(tmp_path, monkeypatch):
+    record = json.loads((RESULTS / "rand_hie.json").read_text())
+    record["scores"]["fidelity rate"]["mean"] = 12.5
+    code, files = retrain_as(record, "rand_hie", tmp_path, monkeypatch)
+    assert code == 1  # far from what the committed record says
+    assert files == {f"rand_hie.{suffix}" for suffix in ("csv", "tex", "md", "png", "svg")}
+    rows = list(csv.DictReader((tmp_path / "out" / "rand_hie.csv").open(encoding="utf-8")))
+    assert {"fidelity rate, %", "12.5"} <= {text for row in rows for text in row.values()}
 
 
 def test_script_checks_a_readme_and_writes_it(tmp_path):

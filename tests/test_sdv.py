@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 
 from synthdiff._validate import InputError
+from synthdiff.data.codec import Codec
 from synthdiff.data.conform import conform
 from synthdiff.data.doctor import examine
 from synthdiff.data.schema import Column, Schema
 from synthdiff.data.sdv import from_sdv, is_sdv, to_sdv
+from synthdiff.data.table import read_table, write_table
 
 ROOT = Path(__file__).parents[1]
 COLUMNS = {
@@ -94,6 +96,11 @@ def test_flags_go_before_the_metadata(df):
         ({"columns": COLUMNS | {"gone": {"sdtype": "numerical"}}}, "'gone': is described"),
         ({"columns": {"age": {}}}, "'age': has no sdtype"),
         ({"columns": {}}, "describes no column"),
+        ({"tables": {"stays": 3}}, "describes no column"),
+        ({"tables": [3], "columns": {}}, "tables are not a JSON object"),
+        ({"columns": {"stage": {"sdtype": "categorical", "order": "low"}}}, "'low' is not a list"),
+        ({"columns": {"admitted": {"sdtype": "datetime", "datetime_format": "%d/%Q"}}},
+         "'admitted': format '%d/%Q' is not that of a datetime"),
         ({"tables": {"a": SINGLE, "b": SINGLE}}, "2 tables, none of them 'stays'.*a, b"),
     ],
 )  # fmt: skip
@@ -145,6 +152,60 @@ def test_the_date_format_reads_the_written_file(cells, expected, tmp_path):
     df.to_csv(tmp_path / "t.csv", index=False)
     written = pd.read_csv(tmp_path / "t.csv")["day"]
     assert pd.to_datetime(written, format=form).tolist() == pd.to_datetime(df["day"]).tolist()
+
+
+def write_dates(values, form):
+    dates = pd.to_datetime(pd.Series(values))
+    text = dates.dt.strftime(form)
+    return dates, pd.DataFrame({"day": text, "n": range(len(text))})
+
+
+def read_dates(df, form):
+    columns = {"day": {"sdtype": "datetime"}, "n": {"sdtype": "numerical"}}
+    columns["day"] |= {"datetime_format": form} if form else {}
+    return from_sdv({"columns": columns}, df)[0]
+
+
+@pytest.mark.parametrize(
+    "form", ["%d/%m/%Y", "%m/%d/%Y", "%Y%m%d", "%d.%m.%y", "%Y-%d-%m", "%d %b %Y %H:%M:%S"]
+)
+def test_dates_are_read_and_given_back_as_the_metadata_writes_them(form, tmp_path):
+    """The third of April or the fourth of March, as the format says."""
+    dates, df = write_dates(["2020-04-03", "2021-12-31", "1999-01-02"] * 20, form)
+    write_table(df, tmp_path / "t.csv")
+    df = read_table(tmp_path / "t.csv")
+    schema = read_dates(df, form)
+    schema = Schema.from_json(json.loads(json.dumps(schema.to_json())))
+    table = conform(df, schema)
+    assert table["day"].tolist() == dates.tolist()
+    codec = Codec.fit(table, schema)
+    back = codec.decode(codec.encode(table, np.random.default_rng(0)), np.random.default_rng(1))
+    write_table(back, tmp_path / "back.csv")
+    again = read_table(tmp_path / "back.csv")
+    assert set(conform(again, schema)["day"]) == set(dates)
+    assert to_sdv(schema, back)["columns"]["day"]["datetime_format"] == form
+    assert to_sdv(schema, table)["columns"]["day"]["datetime_format"] == "%Y-%m-%d"
+
+
+@pytest.mark.parametrize("form", [None, "%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
+def test_iso_dates_need_no_format(form):
+    dates, df = write_dates(["2020-04-03", "2021-12-31"], form or "%Y-%m-%d")
+    schema = read_dates(df, form)
+    assert schema["day"].format is None and conform(df, schema)["day"].tolist() == dates.tolist()
+
+
+def test_a_date_in_another_format_is_refused():
+    _, df = write_dates(["2020-04-03", "2021-12-31"], "%m/%d/%Y")
+    with pytest.raises(InputError, match="'12/31/2021' at row 1 is not written as '%d/%m/%Y'"):
+        conform(df, read_dates(df, "%d/%m/%Y"))
+    with pytest.raises(InputError, match=r"'04/03/2020' at row 0 is not an ISO date.*a format"):
+        conform(df, read_dates(df, None))
+
+
+def test_dates_that_are_parsed_already_stay(tmp_path):
+    dates, df = write_dates(["2020-04-03", "2021-12-31"], "%d/%m/%Y")
+    schema = read_dates(df.assign(day=dates), "%d/%m/%Y")
+    assert schema["day"].format is None and "datetime64" in schema["day"].dtype
 
 
 def test_doctor_reads_metadata_from_the_schema_flag(df, tmp_path):

@@ -222,3 +222,18 @@ def test_the_estimator_knows_visits(model):
 def test_the_plan_of_a_run_is_plain_json(folder):
     found = json.loads((folder / "visits.json").read_text())
     assert found["static"] == ["sex", "born"] and found["max_visits"] == 3
+
+
+def test_dates_in_another_format_change_nothing_else():
+    """The same visits, written day first: the same model, whose dates are written so too."""
+    form, schema, table = "%d/%m/%Y", SCHEMA, TABLE.copy()
+    for name in ("day", "wound"):
+        table[name] = pd.to_datetime(table[name]).dt.strftime(form)
+        schema = schema.edit(name, format=form)
+    drawn = synthdiff.fit(table, schema, config=CONFIG, progress=False).sample(60, seed=0)
+    plain = synthdiff.fit(TABLE, SCHEMA, config=CONFIG, progress=False).sample(60, seed=0)
+    assert drawn["day"].str.fullmatch(r"\d\d/\d\d/20\d\d").all()
+    for name in ("day", "wound"):
+        drawn[name] = pd.to_datetime(drawn[name], format=form).dt.strftime("%Y-%m-%d")
+        drawn[name] = drawn[name].astype(plain[name].dtype)
+    pd.testing.assert_frame_equal(drawn, plain)

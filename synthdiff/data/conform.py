@@ -47,7 +47,8 @@ class Problem:
 def conform(df: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """The schema's columns, in order, in the types that the codec and the metrics expect.
 
-    Text becomes numbers, truth values ("yes", "F", "1"), or ISO dates where the schema says so;
+    Text becomes numbers, truth values ("yes", "F", "1"), or dates (ISO, or as the column's format
+    says) where the schema says so;
     "" is missing except in a code set, whose cells become sorted unique codes. A whole-number
     column with missing cells is float64 in memory unless the schema says "Int64"; "category"
     columns become plain values. Bounds and vocabularies are not checked here (see `examine`).
@@ -102,7 +103,7 @@ def coerce(values: pd.Series, column: Column) -> tuple[pd.Series, list[Problem]]
     if column.kind in ("continuous", "integer"):
         return _numbers(values, column)
     if column.kind == "datetime":
-        return _datetimes(values)
+        return _datetimes(values, column.format)
     if column.kind == "boolean" and set(column.categories) <= {0, 1}:
         return _booleans(values, column)
     return _categories(values, column)
@@ -141,13 +142,14 @@ def parse_numbers(values: pd.Series) -> pd.Series:
     return pd.to_numeric(as_text(values), errors="coerce")
 
 
-def parse_datetimes(values: pd.Series) -> pd.Series:
-    """Naive UTC datetime64, NaT where a cell is not an ISO 8601 date."""
+def parse_datetimes(values: pd.Series, form: str | None = None) -> pd.Series:
+    """Naive UTC datetime64, NaT where a cell is not an ISO 8601 date, or not written as `form`."""
     if types.is_datetime64_any_dtype(values.dtype):
         return values.dt.tz_convert(None) if values.dt.tz is not None else values
     text = as_text(values)
-    text = text.where(text.str.fullmatch(DATE_PATTERN).fillna(False).astype(bool))
-    dates = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
+    if form is None:
+        text = text.where(text.str.fullmatch(DATE_PATTERN).fillna(False).astype(bool))
+    dates = pd.to_datetime(text, format=form or "ISO8601", errors="coerce", utc=True)
     return dates.dt.tz_convert(None)
 
 
@@ -209,13 +211,16 @@ def _pandas_dtype(column: Column) -> object:
         raise input_error(where, f"unknown dtype {column.dtype!r}", fix) from error
 
 
-def _datetimes(values: pd.Series) -> tuple[pd.Series, list[Problem]]:
-    dates = parse_datetimes(values)
+def _datetimes(values: pd.Series, form: str | None) -> tuple[pd.Series, list[Problem]]:
+    dates = parse_datetimes(values, form)
     bad = (values.notna() & dates.isna()).to_numpy()
     far = ~dates.isna().to_numpy() & ~count_days(dates).between(FIRST_DAY, LAST_DAY).to_numpy()
-    fix = "write it as YYYY-MM-DD, or make it missing"
+    what = "is not an ISO date" if form is None else f"is not written as {form!r}"
+    fix = "make it missing, or correct the column's format in the schema"
+    if form is None:
+        fix = "write it as YYYY-MM-DD or give the column a format in the schema, or make it missing"
     problems = [
-        Problem("bad_date", bad, "is not an ISO date", fix),
+        Problem("bad_date", bad, what, fix),
         Problem("bad_date", far, "is not in the years 1 to 9999", fix),
     ]
     return dates.mask(far), [problem for problem in problems if problem.where.any()]

@@ -72,7 +72,8 @@ def _to_dates(days: pd.Series, column: Column, whole_days: bool | None) -> pd.Se
         return dates.astype(dtype)
     if whole_days is None:
         whole_days = (dates.dropna() == dates.dropna().dt.normalize()).all()
-    return dates.dt.strftime("%Y-%m-%d" if whole_days else "%Y-%m-%d %H:%M:%S").astype(dtype)
+    iso = "%Y-%m-%d" if whole_days else "%Y-%m-%d %H:%M:%S"
+    return dates.dt.strftime(column.format or iso).astype(dtype)
 
 
 def fresh_ids(num_rows: int, column: Column, first: int = 0) -> pd.Series:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
+from numbers import Real
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from synthdiff._files import read_json, write_atomically
 from synthdiff._validate import InputError, input_error, require_version
@@ -31,6 +37,7 @@ class Column:
     step: smallest difference between values (1 for whole dollars); None means "learn it".
     delimiter: between the codes of a code_set cell, such as "E11.9;I10".
     public: categories, bounds and step are public knowledge and were not read from the data.
+    format: how a datetime is written, as "%d/%m/%Y"; None: as ISO 8601 says.
     """
 
     name: str
@@ -42,9 +49,11 @@ class Column:
     step: float | None = None
     delimiter: str = ";"
     public: bool = False
+    format: str | None = None
 
     def __post_init__(self) -> None:
         where = f"schema column {self.name!r}"
+        self._check_types(where)
         if self.kind not in KINDS:
             raise input_error(
                 where, f"unknown kind {self.kind!r}", f"use one of {', '.join(KINDS)}"
@@ -56,6 +65,35 @@ class Column:
         if len(set(self.categories)) != len(self.categories):
             raise input_error(where, "categories repeat", "list each category once")
 
+    def _check_types(self, where: str) -> None:
+        """Raises InputError unless every field is of its type: people write these files."""
+        for name in ("name", "kind", "dtype", "delimiter"):
+            value = getattr(self, name)
+            if not isinstance(value, str):
+                raise input_error(where, f"{name} {value!r} is not text", "put it between quotes")
+        if not self.delimiter:
+            raise input_error(where, "delimiter is empty", 'write the one between codes, as ";"')
+        for name in ("lower", "upper", "step"):
+            value = getattr(self, name)
+            if value is not None and not _is_number(value):
+                fix = "write a number; for a datetime, days since 1970-01-01" * (name != "step")
+                problem = f"{name} {value!r} is not a finite number"
+                raise input_error(where, problem, fix or "write a number above 0")
+        if self.step is not None and self.step <= 0:
+            raise input_error(where, f"step {self.step!r} is not above 0", "write a number above 0")
+        if not isinstance(self.categories, tuple | list):
+            problem = f"categories {self.categories!r} are not a list"
+            raise input_error(where, problem, 'write a list, as ["F", "M"]')
+        for value in self.categories:
+            if not (isinstance(value, str | bool | np.bool_) or _is_number(value)):
+                problem, fix = f"category {value!r} is neither text nor a number", "take it out"
+                raise input_error(where, f"{problem} nor a truth value", fix)
+        if not isinstance(self.public, bool):
+            raise input_error(where, f"public {self.public!r} is no truth value", "true or false")
+        if self.format is not None and (self.kind != "datetime" or not _is_format(self.format)):
+            problem = f"format {self.format!r} is not that of a datetime"
+            raise input_error(where, problem, 'write it as "%d/%m/%Y", or leave it out')
+
     @property
     def is_numeric(self) -> bool:
         return self.kind in NUMERIC_KINDS
@@ -63,6 +101,20 @@ class Column:
     @property
     def is_categorical(self) -> bool:
         return self.kind in CATEGORICAL_KINDS
+
+
+def _is_number(value: object) -> bool:
+    """Whether the value is a finite number; a truth value is none."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_format(form: object) -> bool:
+    """Whether it is a format of dates that Python knows and can read again."""
+    try:
+        datetime.strptime(datetime(2001, 12, 31).strftime(form), form)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -139,29 +191,64 @@ class Schema:
 
     @classmethod
     def from_json(cls, data: dict) -> Schema:
-        """Inverse of `to_json`; raises InputError on another version or unknown fields."""
-        require_version("schema", data.get("version"), VERSION)
-        try:
-            columns = tuple(
-                Column(**{**fields, "categories": tuple(fields.get("categories", ()))})
-                for fields in data["columns"]
-            )
-            roles = (data.get("target"), tuple(data.get("sensitive", ())), data.get("order"))
-            return cls(columns, *roles)
-        except (TypeError, KeyError) as error:
-            raise InputError(
-                f"schema: {error}. Fix: see Column for the fields it takes."
-            ) from error
+        """Inverse of `to_json`; raises InputError on another version, unknown or absent fields."""
+        if not isinstance(data, dict):
+            raise input_error("schema", "is not a JSON object", "see Schema.to_json")
+        if "version" not in data:
+            fix = f'begin the file with "version": {VERSION}'
+            raise input_error("schema", "does not say its version", fix)
+        require_version("schema", data["version"], VERSION)
+        _check_fields("schema", data, ("version", *(f.name for f in fields(cls))), ("columns",))
+        columns = data["columns"]
+        if not isinstance(columns, list | tuple):
+            problem, fix = f"columns {columns!r} are not a list", "write a list of objects"
+            raise input_error("schema", problem, f'{fix}, as [{{"name": "age", "kind": ...}}]')
+        sensitive = data.get("sensitive", ())
+        if not isinstance(sensitive, list | tuple):
+            fix = 'write a list of names, as ["sex"]'
+            raise input_error("schema", f"sensitive {sensitive!r} is not a list", fix)
+        made = tuple(_read_column(about, number) for number, about in enumerate(columns))
+        return cls(made, data.get("target"), tuple(sensitive), data.get("order"))
 
     def save(self, path: str | Path) -> None:
         write_atomically(path, json.dumps(self.to_json(), indent=1).encode(), private=True)
 
     @classmethod
     def load(cls, path: str | Path) -> Schema:
-        """Reads a schema file; raises InputError where there is none or it is not valid JSON."""
-        return cls.from_json(cls.read_json(path))
+        """Reads a schema file; raises InputError that names it where there is none or a mistake."""
+        return cls.parse(cls.read_json(path), path)
 
     @staticmethod
     def read_json(path: str | Path) -> dict:
         """What a schema file holds, ours or another's (see `data.sdv`)."""
         return read_json(path, "name a file that Schema.save wrote, or SDV metadata")
+
+    @classmethod
+    def parse(cls, data: dict, path: str | Path) -> Schema:
+        """`from_json`, with the file named in its errors."""
+        try:
+            return cls.from_json(data)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+
+
+def _check_fields(where: str, data: dict, known: Sequence[str], needed: Sequence[str]) -> None:
+    """Raises InputError where a field is unknown or absent."""
+    if unknown := [name for name in data if name not in known]:
+        fix = f"use one of {', '.join(known)}"
+        raise input_error(where, f"unknown field {unknown[0]!r}", fix)
+    if absent := [name for name in needed if name not in data]:
+        raise input_error(where, f"has no {absent[0]!r}", "add it")
+
+
+def _read_column(about: object, number: int) -> Column:
+    """A column of a schema file; number: its place, from 0."""
+    where = f"schema columns[{number}]"
+    if not isinstance(about, dict):
+        fix = 'write for example {"name": "age", "kind": "integer"}'
+        raise input_error(where, f"{about!r} is not an object", fix)
+    where += f" ({about['name']!r})" if "name" in about else ""
+    _check_fields(where, about, [f.name for f in fields(Column)], ("name", "kind"))
+    if isinstance(about.get("categories"), list):
+        about = about | {"categories": tuple(about["categories"])}
+    return Column(**about)

@@ -5,13 +5,16 @@ The format: docs.sdv.dev, "Metadata JSON" and "Sdtypes", versions SINGLE_TABLE_V
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
+from pandas.api import types
 
 from synthdiff._validate import input_error
-from synthdiff.data.conform import parse_datetimes, parse_numbers
+from synthdiff.data.conform import DATE_PATTERN, is_text, parse_datetimes, parse_numbers
 from synthdiff.data.infer import infer_schema
 from synthdiff.data.schema import Column, Schema
 
@@ -42,7 +45,8 @@ def from_sdv(
     """The schema that SDV metadata gives to a table, and why other columns are left out.
 
     numerical, categorical (ordinal where it has an order), boolean and datetime keep their
-    meaning; what the metadata does not say (whole numbers or not, the dtype) is read off `df`.
+    meaning, a datetime its datetime_format; what the metadata does not say (whole numbers or not,
+    the dtype) is read off `df`.
     sequence_key becomes the entity and sequence_index the order of visits; where there is no
     sequence_key, the primary key becomes the entity. Any other id, personal data (name, email,
     ssn, ...) and unknown columns are never modelled.
@@ -86,6 +90,9 @@ def _pick_table(data: Mapping, name: str | None) -> tuple[Mapping, Mapping]:
     """One table's metadata and its columns."""
     if "tables" in data:
         tables = data["tables"]
+        if not isinstance(tables, Mapping):
+            fix = "see docs.sdv.dev, Metadata JSON"
+            raise input_error("SDV metadata", "its tables are not a JSON object", fix)
         if len(tables) == 1:
             (data,) = tables.values()
         elif name in tables:
@@ -94,7 +101,7 @@ def _pick_table(data: Mapping, name: str | None) -> tuple[Mapping, Mapping]:
             problem = f"describes {len(tables)} tables, none of them {name!r}"
             fix = f"name the file after its table, one of {', '.join(tables)}"
             raise input_error("SDV metadata", problem, fix)
-    columns = data.get("columns")
+    columns = data.get("columns") if isinstance(data, Mapping) else None
     if not isinstance(columns, Mapping) or not columns:
         raise input_error("SDV metadata", "describes no column", "see docs.sdv.dev, Metadata JSON")
     return data, columns
@@ -123,7 +130,16 @@ def _describe(guess: Column, about: Mapping, values: pd.Series) -> dict:
     """What the metadata changes in the column that inference found."""
     sdtype = about["sdtype"]
     if sdtype == "categorical" and about.get("order"):
+        if not isinstance(about["order"], list | tuple):
+            problem = f"order {about['order']!r} is not a list"
+            raise input_error(
+                f"SDV metadata column {guess.name!r}", problem, 'write ["low", "high"]'
+            )
         return {"kind": "ordinal", "categories": tuple(about["order"])}
+    parsed = types.is_datetime64_any_dtype(values.dtype)
+    if sdtype == "datetime" and not parsed and not _is_iso(form := about.get("datetime_format")):
+        dtype = guess.dtype if is_text(values) else "str"  # 20200131 is read as a number
+        return {"kind": sdtype, "format": form, "dtype": dtype}
     if sdtype != "numerical":
         keep = sdtype == "categorical" and guess.kind == "ordinal"  # an ordered pandas Categorical
         return {} if keep else {"kind": sdtype}
@@ -132,6 +148,15 @@ def _describe(guess: Column, about: Mapping, values: pd.Series) -> dict:
         numbers = parse_numbers(values).dropna()
         form = "Int64" if len(numbers) and (numbers == numbers.round()).all() else "Float"
     return {"kind": "continuous" if form == "Float" else "integer"}
+
+
+def _is_iso(form: object) -> bool:
+    """Whether dates of this format, or of none, are read without it."""
+    if not isinstance(form, str):
+        return form is None
+    last = datetime(2001, 12, 31, 23, 59, 58)
+    text = last.strftime(form)
+    return bool(re.fullmatch(DATE_PATTERN, text)) and text.startswith("2001-12-31")
 
 
 def to_sdv(schema: Schema, df: pd.DataFrame) -> dict:
@@ -155,7 +180,8 @@ def _details(column: Column, df: pd.DataFrame) -> dict:
     if column.kind in ("continuous", "integer"):
         return {"computer_representation": "Int64" if column.kind == "integer" else "Float"}
     if column.kind == "datetime":
-        return {"datetime_format": _date_format(df[column.name])}
+        text = is_text(df[column.name]) and column.format
+        return {"datetime_format": text or _date_format(df[column.name])}
     if column.kind == "ordinal" and column.public:
         return {"order": list(column.categories)}
     return {"pii": False} if column.kind == "code_set" else {}

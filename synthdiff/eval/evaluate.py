@@ -34,7 +34,7 @@ def evaluate(
 
     train: rows the generator learnt from; test: rows of other patients. A metric that cannot
     run on these tables is {"skipped": reason}. Raises InputError where a column is absent. What
-    takes over 5 seconds shows its progress on a terminal.
+    takes long shows its progress on stderr.
     """
     for where, df in (("train", train), ("test", test), ("synthetic", synthetic)):
         check_table(df, schema, f"{where} table")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,7 +15,7 @@ from synthdiff.eval.attacks import View
 from synthdiff.eval.features import Featurizer, row_keys
 from synthdiff.eval.membership import Side
 
-_MIN_PATIENTS = 20
+MIN_PATIENTS = 20
 MAX_PATIENTS = 5000
 ROWS_PER_PATIENT = 10  # most rows of the synthetic and of the reference table per patient of a side
 
@@ -62,6 +63,17 @@ def patient_ids(df: pd.DataFrame, schema: Schema, where: str) -> np.ndarray:
     return df[schema.entity].to_numpy()
 
 
+def require_patients(tables: Mapping[str, pd.DataFrame], schema: Schema) -> None:
+    """Raises InputError where a real table has fewer patients than an audit needs."""
+    for part in ("train", "test", "reference"):
+        count = len(np.unique(patient_ids(tables[part], schema, part)))
+        if count < MIN_PATIENTS:
+            unit = "rows" if schema.entity is None else "patients"
+            problem = f"has {count} {unit}, and an audit needs {MIN_PATIENTS} in each real table"
+            fix = "learn from more" if part == "train" else "hold out more"
+            raise input_error(f"{part} table", problem, fix)
+
+
 def rows_of(df: pd.DataFrame, side: Side, schema: Schema, where: str) -> pd.DataFrame:
     """The rows of table `df` that make up a side of the game, in the side's order."""
     return df[np.isin(patient_ids(df, schema, where), side.patients)].reset_index(drop=True)
@@ -96,10 +108,7 @@ def set_up_game(
         for a, b in (("train", "test"), ("train", "reference"), ("test", "reference")):
             shared += len(np.intersect1d(ids[a], ids[b]))
     available = min(len(np.unique(ids["train"])), len(np.unique(ids["test"])))
-    if min(available, len(np.unique(ids["reference"]))) < _MIN_PATIENTS:
-        raise input_error(
-            "audit", f"a part has fewer than {_MIN_PATIENTS} patients", "hold out more patients"
-        )
+    require_patients(tables, schema)
     count, total = min(available, max_patients), len(tables["synthetic"])
     most = ROWS_PER_PATIENT * max_patients
     rows = {part: _keep_patients(ids[part], count, rng) for part in ("train", "test")}

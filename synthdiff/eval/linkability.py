@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from synthdiff._progress import track
 from synthdiff.data.schema import Schema
 from synthdiff.eval.features import Featurizer
 from synthdiff.eval.neighbours import nearest
@@ -30,7 +31,7 @@ def find_links(
     random rows would be the same one time in as many as there are.
     """
     found = []
-    for names in split_columns(schema):
+    for names in track(split_columns(schema), "records linked", "file"):
         encode = Featurizer.fit(synthetic, schema, exclude=names).transform
         order = rng.permutation(len(synthetic))
         found.append(order[nearest(encode(targets), encode(synthetic)[order], 1)[1][:, 0]])

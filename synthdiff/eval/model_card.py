@@ -21,14 +21,15 @@ _MISUSE = (
 )
 _LEARNT = "learnt from real rows"
 _OWNER, _RELEASED = "no", "only as experiments/release.py wrote it"
-# name: (what it is, what of the real rows is in it, whether others may have it)
+# name: (what it is, what of the real rows is in it, whether others may have it). What begins with
+# "no" or is never theirs has mode 0600 and stands in PRIVATE.txt, and nothing else has or does.
 FILES = {
     "DATASHEET.md": ("what is known of the table learnt from", "counts and a hash", _OWNER),
     "MODEL_CARD.md": ("this card", "scores", "yes"),
     "PRIVATE.txt": ("which files are for the owner alone", "nothing", "yes"),
     "SHA256SUMS": ("checksums of the files", "checksums", _OWNER),
     "audit.json": ("attacks, gates, and the records nearest to real ones", "row numbers and "
-                   "distances", _RELEASED),
+                   "distances", "no; release/ has one without those records"),
     "canaries.json": ("lower bounds on epsilon beside the claim", "number of patients", "yes"),
     "canaries.md": ("the same, to read", "nothing", "yes"),
     "checkpoints": ("states of the training, to go on from", _LEARNT, _OWNER),
@@ -50,7 +51,7 @@ FILES = {
     "trajectory.json": ("how synthetic rows come out of noise", "shares of synthetic rows", _OWNER),
     "frontier.json": ("what other settings gave, if asked for", "scores of a study", _OWNER),
     "visits.json": ("how visits become one record", "values of enough patients", _OWNER),
-    "weights.msgpack": ("the model", _LEARNT, "only with differential privacy"),
+    "weights.msgpack": ("the model", _LEARNT, "no, unless trained with differential privacy"),
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from synthdiff._progress import track
 from synthdiff.data.schema import Column, Schema
 from synthdiff.eval.features import long_cells
 from synthdiff.eval.predicates import NOBODY, Hits, draw_predicates, encode_tables
@@ -152,7 +153,7 @@ def attack_univariate(
 
     def answer(asked: list, side: tuple[pd.DataFrame, np.ndarray]) -> Hits:
         hits = Hits(np.full(len(asked), NOBODY, np.int64), np.zeros(len(asked), np.int64))
-        for column in schema.features:
+        for column in track(schema.features, "predicates on one column", "column"):
             places = [i for i, (other, _) in enumerate(asked) if other is column]
             if places:
                 own = [asked[i][1] for i in places]
@@ -187,7 +188,7 @@ def attack_multivariate(
     cut = guesses.cut(rng.integers(1, width, size=_MAX_QUERIES))
     result = {}
     asked = {"multivariate": (short, cut), f"{width} columns": (drawn[:_MAX_QUERIES], guesses)}
-    for name, (queries, random) in asked.items():
+    for name, (queries, random) in track(asked.items(), "predicates on several columns", "width"):
         own, luck = (q.find_hits(members, sides[0][1]) for q in (queries, random))
         other = queries.find_hits(others, sides[1][1])
         result[name] = compare_hits(own, other, luck, _count_people(sides))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from functools import partial
 from pathlib import Path
 
 from synthdiff._files import explain_writing, write_atomically
@@ -25,10 +27,10 @@ def read_metrics(path: str | Path) -> list[dict]:
 def drop_after(path: str | Path, step: int) -> None:
     """Removes rows that a resume from `step` will write again."""
     kept = [row for row in read_metrics(path) if row["step"] <= step]
-    write_atomically(path, "".join(json.dumps(row) + "\n" for row in kept).encode())
+    write_atomically(path, "".join(json.dumps(row) + "\n" for row in kept).encode(), private=True)
 
 
 def append_metrics(path: str | Path, row: dict) -> None:
-    """Adds one row and hands it to the operating system at once."""
-    with explain_writing(path), open(path, "a") as file:
+    """Adds one row, to a file for its owner alone, and hands it to the system at once."""
+    with explain_writing(path), open(path, "a", opener=partial(os.open, mode=0o600)) as file:
         file.write(json.dumps(row) + "\n")

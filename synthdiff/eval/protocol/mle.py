@@ -10,6 +10,7 @@ from scipy import sparse
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import ParameterGrid
 
+from synthdiff._progress import track
 from synthdiff._validate import one_of
 from synthdiff.eval.protocol.matrix import one_hot_matrix
 from synthdiff.eval.protocol.tables import Roles
@@ -110,7 +111,7 @@ def train_synthetic_test_real(
     build = xgboost.XGBRegressor if roles.is_regression else xgboost.XGBClassifier
     score = _negative_rmse if roles.is_regression else _auc
     best, best_model = -np.inf, None
-    for settings in ParameterGrid(GRIDS[grid]):
+    for settings in track(ParameterGrid(GRIDS[grid]), "settings of MLE", "setting"):
         model = build(tree_method="hist", device=device, random_state=SEED, **settings)
         model.fit(features[0], targets[0])
         judged = score(model, features[1], targets[1], classes)
