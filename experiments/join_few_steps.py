@@ -16,11 +16,10 @@ from pathlib import Path
 
 from _common import FLAGS, run_script
 from _results import define_record_flag, write_record
-from _scores import summarise
+from _scores import mark_front, summarise
 from _stages import read_manifest
 from _tables import format_record, take_means
 from absl import flags
-from benchmark_few_steps import mark_front
 
 from synthdiff._validate import input_error
 from synthdiff.config import Config

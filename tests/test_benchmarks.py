@@ -34,6 +34,7 @@ from _cost import (
 from _profile import share_out
 from _sampling_times import fit_steps, parse_sampler
 from _scaling_times import add_efficiency, measure_scaling, time_draw
+from _scores import mark_front
 from _tables import take_means
 from _timing import (
     count_flops,
@@ -52,7 +53,6 @@ from _torch_arms import (
     make_jax_steps,
     make_torch_steps,
 )
-from benchmark_few_steps import mark_front
 from benchmark_shards import kill_and_resume, stream
 from join_few_steps import SCORES, join
 
