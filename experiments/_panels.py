@@ -37,7 +37,9 @@ PANELS = {
         Panel("columns", "columns", "p50_s", "sampler"),
         Panel("rows", "rows", "records_per_s", "sampler"),
     ],
-    "scaling": [Panel("devices", "devices", "efficiency", "scaling")],
+    "scaling": [
+        Panel(table, "devices", "efficiency", "scaling") for table in ("devices", "sampling")
+    ],
     "search": [
         Panel("search", "rows", "build_s", "index"),
         Panel("search", "rows", "per_1000_queries_s", "index"),
@@ -49,6 +51,7 @@ PANELS = {
         Panel("dispatch", "steps_per_call", "steps_per_s", "model"),
         Panel("columns", "columns", "step_s", "model"),
         Panel("columns", "columns", "host_gb", "model"),
+        Panel("batches", "batch", "records_per_s", "model"),
     ],
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from _cases import build_model, make_sampling
+from _timing import take_turns
 from _torch_arms import choose_device
 
 from synthdiff.config import Config
@@ -99,15 +101,5 @@ def time_call(arm: Arm, device: str) -> float:
 
 def time_rounds(arms: list[Arm], rounds: int, device: str) -> np.ndarray:
     """Records per second [rounds, arms]."""
-    speeds = np.zeros((rounds, len(arms)))
-    for turn in range(-1, rounds):  # the first warms up and is overwritten
-        for j in range(len(arms))[:: -1 if turn % 2 else 1]:
-            speeds[turn, j] = arms[j].records / time_call(arms[j], device)
-        print(speeds[turn].round(2), flush=True)
-    return speeds
-
-
-def take_range(values: np.ndarray) -> dict[str, float]:
-    """Their median between the lowest and the highest."""
-    low, middle, high = np.quantile(values, [0, 0.5, 1])
-    return {"value": float(middle), "lower": float(low), "upper": float(high)}
+    records = np.array([arm.records for arm in arms])
+    return records / take_turns([partial(time_call, arm, device) for arm in arms], rounds)

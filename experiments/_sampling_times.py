@@ -9,9 +9,9 @@ from _timing import (
     count_flops,
     make_evaluation,
     measure_calls,
-    read_device_peak,
     read_host_peak,
     reset_host_peak,
+    sum_memory,
 )
 
 from synthdiff._validate import input_error
@@ -45,7 +45,8 @@ def time_program(
     fn, args = make_sampling(model, sampler, block)
     compiled, times = compile_program(fn, *args)
     calls = measure_calls(lambda: compiled(*args), repeats)
-    memory = {"host_mb": (read_host_peak() - held) / 1e6, "device_peak": read_device_peak()}
+    host = read_host_peak() - held
+    stats = compiled.memory_analysis()
     rates = {
         "share_of_peak": flops / limits["peak_flops"],
         "share_of_bandwidth": moved / limits["bandwidth"],
@@ -55,8 +56,8 @@ def time_program(
         | {"nfe": sampler.nfe, "block": block, **times, **calls}
         | {"records_per_s": block / calls["p50_s"]}
         | {name: sampler.nfe * cost / calls["p50_s"] for name, cost in rates.items()}
-        | {"program_mb": compiled.memory_analysis().temp_size_in_bytes / 1e6}
-        | memory
+        | {"program_mb": stats.temp_size_in_bytes / 1e6, "device_mb": sum_memory(stats) / 1e6}
+        | {"host_mb": host / 1e6}
     )
 
 

@@ -28,13 +28,35 @@ LARGEST_MATRIX, LARGEST_ARRAY = 16_384, 2**28
 
 def measure_calls(call: Callable[[], object], repeats: int) -> dict[str, float]:
     """Seconds of the first call, and median and 95th percentile of `repeats` later ones."""
-    seconds = []
-    for _ in range(1 + repeats):
-        started = time.perf_counter()
-        jax.block_until_ready(call())
-        seconds.append(time.perf_counter() - started)
+    seconds = [time_wall(call) for _ in range(1 + repeats)]
     p50, p95 = np.quantile(seconds[1:], [0.5, 0.95])
     return {"first_s": seconds[0], "p50_s": float(p50), "p95_s": float(p95)}
+
+
+def take_turns(calls: Sequence[Callable[[], float]], rounds: int) -> np.ndarray:
+    """What calls that time themselves return, [rounds, calls]: every other round goes backwards.
+
+    So what a busy machine costs is shared by all, and a ratio is of one round. A round before
+    warms up.
+    """
+    found = np.zeros((rounds, len(calls)))
+    for turn in range(-1, rounds):  # the first is overwritten
+        for j in range(len(calls))[:: -1 if turn % 2 else 1]:
+            found[turn, j] = calls[j]()
+    return found
+
+
+def time_wall(call: Callable[[], object]) -> float:
+    """Seconds of the clock until the call's result is there."""
+    started = time.perf_counter()
+    jax.block_until_ready(call())
+    return time.perf_counter() - started
+
+
+def take_range(values: np.ndarray) -> dict[str, float]:
+    """Their median between the lowest and the highest."""
+    low, middle, high = np.quantile(values, [0, 0.5, 1])
+    return {"value": float(middle), "lower": float(low), "upper": float(high)}
 
 
 def compile_program(fn: Callable, *args: object) -> tuple[jax.stages.Compiled, dict[str, float]]:
@@ -110,14 +132,20 @@ def make_evaluation(config: Config, layout: Layout, batch: int) -> tuple[Callabl
     return apply_fn, (params, visible, jax.ShapeDtypeStruct((batch,), "f"), known)
 
 
-def count_gradient(config: Config, layout: Layout, batch: int) -> float:
-    """FLOP of the network forwards and backwards: the arithmetic of one training step."""
+def make_gradient(config: Config, layout: Layout, batch: int) -> tuple[Callable, tuple]:
+    """fn and args, all abstract: the network forwards and backwards, as in one training step."""
     apply_fn, args = make_evaluation(config, layout, batch)
 
     def total(params, *rest):
         return sum(jnp.sum(leaf) for leaf in jax.tree.leaves(apply_fn(params, *rest)))
 
-    return count_flops(jax.value_and_grad(total), *args)
+    return jax.value_and_grad(total), args
+
+
+def count_gradient(config: Config, layout: Layout, batch: int) -> float:
+    """FLOP of the network forwards and backwards: the arithmetic of one training step."""
+    fn, args = make_gradient(config, layout, batch)
+    return count_flops(fn, *args)
 
 
 def count_bytes(fn: Callable, *args: object) -> float:
@@ -138,10 +166,24 @@ def read_host_peak() -> float:
     return float(unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
-def read_device_peak() -> float | None:
-    """Peak bytes of the first device since the process began; None where it does not say."""
-    stats = jax.local_devices()[0].memory_stats() or {}
-    return stats.get("peak_bytes_in_use")
+def list_programs() -> list:
+    """The compiled programs that this process holds."""
+    return list(jax.local_devices()[0].client.live_executables())
+
+
+def read_program_memory(before: list) -> int | None:
+    """Bytes that the largest program compiled since `before` takes on each device.
+
+    before: from `list_programs`. None where nothing was compiled since.
+    """
+    found = [program for program in list_programs() if all(program is not old for old in before)]
+    return max((sum_memory(program.get_compiled_memory_stats()) for program in found), default=None)
+
+
+def sum_memory(stats: object) -> int:
+    """Arguments, results in memory of their own and working memory of a program, in bytes."""
+    results = stats.output_size_in_bytes - stats.alias_size_in_bytes
+    return stats.argument_size_in_bytes + results + stats.temp_size_in_bytes
 
 
 def fit_slope(x: Sequence[float], y: Sequence[float]) -> float | None:

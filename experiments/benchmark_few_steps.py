@@ -16,6 +16,7 @@ from _common import FLAGS, define_numbers, run_script
 from _data import read_data, split_table
 from _results import define_record_flag
 from _sampling_times import fit_steps
+from _scores import mark_front
 from _stages import read_manifest
 from _tables import report
 from absl import flags
@@ -46,19 +47,6 @@ def score(model, sampler: SamplerConfig, parts: dict, schema) -> dict:
         "fidelity_loss": 100 - fidelity["rate"],
         **{"detection_auc": found["value"], "lower": found["lower"], "upper": found["upper"]},
     }
-
-
-def mark_front(rows: list[dict]) -> list[dict]:
-    """The rows with "front": yes where none is faster at an AUC that is as low."""
-
-    def is_beaten(row: dict) -> bool:
-        return any(
-            other["records_per_s"] > row["records_per_s"]
-            and other["detection_auc"] <= row["detection_auc"]
-            for other in rows
-        )
-
-    return [row | {"front": "" if is_beaten(row) else "yes"} for row in rows]
 
 
 def define_flags() -> None:

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from _common import FLAGS, run_script
 from _data import define_data_flags, describe_data, read_data
-from _peer_arms import ADULT_NFE, make_ours, make_peers, take_range, time_rounds
+from _peer_arms import ADULT_NFE, make_ours, make_peers, time_rounds
 from _results import define_record_flag, describe_origin, write_record
 from _tables import format_record
+from _timing import take_range
 from _torch_arms import choose_device, import_torch
 from absl import flags
 
@@ -72,7 +73,7 @@ def define_flags() -> None:
     FLAGS.set_default("data", "adult")
     flags.DEFINE_integer("batch", 2048, "records per evaluation of a peer", lower_bound=1)
     flags.DEFINE_integer("evaluations", 3, "timed evaluations of a peer in a round", lower_bound=1)
-    flags.DEFINE_integer("rounds", 7, "turns of every network", lower_bound=3)
+    flags.DEFINE_integer("rounds", 10, "turns of every network", lower_bound=3)
     define_record_flag("peers.json")
 
 

@@ -8,8 +8,8 @@ blocks of as many records as sampling takes, 512 on a CPU. Weights are fresh, be
 depend on them; the table is simulated. All tables but "rows" time the compiled sampler on one
 device; "rows" times `Synthesizer.sample` on all devices, decoding included. Shares: FLOP/s of the
 network evaluations over a measured matrix product, and the bytes they move, by XLA's estimate, over
-a measured triad. program_mb is the program's own working memory; host_mb is what the process grew
-by at its peak.
+a measured triad. program_mb is the program's own working memory, device_mb that with arguments and
+results; host_mb is what the process grew by at its peak.
 """
 
 import time

@@ -4,18 +4,22 @@
 
 A residual perceptron predicts its own noisy input by mean squared error and plain Adam, from equal
 weights, on equal batches and threads. PyTorch runs eagerly, one step per call; JAX one step and
---steps steps per dispatch. The losses after the same steps must agree within 1%, or it stops. On a
-GPU both take TensorFloat-32 products.
+--steps steps per dispatch. The losses after the same steps must agree within 1%, or it stops. The
+arms take turns for --repeats rounds, every other one backwards: steps_per_s is the median, and
+times_torch the median and range over rounds of how many times PyTorch's steps an arm makes in the
+same round. On a GPU both take TensorFloat-32 products.
 """
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 from _common import FLAGS, define_numbers, run_script
 from _results import define_record_flag
 from _tables import report
-from _timing import measure_calls
+from _timing import take_range, take_turns, time_wall
 from _torch_arms import (
     draw_batches,
     draw_weights,
@@ -35,18 +39,23 @@ def compare(torch, batch: int) -> list[dict]:
         "jax, 1 step per call": lambda: make_jax_steps(weights, batches, 1),
         f"jax, {FLAGS.steps} steps per call": lambda: make_jax_steps(weights, batches, FLAGS.steps),
     }
-    rows = []
-    for arm, make in arms.items():
-        advance = make()
+    advances = {arm: make() for arm, make in arms.items()}
+    first = {}
+    for arm, advance in advances.items():
         started = time.perf_counter()
-        loss, first = float(advance()), time.perf_counter() - started
-        calls = measure_calls(advance, FLAGS.repeats)
-        speed = {"first_s": first, "steps_per_s": FLAGS.steps / calls["p50_s"]}
-        rows.append({"arm": arm, "batch": batch, **speed, "loss": loss})
-        print(rows[-1], flush=True)
-    losses = [row["loss"] for row in rows]
+        first[arm] = {"loss": float(advance()), "first_s": time.perf_counter() - started}
+    losses = [found["loss"] for found in first.values()]
     if max(losses) > 1.01 * min(losses):
         raise RuntimeError(f"the arms do not train alike: losses {losses}")
+    calls = [partial(time_wall, advance) for advance in advances.values()]
+    speeds = FLAGS.steps / take_turns(calls, FLAGS.repeats)
+    rows = [
+        {"arm": arm, "batch": batch, "first_s": first[arm]["first_s"]}
+        | {"steps_per_s": float(np.median(speed)), "times_torch": take_range(speed / speeds[:, 0])}
+        | {"loss": first[arm]["loss"]}
+        for arm, speed in zip(arms, speeds.T, strict=True)
+    ]
+    print(*rows, sep="\n", flush=True)
     return rows
 
 
@@ -56,7 +65,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("hidden", 512, "units per layer")
     flags.DEFINE_integer("depth", 2, "residual layers")
     flags.DEFINE_integer("steps", 100, "steps that are timed as one")
-    flags.DEFINE_integer("repeats", 5, "timed runs of each arm", lower_bound=1)
+    flags.DEFINE_integer("repeats", 10, "timed rounds of all arms", lower_bound=1)
     define_record_flag("torch.json")
 
 

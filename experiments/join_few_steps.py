@@ -5,7 +5,8 @@
 
 Runs whose settings differ in the training seed alone become one row per sampler and NFE: mean,
 standard deviation over seeds and the single values. Rows are told apart by the model: how many
-guesses it makes at once, and whether it is a student of another (distill.py).
+guesses it makes at once, and whether it is a student of another (distill.py). "front": no row of
+any model is in the mean both faster and as good.
 """
 
 import json
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from _common import FLAGS, run_script
 from _results import define_record_flag, write_record
-from _scores import summarise
+from _scores import mark_front, summarise
 from _stages import read_manifest
 from _tables import format_record, take_means
 from absl import flags
@@ -52,11 +53,13 @@ def join(runs: list[tuple[Config, dict]]) -> list[dict]:
     for config, record in runs:
         for row in record["tables"]["scores"]:
             groups.setdefault((config, row["sampler"], row["nfe"]), []).append(row)
-    return [
+    joined = [
         {"model": name_model(config), "sampler": sampler, "nfe": nfe, "runs": len(rows)}
         | summarise([{name: row[name] for name in SCORES} for row in rows])
         for (config, sampler, nfe), rows in groups.items()
     ]
+    fronts = [row["front"] for row in mark_front(take_means(joined))]
+    return [row | {"front": front} for row, front in zip(joined, fronts, strict=True)]
 
 
 def define_flags() -> None:

@@ -4,7 +4,8 @@
 
 Each ratio is of two speeds of one run on one machine: records per second of our sampler over those
 of a peer's network (benchmark_peers.py), and training steps per second of a plain perceptron with
-many steps per dispatch over those of PyTorch (benchmark_torch.py).
+many steps per dispatch over those of PyTorch (benchmark_torch.py), both with the range over rounds
+where arms took turns, which they did not in older records of the latter.
 """
 
 import json
@@ -30,14 +31,19 @@ def read_peers(record: dict) -> dict[str, dict]:
     }
 
 
-def read_steps(record: dict) -> dict[str, float]:
+def read_steps(record: dict) -> dict[str, float | dict]:
     """How many times as many steps JAX makes with the most steps per dispatch."""
-    rows = record["tables"]["steps"]
-    speeds = {(row["batch"], row["arm"].startswith("torch")): row["steps_per_s"] for row in rows}
-    batches = dict.fromkeys(row["batch"] for row in rows)  # a later arm has more per dispatch
+    rows = {}
+    for row in record["tables"]["steps"]:  # a later arm has more per dispatch
+        rows[row["batch"], row["arm"].startswith("torch")] = row
+
+    def compare(ours: dict, torch: dict) -> float | dict:
+        return ours.get("times_torch") or ours["steps_per_s"] / torch["steps_per_s"]
+
     return {
-        f"training steps of {batch}, JAX over PyTorch": speeds[batch, False] / speeds[batch, True]
-        for batch in batches
+        f"training steps of {batch}, JAX over PyTorch": compare(row, rows[batch, True])
+        for (batch, is_torch), row in rows.items()
+        if not is_torch
     }
 
 

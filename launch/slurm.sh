@@ -12,7 +12,8 @@
 #
 # Give one task per GPU: under SLURM, JAX shows each task one. A preempted job goes back into the
 # queue, and so does one near its time limit: three minutes before it the processes get SIGTERM.
-# Either resumes from the run folder, which all nodes have to see. Options of sbatch come before
+# So does one whose processes end with 75: they were stopped, and their state is saved. It resumes
+# from the run folder, which all nodes have to see. Options of sbatch come before
 # this script, flags of the command after its name. `bash launch/slurm.sh --dry_run train ...`
 # prints what a job would run.
 set -euo pipefail
@@ -31,11 +32,13 @@ if [[ -n $dry_run ]]; then
 fi
 
 requeue() {
-  kill -TERM "$!" || true # srun hands it on to every process
-  wait "$!" || true
   scontrol requeue "$SLURM_JOB_ID"
   exit 0
 }
-trap requeue USR1
+# srun hands SIGTERM on to every process
+trap 'kill -TERM "$!" || true; wait "$!" || true; requeue' USR1
 "${command[@]}" &
-wait "$!"
+status=0
+wait "$!" || status=$?
+[[ $status -ne 75 ]] || requeue
+exit "$status"

@@ -144,3 +144,7 @@ def test_steps_are_those_of_the_most_per_dispatch_over_those_of_torch():
     rows = [{"arm": arm, "batch": 8, "steps_per_s": speed} for arm, speed in speeds.items()]
     found = join_speed.read_steps({"tables": {"steps": rows}})
     assert found == {"training steps of 8, JAX over PyTorch": 2.5}
+    times = {"value": 2.4, "lower": 2.0, "upper": 3.0}  # of arms that took turns
+    rows[-1] |= {"times_torch": times}
+    found = join_speed.read_steps({"tables": {"steps": rows}})
+    assert found == {"training steps of 8, JAX over PyTorch": times}

@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
 import _sampling_times
 import _tables
-import benchmark_training
+import _training_times
+import benchmark_torch
 from _cases import build_model, encode_cohort, make_training
 from _cost import (
     Chip,
@@ -31,7 +33,19 @@ from _cost import (
 )
 from _profile import share_out
 from _sampling_times import fit_steps, parse_sampler
-from _timing import count_flops, fit_slope, make_evaluation, measure_calls, share_of_dispatch
+from _scaling_times import add_efficiency, measure_scaling, time_draw
+from _scores import mark_front
+from _tables import take_means
+from _timing import (
+    count_flops,
+    fit_slope,
+    list_programs,
+    make_evaluation,
+    measure_calls,
+    read_program_memory,
+    share_of_dispatch,
+    take_turns,
+)
 from _torch_arms import (
     draw_batches,
     draw_weights,
@@ -39,8 +53,6 @@ from _torch_arms import (
     make_jax_steps,
     make_torch_steps,
 )
-from benchmark_few_steps import mark_front
-from benchmark_scaling import add_efficiency
 from benchmark_shards import kill_and_resume, stream
 from join_few_steps import SCORES, join
 
@@ -83,6 +95,25 @@ def test_first_call_is_kept_apart():
     pauses = iter([0.2] + [0.01] * 5)
     found = measure_calls(lambda: time.sleep(next(pauses)), repeats=5)
     assert found["first_s"] >= 0.2 > found["p95_s"] >= found["p50_s"] >= 0.01
+
+
+def test_memory_is_that_of_each_program_and_not_of_those_before():
+    """Arguments, result and working memory: x and x @ x, then half the width."""
+
+    def square(x):
+        return jnp.sin(x) @ jnp.cos(x)
+
+    found = []
+    for width, donated in ((512, ()), (256, ()), (256, (0,))):
+        x, before = jnp.ones((width, width)), list_programs()
+        assert read_program_memory(before) is None
+        program = jax.jit(square, donate_argnums=donated)  # kept: a lost one is not listed
+        jax.block_until_ready(program(x))
+        found.append(read_program_memory(before))
+    size = 4 * 512**2
+    assert 2 * size <= found[0] <= 4.1 * size
+    assert found[1] == pytest.approx(found[0] / 4, rel=0.02)
+    assert found[2] == pytest.approx(found[1] - size / 4, rel=0.02)  # the result in x's place
 
 
 def test_slope_of_a_power_law():
@@ -175,7 +206,7 @@ def test_without_a_cpu_nothing_is_timed_before_the_error(monkeypatch):
     def time_it(*_):
         raise AssertionError("timed first")
 
-    for module in (_sampling_times, benchmark_training):
+    for module in (_sampling_times, _training_times):
         monkeypatch.setattr(module, "measure_calls", time_it)
     monkeypatch.setattr(_sampling_times, "compile_program", time_it)
     config = Config(ModelConfig("mlp", width=4, hidden=8))
@@ -184,13 +215,31 @@ def test_without_a_cpu_nothing_is_timed_before_the_error(monkeypatch):
     with pytest.raises(InputError, match=r"JAX_PLATFORMS.*Fix: .*cuda,cpu"):
         _sampling_times.time_program(model, SamplerConfig(num_steps=2), 512, {}, 1)
     with pytest.raises(InputError, match=r"JAX_PLATFORMS.*Fix: .*cuda,cpu"):
-        benchmark_training.time_training(1, 2, config, 1.0, [])
+        _training_times.time_training(1, 2, config, {}, 1, [])
 
 
 def test_efficiency_of_measured_devices():
     rows = [{"devices": 1, "records_per_s": 10.0}, {"devices": 4, "records_per_s": 20.0}]
     assert [row["efficiency"] for row in add_efficiency(rows, shared=False)] == [1.0, 0.5]
     assert [row["efficiency"] for row in add_efficiency(rows, shared=True)] == [1.0, 2.0]
+
+
+def test_scaling_is_measured_once_per_devices_and_records():
+    asked = []
+
+    def measure(devices, records):
+        asked.append((len(devices), records))
+        return 2.0 * records
+
+    rows = measure_scaling(measure, {"weak": lambda n: 8 * n, "strong": lambda n: 8}, [1])
+    assert [row["scaling"] for row in rows] == ["weak", "strong"] and asked == [(1, 8)]
+    assert rows[0]["records_per_s"] == 0.5 and rows[0]["efficiency"] == 1.0
+
+
+def test_two_blocks_are_drawn_in_more_time_than_one():
+    model = build_model(encode_cohort(1)[1], Config(ModelConfig("mlp", width=4, hidden=8)))
+    draw = partial(time_draw, model, SamplerConfig(num_steps=2), 512, 3, jax.local_devices()[:1])
+    assert draw(20 * 512) > 2 * draw(512) > 0
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -227,6 +276,18 @@ def test_runs_that_differ_in_seed_alone_are_joined():
     ]
     assert rows[0]["trend"]["mean"] == 2.0 and rows[0]["trend"]["values"] == [1.0, 3.0]
     assert rows[0]["trend"]["std"] == pytest.approx(2**0.5) and rows[1]["trend"]["std"] is None
+    # as fast as they are easy to tell: nobody beats another
+    assert [row["front"] for row in rows] == ["yes"] * 3
+    slow = record(3.0)
+    slow["tables"]["scores"][0] |= {"records_per_s": 1.0}
+    assert [row["front"] for row in join([(one, record(2.0)), (eight, slow)])] == ["yes", ""]
+
+
+def test_the_committed_few_steps_mark_their_front():
+    text = (SCRIPTS / "results" / "few_steps.json").read_text()
+    rows = json.loads(text)["tables"]["scores"]
+    assert [row["front"] for row in rows] == [row["front"] for row in mark_front(take_means(rows))]
+    assert {"", "yes"} == {row["front"] for row in rows}
 
 
 def test_a_streamed_table_is_noted_by_shards(tmp_path):
@@ -264,6 +325,28 @@ def test_both_dispatches_train_alike():
     assert abs(before / one - 1) > 1e-3  # the steps do count
 
 
+def test_turns_go_forwards_and_backwards():
+    order = []
+    calls = [lambda j=j: order.append(j) or len(order) for j in range(3)]
+    found = take_turns(calls, rounds=2)
+    assert order == [2, 1, 0, 0, 1, 2, 2, 1, 0]
+    assert found.tolist() == [[4, 5, 6], [9, 8, 7]]
+
+
+def test_arms_beside_torch_have_their_range(monkeypatch):
+    """Our own steps stand in for those of PyTorch, which need not be installed."""
+    flags = SimpleNamespace(width=5, hidden=8, depth=1, steps=4, repeats=3)
+    monkeypatch.setattr(benchmark_torch, "FLAGS", flags)
+    monkeypatch.setattr(
+        benchmark_torch, "make_torch_steps", lambda _, *args: make_jax_steps(*args, 1)
+    )
+    rows = benchmark_torch.compare(None, 6)
+    assert rows[0]["arm"] == "torch eager" and len(rows) == 3
+    assert rows[0]["times_torch"] == {"value": 1.0, "lower": 1.0, "upper": 1.0}
+    times = rows[2]["times_torch"]
+    assert 0 < times["lower"] <= times["value"] <= times["upper"] and rows[2]["steps_per_s"] > 0
+
+
 def test_torch_trains_alike():
     torch = pytest.importorskip("torch")
     weights, batches = draw_weights(5, 8, 2), draw_batches(6, 4, 5)
@@ -295,6 +378,7 @@ def test_sampling_record(tmp_path):
     assert row["nfe"] == 3 and row["columns"] == 11
     assert row["records_per_s"] == pytest.approx(512 / row["p50_s"])
     assert 0 < row["share_of_peak"] < 1 and row["compile_s"] > row["p50_s"]
+    assert row["device_mb"] > row["program_mb"] > 0
     assert (tmp_path / "sampling.png").exists() and "## rows" in (
         tmp_path / "sampling.md"
     ).read_text()
@@ -302,12 +386,30 @@ def test_sampling_record(tmp_path):
 
 def test_training_record(tmp_path):
     run("benchmark_training.py", f"--run_dir={tmp_path}", *SMALL, "--steps_per_call=1,2",
-        "--train.batch_size=32")  # fmt: skip
+        "--train.batch_size=32", "--batches=32,512")  # fmt: skip
     record = json.loads((tmp_path / "training.json").read_text())
     assert record["share of dispatch at 100 steps per call"] < 1
     row = record["tables"]["dispatch"][1]
     assert row["steps_per_s"] == pytest.approx(row["records_per_s"] / 32)
     assert 0 < row["share_of_peak"] < 1 and row["compile_s"] > 0
+    assert 0 < row["share_of_bandwidth"] < 2 and record["bandwidth"] > 1e8
+    small, large = record["tables"]["batches"]
+    assert small == row and large["batch"] == 512
+    assert 1.0 < large["device_gb"] / small["device_gb"] < 16
+
+
+@pytest.mark.slow
+def test_scaling_record(tmp_path):
+    run("benchmark_scaling.py", f"--run_dir={tmp_path}", *SMALL, "--devices=1,2", "--steps=1",
+        "--train.batch_size=16", "--nfe=2")  # fmt: skip
+    tables = json.loads((tmp_path / "scaling.json").read_text())["tables"]
+    sizes = {name: [row["batch"] for row in rows] for name, rows in tables.items()}
+    assert sizes == {"devices": [16, 32, 16, 16], "sampling": [512, 1024, 1024, 1024]}
+    for rows in tables.values():
+        assert [row["devices"] for row in rows] == [1, 2, 1, 2] and rows[0]["efficiency"] == 1
+        assert all(
+            row["batch"] == pytest.approx(row["records_per_s"] * row["step_s"]) for row in rows
+        )
 
 
 CACHE_CHILD = """

@@ -25,6 +25,8 @@ def again(coder, values):
 def test_patients_are_counted_once():
     codes, patients = np.array([0, 0, 1, 1, -1]), np.array([7, 7, 7, 8, 9])
     assert count_patients(codes, 3, patients).tolist() == [1, 2, 0]
+    assert count_patients(codes, 3, np.array(["x", "x", None, "y", "z"])).tolist() == [1, 2, 0]
+    assert count_patients(codes[:0], 3, patients[:0]).tolist() == [0, 0, 0]
 
 
 @settings(max_examples=40, deadline=None)

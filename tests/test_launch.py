@@ -139,7 +139,17 @@ def test_slurm_finds_the_coordinator_by_itself():
 @pytest.mark.parametrize("code", [0, 3])
 def test_slurm_ends_as_its_processes_end(tmp_path, code):
     write_program(tmp_path / "srun", f"exit {code}")
+    write_program(tmp_path / "scontrol", f"touch {tmp_path}/requeued")
     assert launch("slurm.sh", "train", path=tmp_path).returncode == code
+    assert not (tmp_path / "requeued").exists()
+
+
+def test_slurm_requeues_processes_that_were_stopped_with_their_state_saved(tmp_path):
+    log = tmp_path / "log"
+    write_program(tmp_path / "srun", "exit 75")
+    write_program(tmp_path / "scontrol", f'echo "$@" >> {log}')
+    assert launch("slurm.sh", "train", path=tmp_path, SLURM_JOB_ID="17").returncode == 0
+    assert log.read_text() == "requeue 17\n"
 
 
 def test_slurm_requeues_at_the_time_limit_once_the_processes_have_stopped(tmp_path):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from synthdiff._validate import InputError
+from synthdiff.data import numeric
 from synthdiff.data.numeric import MAX_BINS, MAX_SCORE, NumericCoder
 from synthdiff.data.schema import Column
 
@@ -233,3 +234,17 @@ def test_row_order_does_not_matter(people):
 def test_json_is_plain():
     fields = fit([*np.linspace(0, 1, 50), np.nan], lower=0).to_json()
     assert json.loads(json.dumps(fields))["coder"] == "numeric"
+
+
+@pytest.mark.parametrize("rows", [14, 20, 21, 27, 1000, 4321])
+def test_rows_of_one_person_each_need_no_search_for_people(rows):
+    """The short way, which most tables take, gives the very knots of the long one."""
+    x, patients = np.sort(RNG(rows).normal(size=rows)), RNG(0).permutation(rows)
+    short = numeric._window_means(x, patients, 7)
+    with_twin = patients.copy()
+    with_twin[1] = with_twin[0]
+    assert not np.array_equal(numeric._window_means(x, with_twin, 7)[0], short[0])
+    cuts = numeric._cut_windows(patients, 7)
+    means = [x[a] + numeric._middle_people(x[a:b], patients[a:b]).mean() for a, b in cuts]
+    np.testing.assert_array_equal(short[0], means)
+    np.testing.assert_array_equal(short[1], [(a + b) / 2 for a, b in cuts])

@@ -287,6 +287,16 @@ def test_unhealthy_tables_are_refused():
         fit(TABLE.head(5), SCHEMA)
 
 
+@pytest.mark.slow
+def test_many_ordinary_columns_are_learnt_and_drawn():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(300, 600)).round(2)).rename(columns="c{}".format)
+    table = table.assign(**{f"c{i}": rng.choice(["a", "b", "c"], 300) for i in range(0, 600, 10)})
+    config = replace(CONFIG, model=ModelConfig("mlp", width=4, hidden=8))
+    made = fit(table, infer_schema(table), config=config).sample(20)
+    assert made.shape == (20, 600) and (made.dtypes == table.dtypes).all()
+
+
 @pytest.mark.parametrize("name", [name for name in SAMPLERS if name != CONFIG.sampler.name])
 def test_every_other_sampler(model, name):
     table = model.sample(10, sampler=SamplerConfig(name, num_steps=6))

@@ -1,5 +1,7 @@
 """The order of turns: mutual information by its closed forms, and dependent parts far apart."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,13 @@ import pytest
 from synthdiff.data.codec import Codec
 from synthdiff.data.schema import Column, Schema
 from synthdiff.data.turns import (
+    BLOCK,
     GROUPS,
+    MOST_GROUPS,
+    MOST_PARTS,
+    MOST_PRODUCTS,
+    MOST_ROWS,
+    bound_work,
     group_categories,
     keep_apart,
     measure_mutual_information,
@@ -34,6 +42,48 @@ def test_mutual_information_has_its_closed_forms():
     assert np.abs(found[[0, 0, 1, 2], [1, 2, 2, 4]]).max() < 1e-3  # independent
     np.testing.assert_allclose(found, found.T)
     assert not np.diag(found).any()
+
+
+@pytest.mark.parametrize(("parts", "groups"), [(160, GROUPS), (54, GROUPS), (160, 4)])
+def test_mutual_information_by_blocks_is_that_of_each_two_parts(parts, groups):
+    """Parts of several widths, over several blocks, by the formula for each pair."""
+    rng, rows = np.random.default_rng(1), 500
+    sizes = np.tile([2, 40, 5, 16], 40)[:parts]  # the last of 54 reaches beyond a block's end
+    codes = rng.integers(0, sizes, (rows, len(sizes)))
+    codes[:, 1::4] = (codes[:, 1::4] + codes[:, ::4]) // 2
+    grouped = [group_categories(column, groups) for column in codes.T]
+    assert sum(column.max() + 1 for column in grouped) > BLOCK
+    found = measure_mutual_information(codes, groups)
+    for i, j in [*rng.integers(0, len(sizes), (60, 2)), (0, 1), (parts - 1, 0)]:
+        a, b = grouped[i], grouped[j]
+        joint = np.zeros((a.max() + 1, b.max() + 1))
+        np.add.at(joint, (a, b), 1 / rows)
+        alone = np.outer(joint.sum(axis=1), joint.sum(axis=0))
+        nats = np.sum(joint[joint > 0] * np.log(joint[joint > 0] / alone[joint > 0]))
+        expected = max(0.0, nats - a.max() * b.max() / (2 * rows)) if i != j else 0.0
+        assert [found[i, j], found[j, i]] == pytest.approx([expected] * 2, abs=1e-12)
+
+
+def test_many_parts_take_little_memory():
+    """All counts of 300 numeric columns at once would take 180 MB, several times."""
+    codes = np.random.default_rng(0).integers(0, 16, (500, 300), np.int8)
+    tracemalloc.start()
+    measure_mutual_information(codes)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40e6
+
+
+@pytest.mark.parametrize("cardinality", [2, 9, 33])
+@pytest.mark.parametrize("parts", [3, 200, 512, 2000, MOST_PARTS])
+def test_work_and_memory_are_bounded(parts, cardinality):
+    groups, rows = bound_work(np.full(parts, cardinality))
+    width = parts * min(groups, cardinality)
+    assert width <= MOST_GROUPS and rows * width**2 <= MOST_PRODUCTS and 5000 <= rows <= MOST_ROWS
+    blocks = 2 * 4 * (BLOCK + groups) * rows  # float32, one and another
+    assert blocks + rows * parts + 3 * 8 * parts**2 < 240e6
+    if width <= 2 * MOST_PARTS:  # codes, and up to 256 numeric columns: as many as there are
+        assert (groups, rows) == (GROUPS, MOST_ROWS)
 
 
 def test_many_categories_are_joined_to_groups_of_neighbours():

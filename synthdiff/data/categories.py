@@ -45,9 +45,9 @@ def rank_codes(levels: Sequence) -> np.ndarray | None:
 
 def count_patients(codes: np.ndarray, num_codes: int, patients: np.ndarray) -> np.ndarray:
     """Distinct patients [num_codes] behind each non-negative code [rows]."""
-    seen = pd.DataFrame({"code": codes, "patient": patients}).drop_duplicates()
-    seen = seen[seen["code"] >= 0]["code"]
-    return np.bincount(seen, minlength=num_codes)[:num_codes]
+    here, (who, people) = codes >= 0, pd.factorize(patients, use_na_sentinel=False)
+    pairs = pd.unique(codes[here].astype(np.int64) * len(people) + who[here])
+    return np.bincount(pairs // max(1, len(people)), minlength=num_codes)[:num_codes]
 
 
 @dataclass(frozen=True)

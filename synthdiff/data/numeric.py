@@ -231,8 +231,12 @@ def _segments(x: np.ndarray, shared: np.ndarray) -> np.ndarray:
 
 def _window_means(x: np.ndarray, patients: np.ndarray, crowd: int) -> tuple[np.ndarray, np.ndarray]:
     """Increasing means of windows of sorted values, and the rank in the middle of each window."""
-    cuts = _cut_windows(patients, crowd)
-    people = [_middle_people(x[a:b], patients[a:b]) for a, b in cuts]
+    if len(np.unique(patients)) == len(patients):  # each row is a person: nobody to find again
+        cuts = _part_rows(len(x), crowd)
+        people = [x[a + 1 : b - 1] - x[a] for a, b in cuts]
+    else:
+        cuts = _cut_windows(patients, crowd)
+        people = [_middle_people(x[a:b], patients[a:b]) for a, b in cuts]
     means = np.array([x[a] + p.mean() for (a, _), p in zip(cuts, people, strict=True)])
     middles = np.array([(a + b) / 2 for a, b in cuts])
     means, where = np.unique(means, return_inverse=True)
@@ -257,6 +261,15 @@ def _cut_windows(patients: np.ndarray, crowd: int) -> list[tuple[int, int]]:
     if len(cuts) > 1 and len(np.unique(patients[slice(*cuts[-1])])) < crowd:
         cuts[-2:] = [(cuts[-2][0], cuts[-1][1])]
     return cuts
+
+
+def _part_rows(num_rows: int, crowd: int) -> list[tuple[int, int]]:
+    """What `_cut_windows` gives where no two rows are of one person."""
+    window = max(crowd, num_rows // MAX_KNOTS)
+    starts = list(range(0, num_rows, window))
+    if len(starts) > 1 and num_rows - starts[-1] < crowd:
+        starts.pop()
+    return list(zip(starts, [*starts[1:], num_rows], strict=True))
 
 
 def _middle_people(x: np.ndarray, patients: np.ndarray) -> np.ndarray:
