@@ -5,6 +5,7 @@ import pytest
 from synthdiff.data.schema import Column, Schema
 from synthdiff.eval.datasheet import write_datasheet
 from synthdiff.eval.model_card import FILES, write_model_card
+from synthdiff.eval.report import write_report
 from synthdiff.eval.statistics import interval
 
 SCHEMA = Schema(
@@ -55,6 +56,18 @@ def write(manifest=None, evaluation=None, audit=None, schema=SCHEMA, canaries=No
         audit=AUDIT | (audit or {}),
         canaries=canaries,
     )
+
+
+def test_pages_about_a_run_hold_no_hash_of_its_table(tmp_path):
+    """They are not for the owner alone, and a hash tells who is in the table."""
+    manifest = MANIFEST | {"data_sha256": "5eed" * 16}
+    write_report(
+        tmp_path / "report.html", manifest=manifest, schema=SCHEMA, evaluation=None, audit=None,
+        training=None,
+    )  # fmt: skip
+    page = (tmp_path / "report.html").read_text()
+    pages = (page, write(manifest), write_datasheet(manifest=manifest, schema=SCHEMA))
+    assert "num_steps" in page and not any("5eed" in text for text in pages)
 
 
 def test_datasheet_has_counts_roles_and_questions_and_no_value():

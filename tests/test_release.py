@@ -1,5 +1,6 @@
 """Policy, scan and release: what passes, and that every planted fault is caught."""
 
+import hashlib
 import io
 import json
 import pickletools
@@ -131,6 +132,7 @@ def test_each_part_of_the_audit_can_stop_a_release(tables):
     significant = {"distance": attack | {"p_value_holm": 0.001}}
     cases = {
         "validity": ({"verdict": "INVALID"}, "INVALID"),
+        "verdict": ({"verdict": "LEAK DETECTED"}, "FAIL"),
         "power": ({"verdict": "INCONCLUSIVE"}, "INCONCLUSIVE"),
         "membership TPR": ({"attacks": loud}, "FAIL"),
         "membership AUC": ({"attacks": sure}, "FAIL"),
@@ -145,6 +147,22 @@ def test_each_part_of_the_audit_can_stop_a_release(tables):
     }
     for name, (change, status) in cases.items():
         assert _status(base | change, name) == status, name
+
+
+def test_a_leak_by_linkability_alone_fails_and_does_not_make_up_for_few_patients(tables):
+    """A tiny p-value whose residual risk is within its limit: only the verdict knows of it."""
+    linked = _rate(0.02, 0.04) | {"p_value": 1e-9, "p_value_holm": 1e-7}
+    changes = {"verdict": "LEAK DETECTED", "reasons": ["Linkability succeeds."]}
+    disclosure = _audit(tables)["disclosure"] | {"linkability": linked}
+    leaky = _audit(tables, disclosure=disclosure, **changes)
+    assert _status(leaky, "linkability") == "PASS"
+    assert (_status(leaky, "verdict"), _status(leaky, "power")) == ("FAIL", "PASS")
+    assert _status(leaky | {"members": 300}, "power") == "INCONCLUSIVE"
+    clean = _audit(tables)
+    whole = clean | {"whole_patients": clean | {"disclosure": disclosure} | changes}
+    assert _status(whole, "verdict") == "PASS"
+    assert _status(whole, "verdict, whole patients") == "FAIL"
+    assert _status(whole | {"members": 300}, "power, whole patients") == "INCONCLUSIVE"
 
 
 def test_a_wide_interval_does_not_stand_in_for_a_leak(tables):
@@ -197,6 +215,17 @@ def test_a_passing_table_is_released_whole(tables, tmp_path):
     for path in (tmp_path / "release").iterdir():
         assert "nearest" not in path.read_text() or path.name == "card.md"
     assert "nearest" not in json.loads((tmp_path / "release/audit.json").read_text())
+
+
+def test_nothing_that_is_released_holds_a_hash_of_real_rows(tables, tmp_path):
+    """An attacker who knows all other patients would learn from one who is in the table."""
+    audit, source = _audit(tables), "5eed" * 16
+    assert _release(tmp_path / "release", audit, tables, data_sha256=source) == []
+    real = {source, *(audit["rows_sha256"][part] for part in PARTS[:3])}
+    real |= {hashlib.sha256(tables[part].to_csv().encode()).hexdigest() for part in PARTS[:3]}
+    texts = [path.read_text() for path in (tmp_path / "release").iterdir()]
+    assert not any(digest in text for digest in real for text in texts)
+    assert any(audit["rows_sha256"]["synthetic"] in text for text in texts)
 
 
 @pytest.mark.parametrize("status", ["FAIL", "INCONCLUSIVE"])

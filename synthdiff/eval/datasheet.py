@@ -81,8 +81,8 @@ def write_datasheet(*, manifest: Mapping, schema: Schema) -> str:
         "Uses": [f"Here: to train a generator of synthetic rows. These are for: {INTENDED}"],
         "Distribution": [f"The table itself is in no file of this run. Who may have it, {holder}"],
         "Maintenance": [
-            f"This is the table with sha256 `{manifest.get('data_sha256') or 'not recorded'}` of "
-            f"the rows learnt from, {manifest.get('created') or 'at an unknown date'}.",
+            f"The table was learnt from {manifest.get('created') or 'at an unknown date'}. A hash of "
+            "it tells who is in it, so none stands here: manifest.json has it, for the owner.",
             "",
             f"{ASK}who mends errors, and how do users of the synthetic table learn of them?",
         ],

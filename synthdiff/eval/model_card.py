@@ -23,7 +23,7 @@ _LEARNT = "learnt from real rows"
 _OWNER, _RELEASED = "no", "only as experiments/release.py wrote it"
 # name: (what it is, what of the real rows is in it, whether others may have it)
 FILES = {
-    "DATASHEET.md": ("what is known of the table learnt from", "counts and a hash", _OWNER),
+    "DATASHEET.md": ("what is known of the table learnt from", "counts", _OWNER),
     "MODEL_CARD.md": ("this card", "scores", "yes"),
     "PRIVATE.txt": ("which files are for the owner alone", "nothing", "yes"),
     "SHA256SUMS": ("checksums of the files", "checksums", _OWNER),

@@ -99,8 +99,11 @@ def _describe_values(column: Column) -> str:
 
 
 def write_provenance(manifest: Mapping, schema: Schema) -> Html:
-    """Every setting of the manifest and every column of the schema."""
-    settings = [(tag("code", key), text) for key, text in flatten(manifest) if key]
+    """Every setting of the manifest and every column of the schema; no hash of the table, which
+    tells who is in it.
+    """
+    shown = {key: value for key, value in manifest.items() if key != "data_sha256"}
+    settings = [(tag("code", key), text) for key, text in flatten(shown) if key]
     roles = {schema.entity: "patient", schema.target: "target", schema.order: "order of visits"}
     rows = []
     for column in schema.columns:
