@@ -59,12 +59,13 @@ def _describe_data(manifest: Mapping, schema: Schema) -> list[str]:
     unit = f"distinct values of `{schema.entity}`" if schema.entity else "one for each row"
     facts = {
         "table": Path(manifest.get("dataset") or "not recorded").name,
-        "rows it was trained on": number(rows.get("train"), 0),
         f"patients, {unit}": number(patients.get("train"), 0),
-        "rows of the whole table": number(rows.get("all"), 0),
         "target": schema.target or "none",
         "sensitive": ", ".join(schema.sensitive) or "none",
     }
+    if rows:  # a private run counts patients alone
+        facts["rows it was trained on"] = number(rows.get("train"), 0)
+        facts["rows of the whole table"] = number(rows.get("all"), 0)
     if schema.order:
         facts["rows are visits, in the order of"] = schema.order
     kinds = {kind: [c.name for c in schema.columns if c.kind == kind] for kind in KINDS}

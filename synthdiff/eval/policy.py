@@ -208,7 +208,8 @@ def _judge_whole_patients(block: Mapping | None, patients: int) -> list[Gate]:
     if "skipped" in block:
         reason = f"Trajectories were not attacked: {block['skipped']}."
         return [Gate("whole patients", "INCONCLUSIVE", reason, FIRST_OF_ALL)]
-    gates = _judge_audit(block, patients)[1:] + _judge_membership(block) + _judge_copies(block["copies"])
+    gates = _judge_audit(block, patients)[1:] + _judge_membership(block)
+    gates += _judge_copies(block["copies"])
     inferred = block["disclosure"].get("inference")
     # Of columns that change between visits, the audit of rows infers the values.
     gates += [

@@ -35,6 +35,8 @@ def write_head(manifest: Mapping, evaluation: Result) -> Html:
     commit, dash, state = facts["Commit"].partition("-")
     facts["Commit"] = f"{commit[:12]}{dash}{state}"
     rows = (evaluation or {}).get("rows") or {}
+    if manifest.get("differential_privacy"):  # of the real rows only the patients are public
+        rows = {name: count for name, count in rows.items() if name == "synthetic"}
     if rows:
         facts["Rows"] = ", ".join(f"{count:,} {name}" for name, count in rows.items())
     pairs = [tag("div", tag("dt", name), tag("dd", text)) for name, text in facts.items()]
