@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from synthdiff.eval.claim import HOW, summarise_claim
 from synthdiff.eval.controls import ALPHA
 from synthdiff.eval.disclosure import list_attacks
+from synthdiff.eval.lone_rows import RARE
 from synthdiff.eval.verdict import MIN_POWER_PATIENTS
 
 STATUSES = ("PASS", "CAUTION", "INCONCLUSIVE", "FAIL", "INVALID")
@@ -183,6 +184,25 @@ def _judge_copies(copies: Mapping) -> list[Gate]:
     return [*gates, _judge("near copies", what, near.get("residual", near), RESIDUAL)]
 
 
+def _judge_lone_rows(found: Mapping | None) -> Gate:
+    """Rows of one real patient alone, one by one: none is excused because others came by chance."""
+    name = "rows of one patient"
+    why = (
+        "a row of one patient alone gives that patient away; where real rows like it but for one "
+        "cell are many it comes by chance, else somebody has to answer for it"
+    )
+    if not found:
+        reason = "An older audit, which did not look for them."
+        return Gate(name, "INCONCLUSIVE", reason, why)
+    reason = (
+        f"{found['rows']} synthetic rows equal one of a single real patient; {found['rare']} of "
+        f"them a fresh table would hold with a chance below {RARE:.0%} each, and of such rows "
+        f"{found['rare_expected']:.1f} in all."
+    )
+    status = "FAIL" if found["copied"] else "CAUTION" if found["rare"] else "PASS"
+    return Gate(name, status, reason, why)
+
+
 def _judge_disclosure(disclosure: Mapping | None) -> list[Gate]:
     if not disclosure:
         reason = "Singling out, linkability and inference were not measured."
@@ -273,6 +293,7 @@ def evaluate_policy(audit: Mapping) -> list[dict]:
     gates = _judge_audit(audit, audit["members"])
     if gates[0].status != "INVALID":
         gates += _judge_membership(audit) + _judge_copies(audit["copies"])
+        gates.append(_judge_lone_rows(audit.get("lone_rows")))
         gates += _judge_disclosure(audit.get("disclosure"))
         gates += _judge_whole_patients(audit.get("whole_patients"), audit["members"])
     return [asdict(gate) for gate in gates]
