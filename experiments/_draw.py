@@ -39,6 +39,19 @@ def parse_where(conditions: list[str], schema) -> dict:
     return where
 
 
+def count_default(model: Synthesizer, learnt: Callable[[], int]) -> int:
+    """Records to draw where nobody says how many: as many as were learnt from.
+
+    Of a private run how many those are is secret. It learns at most so many of each patient as its
+    config says, and both numbers are public: their product, where a patient may have several.
+    """
+    if not model.privacy:
+        return learnt()
+    several = model.codec.schema.entity and not model.visits
+    most = model.config.dp.max_rows_per_patient if several else 1
+    return model.privacy["public"]["patients"] * most
+
+
 def plan_draw(model: Synthesizer, num_rows: int, train_rows: int) -> Callable:
     """`draw(first, count)`: these records of the table that the flags describe."""
     where, seed = parse_where(FLAGS.where, model.codec.schema), FLAGS.sample_seed

@@ -18,6 +18,7 @@ from _cluster import define_cluster_flags
 from _common import FLAGS, define_numbers, run_script
 from _config import build_config, define_training_flags
 from _data import describe_data, read_data, split_table
+from _draw import count_default
 from _record import format_sweep, open_record, run_sweep
 from _results import define_record_flag, write_record
 from _start import define_start_flag, read_start
@@ -47,7 +48,8 @@ def measure(
     options = {"config": config, "seed": seed, "start": start, "max_visits": FLAGS.max_visits}
     model = fit(parts["train"], schema, **options)
     trained = time.perf_counter()
-    synthetic = model.sample(count_records(parts["train"], schema), seed=seed)
+    num_rows = count_default(model, lambda: count_records(parts["train"], schema))
+    synthetic = model.sample(num_rows, seed=seed)
     found = evaluate(parts["train"], parts["test"], synthetic, schema)
     attacks = audit(parts["train"], parts["test"], parts["reference"], synthetic, schema)
     scores = {

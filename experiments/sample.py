@@ -19,8 +19,8 @@ from pathlib import Path
 
 from _cluster import define_cluster_flags, on_cluster
 from _common import FLAGS, run_script
+from _draw import count_default, plan_draw
 from _draw import define_flags as define_draw_flags
-from _draw import plan_draw
 from _pieces import write_pieces
 from _stages import SYNTHETIC, locked, read_manifest, write_metadata
 from absl import flags
@@ -40,7 +40,8 @@ def define_flags() -> None:
     flags.DEFINE_integer(
         "num_rows",
         None,
-        "records (patients if rows are visits); default: as many as were trained on",
+        "records (patients if rows are visits); default: as many as were trained on, of a private "
+        "run its patients times --dp.max_rows_per_patient, both public",
     )
     flags.DEFINE_string("out", None, "output file or folder; default synthetic.csv or synthetic/")
     flags.DEFINE_integer(
@@ -72,9 +73,13 @@ def write_folder(run_dir: Path, out: Path, draw: Callable, num: int) -> None:
     write_metadata(run_dir, first, out / "metadata.json")
 
 
+def _count_learnt(rows: dict[str, int]) -> int:
+    return rows.get("records", rows["train"])
+
+
 def sample(run_dir: Path) -> None:
-    model, rows = load(run_dir), read_manifest(run_dir)["rows"]
-    train_rows = rows.get("records", rows["train"])
+    model = load(run_dir)
+    train_rows = count_default(model, lambda: _count_learnt(read_manifest(run_dir)["rows"]))
     num_rows = FLAGS.num_rows or train_rows
     draw = plan_draw(replace(model, visits=None), num_rows, train_rows)  # records
     out = Path(FLAGS.out) if FLAGS.out else run_dir / SYNTHETIC[bool(FLAGS.shard_rows)]

@@ -45,10 +45,11 @@ def train(run_dir: Path) -> None:
         data_hash=None if model.privacy else hash_frame(df),  # a hash tells who is in the data
         seeds={"train": config.train.seed, "split": spec["split_seed"]},
     )
+    rows = {"train": len(table), "all": len(df), "records": count_records(table, schema)}
     facts = {
         "dataset": spec["data"],
         "data": spec,
-        "rows": {"train": len(table), "all": len(df), "records": count_records(table, schema)},
+        **({} if model.privacy else {"rows": rows}),  # of a private run patients alone are public
         "parameters": count_params(model.params),
         "patients": {"train": table[schema.entity].nunique() if schema.entity else len(table)},
         "differential_privacy": model.privacy,

@@ -7,6 +7,7 @@ from synthdiff.data.schema import Column, Schema
 from synthdiff.eval.copies import compare_copies, compare_near_copies, list_nearest
 from synthdiff.eval.game import set_up_game
 from synthdiff.eval.membership import Side
+from synthdiff.eval.statistics import adjust_together
 
 SCHEMA = Schema((Column("id", "entity"), *(Column(n, "continuous") for n in "abc")))
 
@@ -80,6 +81,17 @@ def test_copy_of_a_table_with_few_distinct_rows_fails_the_smoke_test():
     assert found["train_share"] == 1.0 > found["holdout_share"]
     assert found["p_value"] < 0.01
     assert found["closer_to_train_share"]["value"] == pytest.approx(0.5, abs=0.05)
+
+
+def test_copies_alone_reject_among_all_tests_of_an_audit():
+    """With whole patients, strata, disclosure and the model there are up to a hundred of them."""
+    rng = np.random.default_rng(0)
+    members, others = _side(rng, 200, 1), _side(rng, 200, 1, offset=200)
+    synthetic = np.concatenate([members.features[:40], _side(rng, 160, 1).features])
+    found = compare_copies(members, others, synthetic, _keys(synthetic), rng)
+    results = [found, *({"p_value": 0.5} for _ in range(99))]
+    adjust_together(results)
+    assert found["p_value_holm"] < 0.01
 
 
 @pytest.mark.parametrize("levels", [None, 3])

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,12 +11,14 @@ import pytest
 from absl import flags
 
 from synthdiff._validate import InputError
+from synthdiff.config import Config
+from synthdiff.data.schema import Column, Schema
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
 import dp_utility
 
-FLAGS, SCRIPT = flags.FLAGS, dp_utility
+FLAGS, SCRIPT, SCRIPT_MEASURE = flags.FLAGS, dp_utility, dp_utility.measure
 pytestmark = pytest.mark.usefixtures("script_flags")
 
 
@@ -49,6 +52,27 @@ def test_a_stopped_table_goes_on(tmp_path, calls):
     page = (tmp_path / "run" / "record.md").read_text()
     assert "| score | 1 | 0 |" in page
     assert "| auc | 1.55 ± 0.071 | 0.55 ± 0.071 |" in page and "| size | 7 | 7 |" in page
+
+
+def test_a_private_table_is_as_long_as_public_numbers_say(monkeypatch):
+    """Rows of the training table beyond those of its patients change nothing."""
+    columns = (Column("id", "entity"), Column("age", "integer"))
+
+    def measure(rows, epsilon, schema):
+        private = {"public": {"patients": 50}} if epsilon else None
+        model = SimpleNamespace(privacy=private, config=Config(), visits=None)
+        model.codec = SimpleNamespace(schema=schema)
+        model.sample = lambda count, seed: pytest.fail(f"drew {count}")
+        monkeypatch.setattr(dp_utility, "fit", lambda *args, **options: model)
+        table = pd.DataFrame({"id": np.arange(rows) % 50, "age": 30})
+        with pytest.raises(pytest.fail.Exception) as drawn:
+            SCRIPT_MEASURE({"train": table}, schema, Config(), 0, None)
+        return int(str(drawn.value).split()[-1])
+
+    for rows in (120, 130):
+        assert measure(rows, 1.0, Schema(columns)) == 200  # four of each at most
+        assert measure(rows, 1.0, Schema(columns[1:])) == 50
+        assert measure(rows, 0.0, Schema(columns)) == rows
 
 
 def test_scores_of_other_settings_are_not_mixed_in(tmp_path, calls):

@@ -5,6 +5,7 @@ import pytest
 from synthdiff.data.schema import Column, Schema
 from synthdiff.eval.datasheet import write_datasheet
 from synthdiff.eval.model_card import FILES, write_model_card
+from synthdiff.eval.report import write_report
 from synthdiff.eval.statistics import interval
 
 SCHEMA = Schema(
@@ -55,6 +56,33 @@ def write(manifest=None, evaluation=None, audit=None, schema=SCHEMA, canaries=No
         audit=AUDIT | (audit or {}),
         canaries=canaries,
     )
+
+
+def test_pages_about_a_run_hold_no_hash_of_its_table(tmp_path):
+    """They are not for the owner alone, and a hash tells who is in the table."""
+    manifest = MANIFEST | {"data_sha256": "5eed" * 16}
+    write_report(
+        tmp_path / "report.html", manifest=manifest, schema=SCHEMA, evaluation=None, audit=None,
+        training=None,
+    )  # fmt: skip
+    page = (tmp_path / "report.html").read_text()
+    pages = (page, write(manifest), write_datasheet(manifest=manifest, schema=SCHEMA))
+    assert "num_steps" in page and not any("5eed" in text for text in pages)
+
+
+def test_pages_of_a_private_run_count_patients_and_no_rows(tmp_path):
+    """Rows may change with a patient by more than one, and no noise is on their number."""
+    manifest = {k: v for k, v in MANIFEST.items() if k != "rows"}
+    manifest["differential_privacy"] = {"epsilon": 1.0, "delta": 1e-5}
+    evaluation = {"rows": {"train": 1234, "test": 432, "synthetic": 777}}
+    shown = {"evaluation": evaluation, "audit": None, "training": None, "schema": SCHEMA}
+    write_report(tmp_path / "report.html", manifest=manifest, **shown)
+    page = (tmp_path / "report.html").read_text()
+    sheet = write_datasheet(manifest=manifest, schema=SCHEMA)
+    assert "777" in page and not any(count in page for count in ("1234", "1,234", "432"))
+    card = write_model_card(manifest=manifest, schema=SCHEMA, evaluation=EVALUATION, audit=AUDIT)
+    assert "300 patients" in sheet and "- patients, distinct values of `id`: 300" in card
+    assert "rows it was trained on" not in card and "rows of the whole" not in card + sheet
 
 
 def test_datasheet_has_counts_roles_and_questions_and_no_value():

@@ -12,7 +12,9 @@ from math import comb
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
+from scripts import run_here
 from test_private import SCHEMA, make_table
 
 import synthdiff
@@ -147,6 +149,30 @@ def test_secrets_differ_and_are_kept(tmp_path):
 def test_a_schema_read_from_data_is_refused():
     with pytest.raises(InputError, match=r"public schema(.|\n)*column 'age'(.|\n)*Fix"):
         synthdiff.fit(TABLE, config=CONFIG, progress=False)
+
+
+@needs_extra
+def test_no_file_and_no_size_tells_how_many_rows_the_patients_of_a_private_run_have(
+    tmp_path, coarse_accounts
+):
+    """The number of patients is declared public, that of their rows is nobody's to know."""
+    SCHEMA.save(tmp_path / "schema.json")
+    flags = ["--model.name=mlp", "--model.width=4", "--model.hidden=16", "--sampler.num_steps=2",
+             "--train.num_steps=4", "--train.batch_size=20", "--train.steps_per_call=4",
+             "--dp.epsilon=3", "--dp.noise_multiplicity=1", "--dp.max_rows_per_patient=2",
+             f"--schema={tmp_path / 'schema.json'}"]  # fmt: skip
+    sizes = []
+    for rows_each in (2, 3):
+        run = tmp_path / f"run{rows_each}"
+        path = tmp_path / f"{rows_each}.csv"
+        make_table(150, rows_each).to_csv(path, index=False)
+        for script, more in (("train.py", [f"--data={path}", *flags]), ("sample.py", [])):
+            done = run_here(script, f"--run_dir={run}", *more)
+            assert done.returncode == 0, done.stderr[-2000:]
+        manifest = json.loads((run / "manifest.json").read_text())
+        assert "rows" not in manifest and manifest["patients"]["train"] == 90
+        sizes.append(len(pd.read_csv(run / "synthetic.csv")))
+    assert sizes == [180, 180]
 
 
 CHILD = """

@@ -1,9 +1,11 @@
 """Policy, scan and release: what passes, and that every planted fault is caught."""
 
+import hashlib
 import io
 import json
 import pickletools
 import stat
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -85,6 +87,7 @@ def _audit(tables, **changes):
             "linkability": _rate(0.0, 0.01),
             "inference": {"age": _rate(0.0, 0.03) | {"outliers": _rate(0.0, 0.04)}},
         },
+        "lone_rows": {"rows": 3, "rare": 0, "rare_expected": 0.5, "copied": False},
         "nearest": [{"train_row": 1, "synthetic_row": 2, "distance": 0.125}],
         "rows_sha256": {part: hash_rows(df, SCHEMA) for part, df in tables.items()},
     }  # fmt: skip
@@ -131,12 +134,14 @@ def test_each_part_of_the_audit_can_stop_a_release(tables):
     significant = {"distance": attack | {"p_value_holm": 0.001}}
     cases = {
         "validity": ({"verdict": "INVALID"}, "INVALID"),
+        "verdict": ({"verdict": "LEAK DETECTED"}, "FAIL"),
         "power": ({"verdict": "INCONCLUSIVE"}, "INCONCLUSIVE"),
         "membership TPR": ({"attacks": loud}, "FAIL"),
         "membership AUC": ({"attacks": sure}, "FAIL"),
         "membership test": ({"attacks": significant}, "FAIL"),
         "exact copies": ({"copies": base["copies"] | {"p_value_holm": 0.01}}, "FAIL"),
         "near copies": ({"copies": base["copies"] | {"near": _rate(0.2, 0.3, 0.1)}}, "FAIL"),
+        "rows of one patient": ({"lone_rows": base["lone_rows"] | {"rare": 1}}, "CAUTION"),
         "disclosure": ({"disclosure": None}, "INCONCLUSIVE"),
         "membership TPR, outliers": (
             {"strata": {"outliers": base["strata"]["outliers"] | {"attacks": loud}}},
@@ -145,6 +150,22 @@ def test_each_part_of_the_audit_can_stop_a_release(tables):
     }
     for name, (change, status) in cases.items():
         assert _status(base | change, name) == status, name
+
+
+def test_a_leak_by_linkability_alone_fails_and_does_not_make_up_for_few_patients(tables):
+    """A tiny p-value whose residual risk is within its limit: only the verdict knows of it."""
+    linked = _rate(0.02, 0.04) | {"p_value": 1e-9, "p_value_holm": 1e-7}
+    changes = {"verdict": "LEAK DETECTED", "reasons": ["Linkability succeeds."]}
+    disclosure = _audit(tables)["disclosure"] | {"linkability": linked}
+    leaky = _audit(tables, disclosure=disclosure, **changes)
+    assert _status(leaky, "linkability") == "PASS"
+    assert (_status(leaky, "verdict"), _status(leaky, "power")) == ("FAIL", "PASS")
+    assert _status(leaky | {"members": 300}, "power") == "INCONCLUSIVE"
+    clean = _audit(tables)
+    whole = clean | {"whole_patients": clean | {"disclosure": disclosure} | changes}
+    assert _status(whole, "verdict") == "PASS"
+    assert _status(whole, "verdict, whole patients") == "FAIL"
+    assert _status(whole | {"members": 300}, "power, whole patients") == "INCONCLUSIVE"
 
 
 def test_a_wide_interval_does_not_stand_in_for_a_leak(tables):
@@ -164,6 +185,10 @@ def test_parts_that_an_audit_lacks_do_not_pass(tables):
     del audit["copies"]["near"]
     assert _status(audit, "membership TPR, strata") == "INCONCLUSIVE"
     assert _status(audit, "near copies") == "INCONCLUSIVE"
+    del audit["lone_rows"]
+    assert _status(audit, "rows of one patient") == "INCONCLUSIVE"
+    audit["lone_rows"] = {"rows": 3, "rare": 3, "rare_expected": 0.0, "copied": True}
+    assert _status(audit, "rows of one patient") == "FAIL"
 
 
 def test_a_leak_of_vulnerable_patients_alone_fails_the_test_of_membership(tables):
@@ -197,6 +222,17 @@ def test_a_passing_table_is_released_whole(tables, tmp_path):
     for path in (tmp_path / "release").iterdir():
         assert "nearest" not in path.read_text() or path.name == "card.md"
     assert "nearest" not in json.loads((tmp_path / "release/audit.json").read_text())
+
+
+def test_nothing_that_is_released_holds_a_hash_of_real_rows(tables, tmp_path):
+    """An attacker who knows all other patients would learn from one who is in the table."""
+    audit, source = _audit(tables), "5eed" * 16
+    assert _release(tmp_path / "release", audit, tables, data_sha256=source) == []
+    real = {source, *(audit["rows_sha256"][part] for part in PARTS[:3])}
+    real |= {hashlib.sha256(tables[part].to_csv().encode()).hexdigest() for part in PARTS[:3]}
+    texts = [path.read_text() for path in (tmp_path / "release").iterdir()]
+    assert not any(digest in text for digest in real for text in texts)
+    assert any(audit["rows_sha256"]["synthetic"] in text for text in texts)
 
 
 @pytest.mark.parametrize("status", ["FAIL", "INCONCLUSIVE"])
@@ -289,6 +325,27 @@ def test_ids_of_groups_are_ids_of_real_people(tables, tmp_path):
     made.loc[3, "who"] = tables["test"].loc[0, "who"]
     write_table(made, tmp_path / "t.csv")
     assert _scan(tmp_path, tables, schema) == {("identifier", "t.csv")}
+
+
+def test_levels_and_codes_of_one_patient_alone_are_found_unless_public(tables, tmp_path):
+    """A name or a rare diagnosis tells of somebody, whatever stands beside it."""
+    columns = (*SCHEMA.columns, Column("codes", "code_set", delimiter=";"))
+    tables = {part: df.assign(codes="E11;I10") for part, df in tables.items()}
+    tables["train"].loc[[0, 1], "name"] = "hermit"  # two rows of one patient
+    tables["train"].loc[[2, 5], "name"] = "shared"  # of two
+    tables["test"].loc[7, "codes"] = "I10;Q99"
+    for change, kinds in (
+        ({"name": "shared"}, set()),
+        ({"name": "hermit"}, {"rare level"}),
+        ({"codes": "E11;Q99"}, {"rare level"}),
+    ):
+        made = tables["synthetic"].copy()
+        made.loc[3, list(change)] = list(change.values())
+        write_table(made, tmp_path / "t.csv")
+        for public in (False, True):
+            schema = Schema(tuple(replace(c, public=c.public or public) for c in columns))
+            expected = set() if public else {(kind, "t.csv") for kind in kinds}
+            assert _scan(tmp_path, tables, schema) == expected
 
 
 def test_rows_and_extremes_of_many_are_no_finding(tables, tmp_path):

@@ -17,6 +17,7 @@ from synthdiff.eval.frontier import group_points, summarise_frontier
 from synthdiff.eval.group_measures import SCORES
 from synthdiff.eval.report import write_report
 from synthdiff.eval.report.groups import CHECKS, GAPS
+from synthdiff.eval.report.readers import describe_audit
 from synthdiff.eval.report.style import CSS
 
 SENTINEL_CODE, SENTINEL_NUMBER = "Zq7Sentinel", 98765.4321
@@ -114,6 +115,50 @@ def test_page_says_which_attackers_were_tried_and_what_was_not(tmp_path, results
     text = _render(tmp_path, manifest=private, **shown)
     assert "1 attacks on the model" in text and "covers the table alone" in text
     assert "weights; only the table" not in text
+
+
+AUDITED = {
+    "verdict": "NO LEAK DETECTED",
+    "members": 1200,
+    "nonmembers": 1200,
+    "attacks": {
+        "distance": {"auc": 0.511, "tpr_at_1pct_fpr": 0.012, "p_value_holm": 0.8},
+        "classifier": {"auc": 0.523, "tpr_at_1pct_fpr": 0.017, "p_value_holm": 0.4},
+    },
+    "controls": {"null": {"auc": 0.498}},
+    "minimum_detectable_tpr": 0.027,
+}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "statuses", "clinicians", "officers"),
+    [
+        ("NO LEAK DETECTED", ["PASS", "PASS"], "could not tell who was learnt from", "2 of 2"),
+        ("NO LEAK DETECTED", ["PASS", "CAUTION"], "Not every check", "CAUTION, want a person"),
+        ("LEAK DETECTED", ["FAIL", "INCONCLUSIVE"], "better than by chance", "FAIL, refuse: gate0"),
+        ("INCONCLUSIVE", ["PASS", "INCONCLUSIVE"], "could not be decided", "1 of 2 gates pass"),
+        ("INVALID", ["INVALID"], "nothing is known", "INVALID, cannot be read: gate0"),
+    ],
+)
+def test_three_readers_are_told_what_the_audit_means(verdict, statuses, clinicians, officers):
+    gates = [{"name": f"gate{i}", "status": status} for i, status in enumerate(statuses)]
+    words = describe_audit(AUDITED | {"verdict": verdict, "gates": gates})
+    assert clinicians in words["For clinicians"] and officers in words["For privacy officers"]
+    kept = "Keep the table as you keep the real data" in words["For clinicians"]
+    assert kept != all(status == "PASS" for status in statuses)
+    assert "no differential privacy" in words["For privacy officers"]
+    for part in ("1,200 members", "classifier, has AUC 0.523", "1.7%", "p = 0.4", "0.498", "2.7%"):
+        assert part in words["For researchers"]
+
+
+def test_a_page_tells_three_readers_once(tmp_path, results):
+    """Of a private run in the section on its guarantee, else in that on privacy."""
+    shown = {part: results[part] for part in ("schema", "audit")}
+    for private in ({}, {"differential_privacy": {"epsilon": 1, "delta": 1e-5}}):
+        text = _render(tmp_path, manifest=MANIFEST | private, **shown)
+        where = text.index("For clinicians"), text.index('id="privacy"')
+        assert text.count("For clinicians") == 1 and where[0] > where[1]
+        assert ("Nothing bounds the risk" in text) == (not private)
 
 
 def test_page_needs_no_network_and_no_script(html):

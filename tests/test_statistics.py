@@ -239,5 +239,18 @@ def test_holm_by_hand():
 
 
 def test_permutation_p_value_counts_the_observed_one():
-    assert statistics.permutation_p_value(3.0, np.array([1, 2, 3, 4])) == pytest.approx(3 / 5)
-    assert statistics.permutation_p_value(9.0, np.zeros(999)) == pytest.approx(0.001)
+    draw = iter([1, 2, 3, 4]).__next__
+    assert statistics.permutation_p_value(3.0, draw, most=4) == pytest.approx(3 / 5)
+    assert statistics.permutation_p_value(9.0, lambda: 0.0, most=999) == pytest.approx(0.001)
+
+
+def test_permutation_stops_early_where_the_observed_value_is_a_common_one():
+    """And keeps its level there: of uniform values the p-value is uniform, or larger."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(400):
+        found.append(statistics.permutation_p_value(rng.random(), rng.random, most=400, enough=20))
+    for level in (0.02, 0.1, 0.5):
+        assert np.mean(np.array(found) <= level) <= level + 3 * np.sqrt(level / 400)
+    calls = iter(range(50))
+    assert statistics.permutation_p_value(0.0, lambda: float(next(calls))) == 1.0
+    assert next(calls, None) is None

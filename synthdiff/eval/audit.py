@@ -30,6 +30,7 @@ from synthdiff.eval.disclosure import audit_disclosure
 from synthdiff.eval.features import check_table, hash_rows, patient_numbers
 from synthdiff.eval.game import MAX_PATIENTS, Game, rows_of, set_up_game
 from synthdiff.eval.hipaa import membership_f1
+from synthdiff.eval.lone_rows import find_lone_rows
 from synthdiff.eval.membership import Scores, summarise_scores
 from synthdiff.eval.policy import evaluate_policy
 from synthdiff.eval.verdict import decide_whitebox, join_verdicts
@@ -197,6 +198,7 @@ def audit(
     held_out = pd.concat([test, reference], ignore_index=True)
     disclosure = audit_disclosure(train, held_out, synthetic, schema, disclosure_rng, max_patients)
     membership, scores = _audit_members(game, tables, schema, whitebox, seed, rngs, disclosure)
+    real = {part: tables[part] for part in ("train", "test", "reference")}
     share = _share_of_patients(train, held_out, schema)
     result = {
         "unit": game.unit,
@@ -207,6 +209,7 @@ def audit(
         "seed": seed,
         "rows_sha256": {part: hash_rows(df, schema) for part, df in tables.items()},
         **membership,
+        "lone_rows": find_lone_rows(synthetic, real, schema).to_json(),
         "membership_f1": membership_f1(*scores["distance"].raw, share, f1_rng),
         "nearest": list_nearest(game),
     }

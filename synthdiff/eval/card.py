@@ -88,9 +88,8 @@ def write_card(
         "seeds": ", ".join(f"{k} {v}" for k, v in {**seeds, "audit": audit.get("seed")}.items()),
         "commit": manifest.get("git_revision"),
         "created": manifest.get("created"),
-        "sha256 of the source table": manifest.get("data_sha256"),
-        "sha256 of the training rows": audit["rows_sha256"]["train"],
-        "withheld": "the list of records nearest to synthetic rows, an oracle for reconstruction",
+        "withheld": "the list of records nearest to synthetic rows, an oracle for reconstruction, "
+        "and hashes of the real tables, which tell who is in them",
     }
     lines += [f"- {name}: {fact}" for name, fact in facts.items()]
     lines += [f"- sha256 of {name}: {digest}" for name, digest in file_hashes.items()]

@@ -44,11 +44,13 @@ def _describe_composition(manifest: Mapping, schema: Schema) -> list[str]:
     rows, patients = manifest.get("rows") or {}, manifest.get("patients") or {}
     row = "a visit of a patient" if schema.order else "one record"
     unit = f"a value of `{schema.entity}`" if schema.entity else "a row"
+    learnt = f"{number(patients.get('train'), 0)} patients were learnt from"
+    if rows:  # a private run counts patients alone
+        every, kept = (number(rows.get(part), 0) for part in ("all", "train"))
+        learnt = f"{every} rows, of which {kept} of {learnt}"
     facts = [
         f"A row is {row}; a patient is {unit}.",
-        f"{number(rows.get('all'), 0)} rows, of which {number(rows.get('train'), 0)} of "
-        f"{number(patients.get('train'), 0)} patients were learnt from. The others, of other "
-        "patients, are held out to evaluate and to audit.",
+        f"{learnt}. The others, of other patients, are held out to evaluate and to audit.",
         "Sensitive columns: " + (", ".join(schema.sensitive) or "none is declared") + ".",
     ]
     asks = [
@@ -81,8 +83,9 @@ def write_datasheet(*, manifest: Mapping, schema: Schema) -> str:
         "Uses": [f"Here: to train a generator of synthetic rows. These are for: {INTENDED}"],
         "Distribution": [f"The table itself is in no file of this run. Who may have it, {holder}"],
         "Maintenance": [
-            f"This is the table with sha256 `{manifest.get('data_sha256') or 'not recorded'}` of "
-            f"the rows learnt from, {manifest.get('created') or 'at an unknown date'}.",
+            f"A model learnt from the table at {manifest.get('created') or 'an unknown date'}. A "
+            "hash of it tells who is in it, so none stands here: manifest.json has one, for the "
+            "owner, unless training was private.",
             "",
             f"{ASK}who mends errors, and how do users of the synthetic table learn of them?",
         ],

@@ -24,7 +24,7 @@ _OWNER, _RELEASED = "no", "only as experiments/release.py wrote it"
 # name: (what it is, what of the real rows is in it, whether others may have it). What begins with
 # "no" or is never theirs has mode 0600 and stands in PRIVATE.txt, and nothing else has or does.
 FILES = {
-    "DATASHEET.md": ("what is known of the table learnt from", "counts and a hash", _OWNER),
+    "DATASHEET.md": ("what is known of the table learnt from", "counts", _OWNER),
     "MODEL_CARD.md": ("this card", "scores", "yes"),
     "PRIVATE.txt": ("which files are for the owner alone", "nothing", "yes"),
     "SHA256SUMS": ("checksums of the files", "checksums", _OWNER),
@@ -60,12 +60,13 @@ def _describe_data(manifest: Mapping, schema: Schema) -> list[str]:
     unit = f"distinct values of `{schema.entity}`" if schema.entity else "one for each row"
     facts = {
         "table": Path(manifest.get("dataset") or "not recorded").name,
-        "rows it was trained on": number(rows.get("train"), 0),
         f"patients, {unit}": number(patients.get("train"), 0),
-        "rows of the whole table": number(rows.get("all"), 0),
         "target": schema.target or "none",
         "sensitive": ", ".join(schema.sensitive) or "none",
     }
+    if rows:  # a private run counts patients alone
+        facts["rows it was trained on"] = number(rows.get("train"), 0)
+        facts["rows of the whole table"] = number(rows.get("all"), 0)
     if schema.order:
         facts["rows are visits, in the order of"] = schema.order
     kinds = {kind: [c.name for c in schema.columns if c.kind == kind] for kind in KINDS}

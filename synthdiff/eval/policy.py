@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from synthdiff.eval.claim import HOW, summarise_claim
 from synthdiff.eval.controls import ALPHA
 from synthdiff.eval.disclosure import list_attacks
+from synthdiff.eval.lone_rows import RARE
+from synthdiff.eval.verdict import MIN_POWER_PATIENTS
 
 STATUSES = ("PASS", "CAUTION", "INCONCLUSIVE", "FAIL", "INVALID")
 
@@ -103,19 +105,34 @@ def _judge_attacks(
     return max(gates, key=lambda gate: (STATUSES.index(gate.status), gate.upper or 0.0))
 
 
-def _judge_audit(audit: Mapping) -> list[Gate]:
-    """Whether the audit can be read: validity and power."""
+def _judge_audit(audit: Mapping, patients: int) -> list[Gate]:
+    """Whether the audit can be read, and what it says: validity, verdict and power.
+
+    patients: of each side of the game.
+    """
     words = " ".join(audit["reasons"])
     if audit["verdict"] == "INVALID":
         return [Gate("validity", "INVALID", words, FIRST_OF_ALL)]
     gates = [Gate("validity", "PASS", "Every control came out as it should.", FIRST_OF_ALL)]
-    found = {size: audit["controls"][size]["detected"] for size in ("leak", "leak_small")}
+    leak, why = audit["verdict"] == "LEAK DETECTED", "no table goes out against its audit's verdict"
+    reason = words if leak else "The audit detects no leak."
+    gates.append(Gate("verdict", "FAIL" if leak else "PASS", reason, why))
+    return [*gates, _judge_power(audit, patients)]
+
+
+def _judge_power(audit: Mapping, patients: int) -> Gate:
+    """Whether finding nothing would mean something; the same where something was found."""
     why = "finding nothing means little where planted copies of members are not found"
-    if audit["verdict"] == "INCONCLUSIVE" or not found["leak"]:
-        return [*gates, Gate("power", "INCONCLUSIVE", words, why)]
+    found = {size: audit["controls"][size]["detected"] for size in ("leak", "leak_small")}
+    weak = [] if found["leak"] else ["The planted leak of 10% of the members was not found."]
+    if patients < MIN_POWER_PATIENTS:
+        weak.append(f"{patients} patients a side are fewer than {MIN_POWER_PATIENTS}.")
+    if weak or audit["verdict"] == "INCONCLUSIVE":
+        words = " ".join(weak or audit["reasons"])
+        return Gate("power", "INCONCLUSIVE", words, why)
     status = "PASS" if found["leak_small"] else "CAUTION"
     reason = "The planted leak of 1% of the members was " + ("" if found["leak_small"] else "not ")
-    return [*gates, Gate("power", status, f"{reason}found; one of 10% was.", why)]
+    return Gate("power", status, f"{reason}found; one of 10% was.", why)
 
 
 def _judge_membership(audit: Mapping) -> list[Gate]:
@@ -167,6 +184,25 @@ def _judge_copies(copies: Mapping) -> list[Gate]:
     return [*gates, _judge("near copies", what, near.get("residual", near), RESIDUAL)]
 
 
+def _judge_lone_rows(found: Mapping | None) -> Gate:
+    """Rows of one real patient alone, one by one: none is excused because others came by chance."""
+    name = "rows of one patient"
+    why = (
+        "a row of one patient alone gives that patient away; where real rows like it but for one "
+        "cell are many it comes by chance, else somebody has to answer for it"
+    )
+    if not found:
+        reason = "An older audit, which did not look for them."
+        return Gate(name, "INCONCLUSIVE", reason, why)
+    reason = (
+        f"{found['rows']} synthetic rows equal one of a single real patient; {found['rare']} of "
+        f"them a fresh table would hold with a chance below {RARE:.0%} each, and of such rows "
+        f"{found['rare_expected']:.1f} in all."
+    )
+    status = "FAIL" if found["copied"] else "CAUTION" if found["rare"] else "PASS"
+    return Gate(name, status, reason, why)
+
+
 def _judge_disclosure(disclosure: Mapping | None) -> list[Gate]:
     if not disclosure:
         reason = "Singling out, linkability and inference were not measured."
@@ -185,14 +221,15 @@ def _judge_disclosure(disclosure: Mapping | None) -> list[Gate]:
     return gates
 
 
-def _judge_whole_patients(block: Mapping | None) -> list[Gate]:
+def _judge_whole_patients(block: Mapping | None, patients: int) -> list[Gate]:
     """The same gates for whole trajectories, where rows are visits."""
     if not block:
         return []
     if "skipped" in block:
         reason = f"Trajectories were not attacked: {block['skipped']}."
         return [Gate("whole patients", "INCONCLUSIVE", reason, FIRST_OF_ALL)]
-    gates = _judge_audit(block)[1:] + _judge_membership(block) + _judge_copies(block["copies"])
+    gates = _judge_audit(block, patients)[1:] + _judge_membership(block)
+    gates += _judge_copies(block["copies"])
     inferred = block["disclosure"].get("inference")
     # Of columns that change between visits, the audit of rows infers the values.
     gates += [
@@ -253,11 +290,12 @@ def add_run(audit: Mapping, manifest: Mapping, canaries: Mapping | None) -> dict
 
 def evaluate_policy(audit: Mapping) -> list[dict]:
     """Every gate's outcome, from the result of `audit.audit`."""
-    gates = _judge_audit(audit)
+    gates = _judge_audit(audit, audit["members"])
     if gates[0].status != "INVALID":
         gates += _judge_membership(audit) + _judge_copies(audit["copies"])
+        gates.append(_judge_lone_rows(audit.get("lone_rows")))
         gates += _judge_disclosure(audit.get("disclosure"))
-        gates += _judge_whole_patients(audit.get("whole_patients"))
+        gates += _judge_whole_patients(audit.get("whole_patients"), audit["members"])
     return [asdict(gate) for gate in gates]
 
 

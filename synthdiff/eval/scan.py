@@ -10,17 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from synthdiff.data.conform import conform
 from synthdiff.data.schema import Schema
 from synthdiff.data.table import as_text, find_formulas, read_table
-from synthdiff.eval.features import numeric_values, patient_numbers, row_keys
+from synthdiff.eval.features import long_cells, numeric_values, patient_numbers
 from synthdiff.eval.levels import MIN_PATIENTS
+from synthdiff.eval.lone_rows import find_lone_rows
 
 TABLES = (".csv", ".parquet")
 TEXTS = (".json", ".md", ".html", ".txt")
-CHANCE = 0.01  # how seldom fresh rows are taken for copies, over all real tables
 _SHORTEST_ID = 5  # in running text; shorter ids would be found in every page number
 _WORD = re.compile(r"[\w.@-]*\w")
 _PICKLE = re.compile(rb"\x80[\x02-\x05]|\Ac[\w.]+\n[\w.]+\n|\A\(?[idl]?p?0?\n?c[\w.]+\n[\w.]+\n")
@@ -42,15 +41,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Known:
-    """What must not be found: real ids, rare extremes by column, and rows of each real table.
-
-    rows: by table, the keys that one patient holds, how many rows of the others equal one, and how
-    many those are.
-    """
+    """What must not be found: real ids, rare extremes and levels by column, and real rows."""
 
     ids: set[str]
     extremes: dict[str, list[float]]
-    rows: dict[str, tuple[pd.Series, int, int]]
+    levels: dict[str, set]
+    real: Mapping[str, pd.DataFrame]
 
 
 def scan_folder(
@@ -58,9 +54,9 @@ def scan_folder(
 ) -> list[Finding]:
     """Every finding in a folder. real: tables of disjoint patients; "train": those learnt from.
 
-    Real rows: rows of a table that equal rows of one patient of a real table and of no other
-    there, unless rows of the other real tables do so as often, as they may where a table has few
-    distinct rows; copies among as many as that are not told from chance. Identifiers: ids of real
+    Real rows: rows of a table that equal rows of one real patient alone, where chance does not
+    explain them (`find_lone_rows`). Rare levels: what one real patient alone has in a column of
+    levels or codes, unless it is public. Identifiers: ids of real
     patients, in tables and in running text. Extremes: a table reaches, or a text states, the
     largest or smallest value of a column, if fewer than 5 training patients hold it and it is not
     public. Code: any file that is not a plain table or text, and those that hold pickles, active
@@ -70,7 +66,8 @@ def scan_folder(
     known = Known(
         _real_ids(everybody, schema),
         _rare_extremes(real["train"], schema),
-        _lone_rows(real, schema),
+        _rare_levels(everybody, schema),
+        real,
     )
     findings = []
     for path in sorted(Path(folder).rglob("*")):
@@ -107,35 +104,31 @@ def _rare_extremes(train: pd.DataFrame, schema: Schema) -> dict[str, list[float]
     return found
 
 
-def _lone_rows(
-    real: Mapping[str, pd.DataFrame], schema: Schema
-) -> dict[str, tuple[pd.Series, int, int]]:
-    """`Known.rows` of these tables."""
-    keys = {part: row_keys(df, schema) for part, df in real.items()}
-    found = {}
-    for part, df in real.items():
-        held = pd.DataFrame({"key": keys[part], "whose": patient_numbers(df, schema)})
-        lone = held.drop_duplicates()["key"].drop_duplicates(keep=False)
-        others = [np.isin(keys[other], lone) for other in real if other != part]
-        found[part] = lone, sum(int(x.sum()) for x in others), sum(map(len, others))
+def _rare_levels(everybody: pd.DataFrame, schema: Schema) -> dict[str, set]:
+    """The levels and codes of each column that one patient alone holds, and no codebook lists."""
+    patients, found = patient_numbers(everybody, schema), {}
+    for column in schema.features:
+        if not column.is_numeric and not column.public:
+            rows, values = long_cells(everybody[column.name], column)
+            held = pd.DataFrame({"level": values, "whose": patients[rows]}).drop_duplicates()
+            found[column.name] = set(held["level"].drop_duplicates(keep=False))
     return found
 
 
-def _find_copies(keys: np.ndarray, known: Known) -> Iterator[tuple[str, str]]:
-    """Tables of which one patient's rows come back more often than by chance (Fisher's test).
-
-    Where no other real row ever does so, every single one is a copy.
-    """
-    for part, (lone, met, total) in known.rows.items():
-        rows = np.flatnonzero(np.isin(keys, lone))
-        counts = [[len(rows), len(keys) - len(rows)], [met, total - met]]
-        p_value = stats.fisher_exact(counts, alternative="greater").pvalue if met else 0.0
-        if len(rows) and p_value < CHANCE / len(known.rows):
-            yield (
-                "real row",
-                f"{len(rows)} rows, the first at {rows[0]}, are rows of one real patient of the "
-                f"{part} table; of other real rows {met} of {total} are",
-            )
+def _find_copies(table: pd.DataFrame, known: Known, schema: Schema) -> Iterator[tuple[str, str]]:
+    """Rows and levels of one real patient alone."""
+    lone = find_lone_rows(table, known.real, schema)
+    if lone.copied:
+        yield (
+            "real row",
+            f"{len(lone.rows)} rows, the first at {lone.rows[0]}, are each of one real patient "
+            f"alone; {int(lone.rare.sum())} of them like no other row, of which fresh rows would "
+            f"be {lone.expected:.1f}",
+        )
+    for name, levels in known.levels.items():
+        values = long_cells(table[name], schema[name])[1]
+        if count := len(levels.intersection(values)):
+            yield "rare level", f"column {name!r} has {count} value(s) of one real patient alone"
 
 
 def _find_code(path: Path) -> Iterator[tuple[str, str]]:
@@ -176,7 +169,7 @@ def _search_table(path: Path, known: Known, schema: Schema) -> Iterator[tuple[st
         return
     absent = [name for name in named if name is not None and name not in raw]
     table = conform(raw.assign(**dict.fromkeys(absent, 0)), schema)
-    yield from _find_copies(row_keys(table, schema), known)
+    yield from _find_copies(table, known, schema)
     for name, values in known.extremes.items():
         cells = numeric_values(table[name], schema[name])
         hit = sum(bool(np.any(cells == value)) for value in values)

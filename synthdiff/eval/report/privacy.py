@@ -18,6 +18,7 @@ from synthdiff.eval.report.formats import (
     why_absent,
 )
 from synthdiff.eval.report.markup import Html, image, join, remark, section, table, tag
+from synthdiff.eval.report.readers import write_readers
 from synthdiff.eval.report.threats import write_threats, write_untested
 from synthdiff.eval.report.tiles import VERDICTS
 
@@ -61,6 +62,7 @@ def write_privacy(audit: Result, manifest: Mapping, schema: Schema) -> Html:
     reasons = tag("ul", *(tag("li", reason) for reason in audit.get("reasons") or ()))
     verdict = audit.get("verdict", "no verdict")
     note = remark("Verdict: ", tag("strong", verdict), tone=VERDICTS.get(verdict, "warn"))
+    bare = not manifest.get("differential_privacy")  # else the guarantee has words for each
     sensitivity = ""
     if point(audit.get("minimum_detectable_tpr")) is not None:
         sensitivity = tag(
@@ -70,7 +72,13 @@ def write_privacy(audit: Result, manifest: Mapping, schema: Schema) -> Html:
             "missed by an audit of this size.",
         )
     parts = (
-        *(note, reasons, tag("p", f"The test: {'; '.join(sizes)}."), sensitivity),
+        *(
+            note,
+            write_readers(audit) if bare else "",
+            reasons,
+            tag("p", f"The test: {'; '.join(sizes)}."),
+            sensitivity,
+        ),
         *(write_threats(audit), _write_attacks(audit), _write_whitebox(audit)),
         *(_write_controls(audit), _write_roc(audit), _write_copies(audit.get("copies"))),
         *(_write_whole_patients(audit), write_disclosure(audit)),

@@ -35,6 +35,8 @@ def write_head(manifest: Mapping, evaluation: Result) -> Html:
     commit, dash, state = facts["Commit"].partition("-")
     facts["Commit"] = f"{commit[:12]}{dash}{state}"
     rows = (evaluation or {}).get("rows") or {}
+    if manifest.get("differential_privacy"):  # of the real rows only the patients are public
+        rows = {name: count for name, count in rows.items() if name == "synthetic"}
     if rows:
         facts["Rows"] = ", ".join(f"{count:,} {name}" for name, count in rows.items())
     pairs = [tag("div", tag("dt", name), tag("dd", text)) for name, text in facts.items()]
@@ -99,8 +101,11 @@ def _describe_values(column: Column) -> str:
 
 
 def write_provenance(manifest: Mapping, schema: Schema) -> Html:
-    """Every setting of the manifest and every column of the schema."""
-    settings = [(tag("code", key), text) for key, text in flatten(manifest) if key]
+    """Every setting of the manifest and every column of the schema; no hash of the table, which
+    tells who is in it.
+    """
+    shown = {key: value for key, value in manifest.items() if key != "data_sha256"}
+    settings = [(tag("code", key), text) for key, text in flatten(shown) if key]
     roles = {schema.entity: "patient", schema.target: "target", schema.order: "order of visits"}
     rows = []
     for column in schema.columns:
