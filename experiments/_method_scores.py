@@ -55,15 +55,15 @@ def run_method(name: str, seed: int, parts: dict, schema: Schema, root: Path) ->
     Returns the state of `score_draws`, and under "origin" where trained methods drew their tables.
     """
     folder, train = root / name / f"seed{seed}", parts["train"]
-    budget = {"grid": FLAGS.mle_grid, "device": FLAGS.xgb_device}
+    place = {"device": FLAGS.xgb_device}
     tables, roles = {k: prepare(v, schema) for k, v in parts.items()}, Roles.from_schema(schema)
     drawn = draw_method(name, seed, train, schema, folder) if name in SEEDED else {}
     without_patients = replace(schema, columns=schema.features)
 
     def score(table) -> dict:
         if name == "real":
-            return score_floor(**tables, roles=roles, **budget)
-        return score_table(**tables, synthetic=prepare(table, schema), roles=roles, **budget)
+            return score_floor(**tables, roles=roles, **place)
+        return score_table(**tables, synthetic=prepare(table, schema), roles=roles, **place)
 
     def make_draw() -> Callable[[int], pd.DataFrame]:
         if not drawn:
@@ -74,7 +74,7 @@ def run_method(name: str, seed: int, parts: dict, schema: Schema, root: Path) ->
     print(f"== {name}, seed {seed}: scores", flush=True)
     state = score_draws(
         folder / "scores.json",
-        {"data": FLAGS.data, **budget, "config": find_config(name)},
+        {"data": FLAGS.data, **place, "config": find_config(name)},
         count_tables(name, FLAGS.num_samples),
         make_draw,
         score,

@@ -21,7 +21,6 @@ from absl import flags
 
 from synthdiff._validate import input_error, one_of, positive
 from synthdiff.data.protocol import SPLITS, load_split
-from synthdiff.eval.protocol.mle import GRIDS
 from synthdiff.eval.protocol.record import format_markdown
 from synthdiff.eval.protocol.trees import require_xgboost
 from synthdiff.train.manifest import describe_run, hash_frame
@@ -34,7 +33,6 @@ def define_flags() -> None:
     flags.DEFINE_multi_string("csv", [], "name:path of other generators' tables")
     define_numbers("seeds", "0,1,2", "training seeds")
     flags.DEFINE_integer("num_samples", 20, "tables drawn per training seed")
-    flags.DEFINE_enum("mle_grid", "full", list(GRIDS), "settings tried in MLE; 36, or 4 of them")
     flags.DEFINE_enum("xgb_device", "cpu", ["cpu", "cuda"], "where XGBoost runs")
     define_record_flag()
     flags.DEFINE_bool("draw_only", False, "train and draw, and leave the scores to a later call")
@@ -57,7 +55,6 @@ def run_all(root: Path) -> dict:
         "rows": {part: len(df) for part, df in parts.items()},
         **describe_origin(manifest | {"versions": versions}),
         "data_sha256": manifest["data_sha256"],
-        "mle_grid": FLAGS.mle_grid,
         "wall_seconds": round(sum(sum(s.values()) for m in methods.values() for s in m["seconds"])),
         "methods": methods,
     }

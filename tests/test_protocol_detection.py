@@ -9,7 +9,7 @@ import pytest
 from synthdiff._validate import InputError
 from synthdiff.eval.protocol.c2st import logistic_c2st
 from synthdiff.eval.protocol.matrix import one_hot_matrix
-from synthdiff.eval.protocol.mle import GRIDS, train_synthetic_test_real
+from synthdiff.eval.protocol.mle import GRID, train_synthetic_test_real
 from synthdiff.eval.protocol.tables import MISSING, Roles
 from synthdiff.eval.protocol.trees import detect_10_trees, detect_300_trees, require_xgboost
 
@@ -103,23 +103,21 @@ def test_a_level_that_only_one_side_has_is_seen(detect, xgboost):
 def test_mle_of_real_shuffled_and_flipped_rows(xgboost):
     """Bayes: one label in ten is flipped, so no classifier exceeds an AUC of 0.9."""
     train, test = _table(3000, 0), _table(3000, 1)
-    real = train_synthetic_test_real(train, test, ROLES, grid="small")
+    real = train_synthetic_test_real(train, test, ROLES)
     assert 0.86 < real < 0.92
-    shuffled = train_synthetic_test_real(_shuffle(train, 2), test, ROLES, grid="small")
+    shuffled = train_synthetic_test_real(_shuffle(train, 2), test, ROLES)
     assert shuffled == pytest.approx(0.5, abs=0.06)
     flipped = train.assign(target=train["target"].map({"yes": "no", "no": "yes"}))
-    assert train_synthetic_test_real(flipped, test, ROLES, grid="small") < 0.15
+    assert train_synthetic_test_real(flipped, test, ROLES) < 0.15
 
 
 def test_mle_chooses_by_real_rows_where_they_are_given(xgboost, monkeypatch):
     """With flipped labels in the validation rows the setting that cannot split looks best."""
     grid = {"n_estimators": [20], "min_child_weight": [1, 5000]}
-    monkeypatch.setitem(GRIDS, "small", grid)
+    monkeypatch.setattr("synthdiff.eval.protocol.mle.GRID", grid)
     train, test, val = _table(2000, 0), _table(2000, 1), _table(2000, 2)
     flipped = val.assign(target=val["target"].map({"yes": "no", "no": "yes"}))
-    good, bad = (
-        train_synthetic_test_real(train, test, ROLES, val=v, grid="small") for v in (val, flipped)
-    )
+    good, bad = (train_synthetic_test_real(train, test, ROLES, val=v) for v in (val, flipped))
     assert good > 0.85 and bad == 0.5
 
 
@@ -130,11 +128,11 @@ def test_mle_of_three_classes_one_of_them_unlearnt(xgboost):
         for t in (train, test)
     ]
     train, test = train.assign(target=thirds[0]), test.assign(target=thirds[1])
-    assert train_synthetic_test_real(train, test, ROLES, grid="small") > 0.99
+    assert train_synthetic_test_real(train, test, ROLES) > 0.99
     without = train[train["target"] != "r"]
-    left = train_synthetic_test_real(without, test, ROLES, grid="small")
+    left = train_synthetic_test_real(without, test, ROLES)
     assert 0.6 < left < 0.9  # the lost class counts as 0.5
-    only = train_synthetic_test_real(train.assign(target="m"), test, ROLES, grid="small")
+    only = train_synthetic_test_real(train.assign(target="m"), test, ROLES)
     assert "one value only" in only["skipped"]
 
 
@@ -146,15 +144,15 @@ def test_mle_of_a_number_is_rmse_of_its_logarithm(xgboost):
     for _ in range(2):
         x = rng.uniform(1, 6, 4000)
         tables.append(pd.DataFrame({"x": x, "y": np.exp(x + 0.3 * rng.normal(size=4000))}))
-    error = train_synthetic_test_real(*tables, roles, grid="small")
+    error = train_synthetic_test_real(*tables, roles)
     assert error == pytest.approx(0.3, abs=0.03)
-    assert train_synthetic_test_real(_shuffle(tables[0], 1), tables[1], roles, grid="small") > 1
+    assert train_synthetic_test_real(_shuffle(tables[0], 1), tables[1], roles) > 1
     gap = tables[0].assign(y=tables[0]["y"].where(tables[0].index != 5))
     assert "missing" in train_synthetic_test_real(gap, tables[1], roles)["skipped"]
 
 
 def test_the_published_grid_has_36_settings():
-    assert np.prod([len(values) for values in GRIDS["full"].values()]) == 36
+    assert np.prod([len(values) for values in GRID.values()]) == 36
 
 
 def test_the_matrix_stores_zeros_of_numbers_and_drops_unknown_levels():

@@ -34,7 +34,7 @@ def test_spread_over_seeds_and_over_samples_are_told_apart():
 def test_a_skipped_score_stays_skipped_and_gives_its_reason():
     runs = [[_scores(1.0), _scores(1.0, mle={"skipped": "no target"})]]
     methods = {"a": {"seeds": [0], "num_samples": [2], "scores": summarise(runs)}}
-    keys = ("dataset", "command", "commit", "device", "rows", "mle_grid", "wall_seconds")
+    keys = ("dataset", "command", "commit", "device", "rows", "wall_seconds")
     record = dict.fromkeys(keys, "x") | {"versions": {"numpy": "2"}, "methods": methods}
     text = format_markdown(json.loads(json.dumps(record)))
     assert "- a, mle: no target" in text and "| 1.000 ± 0.000 |" in text and "nan" not in text
@@ -67,10 +67,10 @@ def test_floor_and_copy_have_every_score():
     table = pd.DataFrame({"x": x, "y": rng.normal(size=900), "c": np.where(x > 0, "a", "b")})
     train, test = table[:600], table[600:].reset_index(drop=True)
     roles = Roles(("x", "y"), ("c",), "c")
-    floor = score_floor(train, test, roles, grid="small")
-    copy = score_table(train, test, train, roles, grid="small")
+    floor = score_floor(train, test, roles)
+    copy = score_table(train, test, train, roles)
     shuffled = table[:600].apply(lambda c: c.to_numpy()[rng.permutation(600)])
-    broken = score_table(train, test, shuffled, roles, grid="small")
+    broken = score_table(train, test, shuffled, roles)
     assert set(floor) == set(copy) == set(METRICS)
     assert copy["shape_error"] == copy["trend_error"] == 0 and copy["dcr_tie_aware"] == 100
     assert 0 < floor["shape_error"] < 8 and floor["mle"] == copy["mle"] > 0.95

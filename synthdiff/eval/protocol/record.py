@@ -47,7 +47,7 @@ def _format_score(score: dict) -> str:
 def format_markdown(record: dict) -> str:
     """The record as a table of methods by metrics, with what is needed to repeat it."""
     lines = [f"# Data quality on {record['dataset']}", ""]
-    for key in ("command", "commit", "device", "rows", "mle_grid", "wall_seconds"):
+    for key in ("command", "commit", "device", "rows", "wall_seconds"):
         lines.append(f"- {key}: {record[key]}")
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     lines.append(f"- versions: {versions}")

@@ -40,7 +40,6 @@ def score_table(
     roles: Roles,
     *,
     val: pd.DataFrame | None = None,
-    grid: str = "full",
     device: str = "cpu",
 ) -> Scores:
     """Every score in `METRICS` of one synthetic table; tables as `prepare` gives them.
@@ -52,7 +51,7 @@ def score_table(
         **_likeness(train, synthetic, roles),
         "detection_300": detect_300_trees(test, synthetic, roles, device=device),
         "detection_10": detect_10_trees(test, synthetic, roles, device=device),
-        "mle": train_synthetic_test_real(synthetic, test, roles, val=val, grid=grid, device=device),
+        "mle": train_synthetic_test_real(synthetic, test, roles, val=val, device=device),
         **_dcr(train, test, synthetic, roles),
     }
 
@@ -63,7 +62,6 @@ def score_floor(
     roles: Roles,
     *,
     val: pd.DataFrame | None = None,
-    grid: str = "full",
     device: str = "cpu",
 ) -> Scores:
     """What real rows score in the place of synthetic ones: the best anyone can ask for.
@@ -80,7 +78,7 @@ def score_floor(
         **_likeness(some_train, some_test, roles),
         "detection_300": detect_300_trees(test, train, roles, device=device),
         "detection_10": detect_10_trees(test, train, roles, device=device),
-        "mle": train_synthetic_test_real(train, test, roles, val=val, grid=grid, device=device),
+        "mle": train_synthetic_test_real(train, test, roles, val=val, device=device),
         **_dcr(train, halves[0], halves[1], roles),
     }
 
