@@ -69,9 +69,15 @@ np.savez(f"{folder}/out.npz", message=message, **params, **drawn, **wanted)
 
 SAMPLE_AGAIN = """
 import sys
-import numpy as np
+from pathlib import Path
+import jax, numpy as np
 import synthdiff
+from synthdiff.data.shards import write_shards
+assert len(jax.local_devices()) == int(sys.argv[2])
 model = synthdiff.load(sys.argv[1])
+shards = Path(sys.argv[1], f"shards{sys.argv[2]}")
+shards.mkdir()
+write_shards(shards, lambda first, count: model.sample(count, first=first), 700, 300, range(3))
 model.sample(700).to_csv(f"{sys.argv[1]}/again.csv", index=False)
 np.save(f"{sys.argv[1]}/places{sys.argv[2]}.npy", model.embed(model.sample(700)))
 """
@@ -134,18 +140,22 @@ def test_rows_are_equal(runs):
     assert one["age"].std() > 1.0
 
 
-def test_rows_of_one_model_are_bit_equal(runs):
+def test_rows_and_shards_of_one_model_are_bit_equal(runs):
     """Each device runs the same program on a block of the same size, however many there are."""
-    folder = runs[1][2]
-    for count in (1, 4):
+    folder = runs[4][2]
+    for count in (1, 3):
         process = start(SAMPLE_AGAIN, folder, count, count)
         _, errors = process.communicate(timeout=240)
         assert process.returncode == 0, errors.decode()[-2000:]
-    one, four = (np.load(folder / f"places{count}.npy") for count in (1, 4))
-    np.testing.assert_array_equal(one, four)
+    one, three = (np.load(folder / f"places{count}.npy") for count in (1, 3))
+    np.testing.assert_array_equal(one, three)
     assert one.shape[0] == 700 and len(np.unique(one, axis=0)) > 600
     texts = [(folder / name).read_text() for name in ("out.csv", "again.csv")]
     assert texts[0] == texts[1] and texts[0].count("\n") == 701
+    shards = [sorted((folder / f"shards{count}").iterdir()) for count in (1, 3)]
+    assert [path.name for path in shards[0]] == [path.name for path in shards[1]]
+    written = [[path.read_bytes() for path in paths] for paths in shards]
+    assert written[0] == written[1] and len(set(written[0])) == 3
 
 
 def test_a_batch_that_does_not_divide_is_refused(runs):
