@@ -152,6 +152,9 @@ def fit(
                 unread = None
                 if checkpoints:
                     checkpoints.save(state)
-            if stop and step < config.num_steps:
-                raise Preempted
+            if stop:
+                break
+    if step < config.num_steps:
+        any_process(True)  # none ends before the first has saved, or its launcher might kill that
+        raise Preempted
     return state
