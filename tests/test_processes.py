@@ -26,9 +26,10 @@ TINY = ["--model.name=mlp", "--model.hidden=8", "--model.depth=1", "--model.widt
         "--train.num_steps=24", "--train.batch_size=16", "--train.steps_per_call=4",
         "--train.checkpoint_every=8", "--sampler.num_steps=3"]  # fmt: skip
 
-# The script as it is, but for one process that stops at the step or shard named, in the middle.
+# The script as it is, but for one process that stops at the step or shard named, in the middle, or
+# is told to end at minus the step; then saving takes long, and leaves a file when it is over.
 SCRIPT = """
-import functools, runpy, sys, time
+import functools, os, pathlib, runpy, signal, sys, time
 import jax
 from synthdiff.data import shards
 from synthdiff.train import loop
@@ -41,7 +42,20 @@ def any_process_or_hang(flag):
     steps.append(4)
     if sum(steps) == hang_at:
         time.sleep(3600)
+    if sum(steps) == -hang_at:
+        os.kill(os.getpid(), signal.SIGTERM)
     return any_process(flag)
+
+close = loop.Checkpoints.close
+
+def close_late(checkpoints):
+    time.sleep(3)
+    close(checkpoints)
+    run_dir = next(word for word in sys.argv if word.startswith("--run_dir="))
+    pathlib.Path(run_dir.partition("=")[2], "closed").touch()
+
+if hang_at < -1:
+    loop.Checkpoints.close = close_late
 
 write_table, tables = shards.write_table, []
 
@@ -255,6 +269,17 @@ def test_sigterm_ends_a_process_that_does_not_train():
     finally:
         process.kill()
         process.communicate()
+
+
+def test_a_process_that_is_told_to_end_ends_both_once_the_state_is_saved(runs, tmp_path):
+    _, flags, cache = runs
+    told = with_run_dir(flags["two"], tmp_path / "told")
+    first, second = start_pair("train.py", *told, hang=(-100, -12), cache=cache)
+    errors = second.communicate(timeout=PATIENCE)[1]
+    saved = (tmp_path / "told" / "closed").exists()  # when the second is gone
+    first.communicate(timeout=PATIENCE)
+    assert (first.returncode, second.returncode) == (75, 75), errors.decode()[-2000:]
+    assert saved and (tmp_path / "told" / "checkpoints" / "16").is_dir()
 
 
 def test_two_processes_train_the_model_of_one(runs):

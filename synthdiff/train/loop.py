@@ -152,9 +152,6 @@ def fit(
                 unread = None
                 if checkpoints:
                     checkpoints.save(state)
-            if stop:
-                break
-    if step < config.num_steps:
-        any_process(True)  # none ends before the first has saved, or its launcher might kill that
-        raise Preempted
+            if stop and step < config.num_steps:
+                raise Preempted
     return state
