@@ -144,6 +144,17 @@ def test_inference_of_members_alone_decides_the_verdict(clean):
     assert "Inference of sex succeeds on 60.0%" in reasons[0]
 
 
+def test_members_who_are_in_the_reference_under_another_id_are_invalid():
+    """They are few, so that no AUC tells, and ids do not: the attacks find them without a model."""
+    reference, train = _draw(2), _draw(0)
+    cells = [name for name in train if name != "patient"]
+    reference.loc[:167, cells] = train.loc[:167, cells]  # 84 of 1050, half of them in "fresh rows"
+    found = _audit(reference=reference)
+    null = found["controls"]["null"]
+    assert null["auc"]["lower"] < 0.5 < null["auc"]["upper"]
+    assert found["verdict"] == "INVALID" and "finds some members where" in found["reasons"][0]
+
+
 def test_a_biased_split_is_invalid():
     found = _audit(test=_draw(1, shift=1.0))
     assert found["verdict"] == "INVALID"

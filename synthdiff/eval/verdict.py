@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from synthdiff.eval.controls import ALPHA, TESTS
+from synthdiff.eval.controls import ALPHA, CONTROL_CONFIDENCE, TESTS
 from synthdiff.eval.disclosure import list_tested
 from synthdiff.eval.game import Game
 from synthdiff.eval.statistics import minimum_detectable_tpr
@@ -40,6 +40,11 @@ def _check_validity(game: Game, controls: Mapping[str, dict]) -> list[str]:
             f"Attack {attack} finds members where nothing was learnt from them (fresh real "
             f"rows): AUC {null['value']:.3f} (interval {null['lower']:.3f} to "
             f"{null['upper']:.3f}, 99% for all attacks at once)."
+        )
+    elif controls["null"]["p_value_adjusted"] < 1 - CONTROL_CONFIDENCE:
+        reasons.append(
+            "An attack finds some members where nothing was learnt from them (fresh real rows): "
+            f"adjusted {_format_p(controls['null']['p_value_adjusted'])}."
         )
     return reasons
 
