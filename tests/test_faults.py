@@ -530,6 +530,15 @@ def test_names_of_columns_lead_nowhere(tmp_path, model, passing):
     assert [p for p in strays if "__pycache__" not in p] == []
 
 
+def test_the_record_of_kills_says_what_the_readme_says():
+    record = json.loads((ROOT / "experiments" / "results" / "kills.json").read_text())
+    total = {k: sum(row["kills"][k] for row in record["rows"]) for k in record["rows"][0]["kills"]}
+    assert total == {"train": 100, "sample": 50, "evaluate": 50, "release": 50}
+    assert not any(row["wrong"] for row in record["rows"])
+    assert sum(row["struck"] for row in record["rows"]) > 200  # others came after the end
+    assert "Of 250 kills at random" in (ROOT / "README.md").read_text()
+
+
 @pytest.mark.slow
 def test_scripts_survive_fifty_random_kills(tmp_path):
     """The scripts' stages, killed at any moment, not only where they write."""

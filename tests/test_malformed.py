@@ -300,6 +300,17 @@ def test_nasty_tables_get_through_or_are_refused_in_words(case, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "names",
+    [["c;d"], ["a", "c;d;e"], ["a|b", "c|d|e\tf"], ["two\nlines", "b;c;d"], ['x"', '"y;z"']],
+)
+def test_delimiters_in_names_are_no_delimiters(names, tmp_path):
+    table = pd.DataFrame({name: ["a;b", "c,d|e", "f"] for name in names})
+    for suffix in ("csv", "tsv"):
+        write_table(table, tmp_path / f"t.{suffix}")
+        pd.testing.assert_frame_equal(read_table(tmp_path / f"t.{suffix}"), table)
+
+
+@pytest.mark.parametrize(
     ("each", "refusal"),
     [(2, "'town': no value is shared by 5 patients.*group its values"), (6, "")],
 )

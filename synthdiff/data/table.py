@@ -30,6 +30,8 @@ _MAGIC = (
     (b"\xd0\xcf\x11\xe0", "an old Excel file", "save the sheet as CSV"),
     (b"\x1f\x8b", "compressed by gzip", "rename it to .csv.gz"),
 )
+_DELIMITERS = ",;\t|"
+_QUOTED = re.compile(rf'(^|[{_DELIMITERS}])"(?:[^"]|"")*"')  # a quoted name
 # Stands for "" while pandas writes, which would leave "" and missing alike.
 _EMPTY = "\ue000"
 
@@ -96,11 +98,20 @@ def write_table(df: pd.DataFrame, path: str | Path, *, private: bool = False) ->
     for column in text.columns[(text == "").any()]:
         text[column] = text[column].astype(object).replace("", _EMPTY)
     delimiter = "\t" if ".tsv" in name else ","
-    data = text.to_csv(None, index=False, sep=delimiter, lineterminator="\n")
+    data = text.to_csv(None, index=False, header=False, sep=delimiter, lineterminator="\n")
+    data = delimiter.join(map(_quote_name, text.columns)) + "\n" + data
     data = data.replace(_EMPTY, '""').encode()
     # Without the usual time stamp, so that equal tables give equal files.
     data = gzip.compress(data, mtime=0) if name.endswith(".gz") else data
     write_atomically(path, data, private=private)
+
+
+def _quote_name(name: object) -> str:
+    """A column's name for the header, in which no part of it may be taken for a delimiter."""
+    text = str(name)
+    if text and not set(text) & set(_DELIMITERS + '"\r\n'):
+        return text
+    return '"' + text.replace('"', '""') + '"'
 
 
 def name_shard(number: int, total: int) -> str:
@@ -235,7 +246,9 @@ def _read_cells(path: Path, encoding: str) -> pa.Table:
     if "\0" in header:
         problem = "the header holds NUL bytes, so this is no UTF-8 text"
         raise input_error(str(path), problem, "write the table again as UTF-8 text")
-    delimiter = max(",;\t|", key=header.count)
+    bare = _QUOTED.sub(r"\1", start.lstrip("\r\n")).partition("\n")[0]
+    first = "\t" if ".tsv" in path.name.lower() else ""  # where there is none: one column
+    delimiter = max(first + _DELIMITERS, key=bare.count)
     parse = pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
     # Only a single thread counts rows for its error messages.
     read = pa_csv.ReadOptions(encoding=encoding, use_threads=False)
