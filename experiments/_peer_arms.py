@@ -22,8 +22,9 @@ from synthdiff.diffusion.samplers import SamplerConfig
 from synthdiff.models.config import count_params
 from synthdiff.sampling import choose_block
 
-ADULT = Path(__file__).parent / "results" / "adult.json"
-ADULT_NFE = 32  # evaluations per record of the tables that adult.json is about
+RESULTS = Path(__file__).parent / "results"
+# Of tables drawn with so many evaluations per record.
+ADULT = {32: "adult.json", 16: "adult_nfe16.json", 8: "adult_nfe8.json"}
 ERRORS = ("shape_error", "trend_error")
 
 
@@ -36,28 +37,28 @@ class Arm(NamedTuple):
     call: Callable[[], object]
 
 
-def read_errors() -> dict[str, float | None]:
+def read_errors(nfe: int) -> dict[str, float | None]:
     """Ours on Adult, as measured; unknown where there are no records, as in a wheel."""
-    if not ADULT.exists():
+    path = RESULTS / ADULT[nfe]
+    if not path.exists():
         return dict.fromkeys(ERRORS)
-    scores = json.loads(ADULT.read_text())["methods"]["unet"]["scores"]
+    scores = json.loads(path.read_text())["methods"]["unet"]["scores"]
     return {name: scores[name]["mean"] for name in ERRORS}
 
 
-def make_ours(codec: Codec, nfes: Sequence[int]) -> list[Arm]:
+def make_ours(codec: Codec) -> list[Arm]:
     """The compiled sampler at the default config, with fresh weights, by evaluations per record."""
     model = build_model(codec, Config())
-    block, quoted = choose_block(codec.layout), read_errors()
+    block = choose_block(codec.layout)
 
     def make_arm(nfe: int) -> Arm:
         fn, args = make_sampling(model, SamplerConfig(num_steps=nfe), block)
         sample = jax.jit(fn).lower(*args).compile()
         about = {"network": f"ours, NFE {nfe}", "parameters": count_params(model.params)}
         about |= {"evaluations": nfe, "batch": block}
-        errors = quoted if nfe == ADULT_NFE else dict.fromkeys(ERRORS)
-        return Arm(about, errors, block, lambda: jax.block_until_ready(sample(*args)))
+        return Arm(about, read_errors(nfe), block, lambda: jax.block_until_ready(sample(*args)))
 
-    return [make_arm(nfe) for nfe in nfes]
+    return [make_arm(nfe) for nfe in ADULT]
 
 
 def make_peers(

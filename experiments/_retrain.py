@@ -20,19 +20,24 @@ def retrain(table: Table, results: Path, folder: Path) -> list[dict]:
     record = read_record(table, results)
     if table.by_hand:
         raise input_error(f"record {table.record}", "needs more than one command", table.by_hand)
-    script, *words = shlex.split(record["command"])
+    repeat_command(record["command"], folder, folder / RECORD)
+    measured = json.loads((folder / RECORD).read_text())
+    return compare(read_grid(table, record), read_grid(table, measured))
+
+
+def repeat_command(command: str, folder: Path, record: Path) -> None:
+    """Runs the command of a record again, in this folder and into this record."""
+    script, *words = shlex.split(command)
     path = HERE / Path(script).name
     if not path.exists():
-        raise input_error(f"record {table.record}", f"no script {script}", "measure it anew")
+        raise input_error(f"record {record.name}", f"no script {script}", "measure it anew")
     words = [word for word in words if not word.startswith(("--record", "--run_dir"))]
-    ours = [f"--run_dir={folder}", f"--record={folder / RECORD}"]
+    ours = [f"--run_dir={folder}", f"--record={record}"]
     make_folder(folder)
     print("$", shlex.join([script, *words, *ours]), flush=True)
     done = subprocess.run([sys.executable, str(path), *words, *ours])
     if done.returncode:
         raise SystemExit(done.returncode)
-    measured = json.loads((folder / RECORD).read_text())
-    return compare(read_grid(table, record), read_grid(table, measured))
 
 
 def print_comparison(rows: list[dict]) -> None:

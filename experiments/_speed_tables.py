@@ -1,5 +1,7 @@
 """The tables of speed: measured, beside others and predicted."""
 
+from collections.abc import Sequence
+
 from _paper_plots import plot_intervals, plot_panels_of, plot_search
 from _papers import Line, Table
 
@@ -22,8 +24,8 @@ def make_cost_table(what: str, record: str) -> Table:
     )
 
 
-def make_peers_table(place: str, record: str, unit: str) -> Table:
-    """A record of benchmark_peers.py."""
+def make_peers_table(place: str, record: str, unit: str, nfes: Sequence[int]) -> Table:
+    """A record of benchmark_peers.py, with ours at so many evaluations per record."""
     return Table(
         f"Speed of sampling beside published networks, Adult, {place}",
         record,
@@ -32,15 +34,17 @@ def make_peers_table(place: str, record: str, unit: str) -> Table:
             Line("parameters", 0, None, ("/parameters",)),
             Line("evaluations per record", 0, None, ("/evaluations",)),
             Line(f"records per {unit}", 1, None, ("/records_per_s",)),
-            Line("ours with NFE 32 is faster, times", 1, None, ("/ours_32_times",)),
-            Line("ours with NFE 8 is faster, times", 1, None, ("/ours_8_times",)),
+            *(
+                Line(f"ours with NFE {nfe} is faster, times", 1, None, (f"/ours_{nfe}_times",))
+                for nfe in nfes
+            ),
             Line("shape error, %", 2, None, ("/shape_error",)),
             Line("trend error, %", 2, None, ("/trend_error",)),
         ),
         name="{network}",
         tall=True,
         note="Median and range over rounds. Peers are rebuilt from published sizes and untrained; "
-        "their errors are as published, ours those of the Adult table (NFE 32).",
+        "their errors are as published, ours those of the Adult tables.",
         plot=plot_intervals({}, logarithmic=True),
     )
 
@@ -95,8 +99,8 @@ SPEED_TABLES = {
         tall=True,
         plot=plot_panels_of("sampling"),
     ),
-    "peers": make_peers_table("one core", "peers.json", "processor second"),
-    "gpu_peers": make_peers_table("one GPU", "gpu_peers.json", "second"),
+    "peers": make_peers_table("one core", "peers.json", "processor second", (32, 16, 8)),
+    "gpu_peers": make_peers_table("one GPU", "gpu_peers.json", "second", (32, 8)),
     "training": Table(
         "Speed of training by columns",
         "training.json",
@@ -193,8 +197,7 @@ SPEED_TABLES = {
         note="Each ratio is of one run on one machine; median and range over rounds, where there "
         "are several.",
         plot=plot_intervals({"CPU": 1.0, "one H200": 1.0}, logarithmic=True),
-        by_hand="measure peers.json, torch.json, gpu_peers.json and gpu_torch.json anew, each by "
-        "its own command, and then run join_speed.py",
+        by_hand="run join_speed.py --measure on a CPU and on a GPU, which takes PyTorch",
     ),
     "torch": Table(
         "A plain perceptron in two frameworks, two CPU cores",

@@ -38,6 +38,7 @@ def print_attacks(block: dict) -> None:
 def attack_tables(run_dir: Path, tables: dict, schema, whitebox=None) -> dict:
     """Writes audit.json and prints the verdict."""
     options = {"whitebox": whitebox, "max_patients": FLAGS.max_patients}
+    options["population"] = FLAGS.population
     result = audit(*(tables[part] for part in PARTS), schema, **options)
     leave_private(run_dir, "audit.json", result)
     print(f"{result['verdict']} ({result['members']} {result['unit']}s a side)")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from _common import FLAGS, run_script
 from _data import define_data_flags, describe_data, read_data
-from _peer_arms import ADULT_NFE, make_ours, make_peers, time_rounds
+from _peer_arms import ADULT, make_ours, make_peers, time_rounds
 from _results import define_record_flag, describe_origin, write_record
 from _tables import format_record
 from _timing import take_range
@@ -24,7 +24,6 @@ from absl import flags
 
 from synthdiff.data.codec import Codec
 
-NFES = (32, 8)
 SECONDS = {
     "cpu": "of the processor: torch on 1 thread; XLA may pass its work from thread to thread, and "
     "the seconds of all threads are counted",
@@ -39,8 +38,8 @@ NOTES = {
 }
 ERRORS = (
     "on Adult, in %, lower is better; peers' as published (printed in arXiv 2602.22586; "
-    "TabSyn as rerun by TabDiff's authors), none for other settings; ours of adult.json, whose "
-    f"tables were drawn with NFE {ADULT_NFE}"
+    "TabSyn as rerun by TabDiff's authors), none for other settings; ours of "
+    + ", ".join(f"{name} (NFE {nfe})" for nfe, name in ADULT.items())
 )
 
 
@@ -51,12 +50,12 @@ def benchmark(run_dir: Path) -> None:
     df, schema = read_data(describe_data())
     numbers = sum(column.is_numeric for column in schema.features)
     sizes = [df[c.name].nunique(dropna=False) for c in schema.features if not c.is_numeric]
-    arms = make_ours(Codec.fit(df, schema), NFES)
+    arms = make_ours(Codec.fit(df, schema))
     arms += make_peers(torch, numbers, sizes, FLAGS.batch, FLAGS.evaluations)
     device = choose_device(torch)
     speeds, rows = time_rounds(arms, FLAGS.rounds, device), []
     for arm, speed in zip(arms, speeds.T, strict=True):
-        ratios = {f"ours_{n}_times": take_range(speeds[:, i] / speed) for i, n in enumerate(NFES)}
+        ratios = {f"ours_{n}_times": take_range(speeds[:, i] / speed) for i, n in enumerate(ADULT)}
         rows.append(arm.about | {"records_per_s": take_range(speed)} | ratios)
         rows[-1] |= arm.errors if FLAGS.data == "adult" else {}
     facts = {"torch": torch.__version__, "seconds": SECONDS[device], "rounds": len(speeds)}

@@ -1,6 +1,10 @@
 """The ratios of speed that the README shows, from the records that measured them.
 
-    python experiments/join_speed.py --record=experiments/results/speed.json
+    pip install torch
+    python experiments/join_speed.py --measure --record=experiments/results/speed.json
+
+--measure runs the commands of this device's records again, on a CPU or a GPU; without it they are
+taken as they are.
 
 Each ratio is of two speeds of one run on one machine: records per second of our sampler over those
 of a peer's network (benchmark_peers.py), and training steps per second of a plain perceptron with
@@ -9,16 +13,18 @@ where arms took turns, which they did not in older records of the latter.
 """
 
 import json
-from functools import partial
 from pathlib import Path
 
-from _common import run_script
+from _common import FLAGS, run_script
 from _results import define_record_flag, script_name, write_record
+from _retrain import repeat_command
 from _tables import format_record
+from absl import flags
 
 RESULTS = Path(__file__).parent / "results"
+RECORDS = ("peers", "torch")
 PLACES = {"cpu": "", "gpu": "gpu_"}  # prefix of the records
-NFES = (32, 8)
+NFES = (32, 16, 8)  # the GPU has no record of 16
 
 
 def read_peers(record: dict) -> dict[str, dict]:
@@ -28,6 +34,7 @@ def read_peers(record: dict) -> dict[str, dict]:
         f"records, ours with NFE {nfe} over {row['network']}": row[f"ours_{nfe}_times"]
         for row in rows
         for nfe in NFES
+        if f"ours_{nfe}_times" in row
     }
 
 
@@ -47,12 +54,22 @@ def read_steps(record: dict) -> dict[str, float | dict]:
     }
 
 
+def measure(results: Path, folder: Path) -> None:
+    """Measures the records of this device anew, in the place of the old ones."""
+    import jax  # here: only to know the device
+
+    prefix = PLACES.get(jax.default_backend(), "")
+    for name in RECORDS:
+        path = results / f"{prefix}{name}.json"
+        repeat_command(json.loads(path.read_text())["command"], folder / name, path)
+
+
 def join(results: Path) -> dict:
     """The record: a row per comparison, a column per place, and where each comes from."""
     found, sources = {}, {}
     for place, prefix in PLACES.items():
         records = [json.loads((results / f"{prefix}{name}.json").read_text())
-                   for name in ("peers", "torch")]  # fmt: skip
+                   for name in RECORDS]  # fmt: skip
         found[place] = read_peers(records[0]) | read_steps(records[1])
         for record in records:
             text = f"{record['device']}, commit {record['commit']}"
@@ -62,10 +79,17 @@ def join(results: Path) -> dict:
     return sources | {"tables": {"ratios": rows}}
 
 
+def define_flags() -> None:
+    flags.DEFINE_bool("measure", False, "measure peers and frameworks anew on this device first")
+    define_record_flag("speed.json")
+
+
 def main(run_dir: Path) -> None:
+    if FLAGS.measure:
+        measure(RESULTS, run_dir)
     record = {"command": script_name()} | join(RESULTS)
     write_record(run_dir / "speed.json", record, format_record("Ratios of speed", record))
 
 
 if __name__ == "__main__":
-    run_script(main, partial(define_record_flag, "speed.json"))
+    run_script(main, define_flags)

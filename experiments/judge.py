@@ -15,7 +15,7 @@ from pathlib import Path
 
 import audit
 import evaluate
-from _attacks import define_size_flag
+from _attacks import define_game_flags
 from _common import FLAGS, run_script
 from _data import define_role_flags
 from _given import PARTS, define_csv_flags, list_given, read_tables, refuse_ignored
@@ -33,7 +33,7 @@ def define_flags() -> None:
     FLAGS.set_default("run_dir", "runs/judged")
     define_role_flags()
     define_csv_flags()
-    define_size_flag()
+    define_game_flags()
 
 
 def read_parts(run_dir: Path):

@@ -177,6 +177,15 @@ def test_too_few_patients_are_inconclusive_without_a_leak_only():
     assert _audit(**few, synthetic=few["train"])["verdict"] == "LEAK DETECTED"
 
 
+def test_f1_takes_the_population_that_it_is_told(clean):
+    assert clean["membership_f1"]["share"] == pytest.approx(1 / 3)  # of three equal tables
+    told = _audit(population=30 * PATIENTS, max_patients=30)["membership_f1"]
+    assert told["share"] == pytest.approx(1 / 30)
+    assert told["naive"] == pytest.approx(2 / 31)
+    with pytest.raises(InputError, match=r"population: 20 people, where the tables hold .*Fix"):
+        _audit(population=20)
+
+
 def test_no_more_patients_are_attacked_than_wanted():
     found = audit(**_tables(), schema=SCHEMA, max_patients=30)
     assert found["members"] == found["nonmembers"] == 30

@@ -170,7 +170,7 @@ def test_a_page_without_markers_is_not_taken_for_a_true_one(tmp_path):
         (["--check", "--table=search"], "--table: whole pages are compared"),
         (["--pages=README.md"], "--pages: is for --check and --write"),
         (["--retrain"], "--retrain: names no table"),
-        (["--retrain", "--table=speed"], "needs more than one command. Fix: measure peers.json"),
+        (["--retrain", "--table=speed"], "than one command. Fix: run join_speed.py --measure"),
     ],
 )
 def test_what_checks_or_measures_nothing_is_refused(words, message, tmp_path):

@@ -165,6 +165,7 @@ def audit(
     seed: int = 0,
     whitebox: Whitebox | None = None,
     max_patients: int = MAX_PATIENTS,
+    population: int | None = None,
 ) -> dict:
     """Attacks `synthetic` and says what that shows.
 
@@ -185,6 +186,9 @@ def audit(
     non-members; returns scores per row, the members' first, by attack, and facts to show. They
     have a verdict of their own under "whitebox", for a recipient of the model; Holm's rule counts
     them with the rest.
+
+    population: people of whom the patients of `train` are a part, for the F1 of telling members,
+    which means nothing without it; where it is unknown, the patients of all three tables.
     """
     tables = {"train": train, "test": test, "reference": reference, "synthetic": synthetic}
     for part, df in tables.items():
@@ -196,16 +200,12 @@ def audit(
     game = set_up_game(tables, schema, rng, max_patients)
     rngs = rng, strata_rng, whole_rng
     held_out = pd.concat([test, reference], ignore_index=True)
+    share = _share_of_patients(train, held_out, schema, population)
     disclosure = audit_disclosure(train, held_out, synthetic, schema, disclosure_rng, max_patients)
     membership, scores = _audit_members(game, tables, schema, whitebox, seed, rngs, disclosure)
     real = {part: tables[part] for part in ("train", "test", "reference")}
-    share = _share_of_patients(train, held_out, schema)
     result = {
-        "unit": game.unit,
-        "members": game.patients,
-        "nonmembers": game.patients,
-        "reference_rows": len(game.reference),
-        "synthetic_rows": len(game.synthetic),
+        **_describe(game),
         "seed": seed,
         "rows_sha256": {part: hash_rows(df, schema) for part, df in tables.items()},
         **membership,
@@ -216,7 +216,22 @@ def audit(
     return result | {"gates": evaluate_policy(result)}
 
 
-def _share_of_patients(train: pd.DataFrame, held_out: pd.DataFrame, schema: Schema) -> float:
-    """Of the patients of both tables, the share that is in the first."""
+def _describe(game: Game) -> dict:
+    return {
+        "unit": game.unit,
+        "members": game.patients,
+        "nonmembers": game.patients,
+        "reference_rows": len(game.reference),
+        "synthetic_rows": len(game.synthetic),
+    }
+
+
+def _share_of_patients(
+    train: pd.DataFrame, held_out: pd.DataFrame, schema: Schema, population: int | None
+) -> float:
+    """Of the population, by default the patients of both tables, the share that is in the first."""
     first, second = (int(patient_numbers(df, schema).max()) + 1 for df in (train, held_out))
-    return first / (first + second)
+    if population is not None and population < first + second:
+        problem = f"{population} people, where the tables hold {first + second} patients"
+        raise input_error("population", problem, "count all whom the patients are a part of")
+    return first / (population or first + second)

@@ -93,7 +93,7 @@ def _write_us_evidence(audit: Mapping) -> Html:
             rows.append((f"{name}: residual risk, upper bound", upper, percent(RESIDUAL.bearable)))
     if not why_absent(found):
         share = percent(found["share"])
-        rows.append((f"Membership F1 beyond naming everyone ({share} members), of what is left",
+        rows.append((f"Membership F1 beyond naming everyone ({share} are members), of what is left",
                      percent(found["relative"]), "no settled limit"))  # fmt: skip
     if not why_absent(near):
         for part, label in (("attack", "training"), ("control", "held-out")):
@@ -104,7 +104,8 @@ def _write_us_evidence(audit: Mapping) -> Html:
         "Numbers that an expert may use under 45 CFR 164.514(b)(1); this page determines nothing. "
         "Of all limits only 9% for identity disclosure has precedents; singling out is our nearest "
         "measure of it and not the same, for no population register was matched. The F1 depends on "
-        "the share of members among those asked about, here that of the patients at hand."
+        "the share of members among those asked about: of the population that the audit was told, "
+        "else of the patients at hand."
     )
     return join((head, table(caption, ("Evidence", "Result", "Compare with"), rows)))
 
