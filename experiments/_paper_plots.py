@@ -36,11 +36,11 @@ def plot_search(record: dict, grid: Grid, path: Path) -> None:
     plot_panels(path, {"search": record["rows"]}, PANELS["search"])
 
 
-def plot_few_steps(record: dict, grid: Grid, path: Path) -> None:
-    """Means over runs against NFE and against speed, a line per model."""
+def plot_few_steps(record: dict, grid: Grid, path: Path, by: str = "model") -> None:
+    """Means over runs against NFE and against speed, a line per model or sampler."""
     names = ("nfe", "detection_auc"), ("nfe", "fidelity_loss"), ("records_per_s", "detection_auc")
     rows = take_means(record["tables"]["scores"])
-    plot_panels(path, {"scores": rows}, [Panel("scores", x, y, "model") for x, y in names])
+    plot_panels(path, {"scores": rows}, [Panel("scores", x, y, by) for x, y in names])
 
 
 def plot_intervals(

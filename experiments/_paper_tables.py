@@ -1,5 +1,7 @@
 """The tables and figures of the README and of papers. A new one is an entry of TABLES."""
 
+from functools import partial
+
 from _paper_plots import plot_few_steps, plot_intervals, plot_record, plot_scores
 from _papers import Line, Table
 from _speed_tables import SPEED_TABLES
@@ -24,6 +26,26 @@ EVENTS = {
     "planted leak_small found": "planted leak of 1% found",
 }
 PERCENT, AUC = 0.5, 0.02  # tolerances where the record has one seed
+
+
+def make_few_steps_table(what: str, record: str, by: str, first: str) -> Table:
+    """A record of join_few_steps.py, told apart by model or sampler; first: done by hand."""
+    return Table(
+        f"Quality against network evaluations, {what}",
+        record,
+        "/tables/scores",
+        (
+            Line("shape, %", 2, PERCENT, ("/shape",)),
+            Line("trend, %", 2, PERCENT, ("/trend",)),
+            Line("detection AUC", 3, AUC, ("/detection_auc",)),
+            Line("records per second", 0, None, ("/records_per_s",)),
+        ),
+        name=f"{{{by}}}, NFE {{nfe}}",
+        tall=True,
+        note="Mean ± standard deviation over training seeds.",
+        plot=partial(plot_few_steps, by=by),
+        by_hand=f"{first} benchmark_few_steps.py in each and join_few_steps.py on all",
+    )
 
 
 def make_quality_table(dataset: str, record: str) -> Table:
@@ -269,6 +291,8 @@ TABLES = {
         "RAND HIE: the same, with health as frequent in both", "fairness_joint_rand_hie.json"
     ),
     "adult": make_quality_table("Adult", "adult.json"),
+    "adult_nfe16": make_quality_table("Adult, 16 evaluations", "adult_nfe16.json"),
+    "adult_nfe8": make_quality_table("Adult, 8 evaluations", "adult_nfe8.json"),
     "magic": make_quality_table("Magic", "magic.json"),
     "default": make_quality_table("Default", "default.json")._replace(
         by_hand="it was scored by 4 settings of MLE, an option that is gone: take its command "
@@ -310,22 +334,12 @@ TABLES = {
         note="With 95% intervals.",
         plot=plot_intervals({"AUC": 0.5, "TPR at 1% FPR": 0.01}),
     ),
-    "few_steps": Table(
-        "Quality against network evaluations, Adult",
-        "few_steps.json",
-        "/tables/scores",
-        (
-            Line("shape, %", 2, PERCENT, ("/shape",)),
-            Line("trend, %", 2, PERCENT, ("/trend",)),
-            Line("detection AUC", 3, AUC, ("/detection_auc",)),
-            Line("records per second", 0, None, ("/records_per_s",)),
-        ),
-        name="{model}, NFE {nfe}",
-        tall=True,
-        note="Mean ± standard deviation over training seeds.",
-        plot=plot_few_steps,
-        by_hand="train a run per seed and number of components, and students with distill.py, run "
-        "benchmark_few_steps.py in each and join_few_steps.py on all",
+    "few_steps": make_few_steps_table(
+        "Adult", "few_steps.json", "model", "train a run per seed and number of components, and "
+        "students with distill.py, run",
+    ),
+    "few_steps_samplers": make_few_steps_table(
+        "RAND HIE", "few_steps_samplers.json", "sampler", "train with repeat.py, run",
     ),
     **SPEED_TABLES,
 }  # fmt: skip

@@ -24,7 +24,7 @@ from synthdiff.sampling import choose_block
 
 RESULTS = Path(__file__).parent / "results"
 # Of tables drawn with so many evaluations per record.
-ADULT = {32: "adult.json", 16: "adult_nfe16.json", 8: "adult_nfe8.json"}
+ADULT = {32: "adult.json", 8: "adult_nfe8.json"}
 ERRORS = ("shape_error", "trend_error")
 
 

@@ -24,7 +24,7 @@ from absl import flags
 from synthdiff._validate import input_error
 from synthdiff.config import Config
 
-FOLDERS = ("--run_dir", "--teacher")  # left out of commands
+FOLDERS = ("--run_dir", "--teacher", "--record")  # left out of commands
 SCORES = ("shape", "trend", "fidelity_loss", "detection_auc", "records_per_s")
 SHARED = ("commit", "device", "dataset", "num_rows", "floor of shape", "floor of trend")
 
@@ -77,7 +77,9 @@ def main(run_dir: Path) -> None:
                 problem = f"{name} is {record[name]}, not {first[name]} as in {folders[0]}"
                 raise input_error(str(folder), problem, "join runs measured alike")
     words = [read_manifest(folder)["command"] for folder in folders]
-    commands = [shlex.join(w for w in line if not w.startswith(FOLDERS)) for line in words]
+    commands = dict.fromkeys(
+        shlex.join(w for w in line if not w.startswith(FOLDERS)) for line in words
+    )
     facts = {"command": first["command"], "trained by": "; ".join(commands)} | {
         k: first[k] for k in SHARED
     }
