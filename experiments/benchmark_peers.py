@@ -3,8 +3,8 @@
     pip install torch; python experiments/benchmark_peers.py --record=peers.json
 
 Ours is the compiled sampler with fresh weights. A peer is its denoiser rebuilt in PyTorch from the
-published sizes, with fresh weights too. On a CPU all run on one core, and processor seconds are
-counted, because other jobs stretch the wall seconds of threads that wait for one
+published sizes, with fresh weights too. On a CPU neither framework works in parallel, and processor
+seconds are counted, because other jobs stretch the wall seconds of threads that wait for one
 another; on a GPU wall seconds are. All take turns for --rounds, every other round backwards; a
 ratio is of one round. Errors are known of Adult, and quoted beside no other table.
 """
@@ -46,15 +46,13 @@ ERRORS = (
 def benchmark(run_dir: Path) -> None:
     torch, started, load = import_torch(), time.time(), os.getloadavg()[0]
     torch.set_num_threads(1)
-    device = choose_device(torch)
-    if device == "cpu" and hasattr(os, "sched_setaffinity"):  # Linux: one core, whatever is idle
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {ONE_THREAD}"
     df, schema = read_data(describe_data())
     numbers = sum(column.is_numeric for column in schema.features)
     sizes = [df[c.name].nunique(dropna=False) for c in schema.features if not c.is_numeric]
     arms = make_ours(Codec.fit(df, schema))
     arms += make_peers(torch, numbers, sizes, FLAGS.batch, FLAGS.evaluations)
+    device = choose_device(torch)
     speeds, rows = time_rounds(arms, FLAGS.rounds, device), []
     for arm, speed in zip(arms, speeds.T, strict=True):
         ratios = {f"ours_{n}_times": take_range(speeds[:, i] / speed) for i, n in enumerate(ADULT)}
