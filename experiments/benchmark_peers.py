@@ -3,9 +3,9 @@
     pip install torch; python experiments/benchmark_peers.py --record=peers.json
 
 Ours is the compiled sampler with fresh weights. A peer is its denoiser rebuilt in PyTorch from the
-published sizes, with fresh weights too. On a CPU neither framework works in parallel, and processor
-seconds are counted, because other jobs stretch the wall seconds of threads that wait for one
-another; on a GPU wall seconds are. All take turns for --rounds, every other round backwards; a
+published sizes, with fresh weights too. On a CPU neither framework works in parallel, on Linux on one
+core, and processor seconds are counted, because other jobs stretch the wall seconds of threads that
+wait for one another; on a GPU wall seconds are. All take turns for --rounds, every other round backwards; a
 ratio is of one round. Errors are known of Adult, and quoted beside no other table.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from _common import FLAGS, run_script
 from _data import define_data_flags, describe_data, read_data
-from _peer_arms import ADULT, make_ours, make_peers, time_rounds
+from _peer_arms import ADULT, keep_to_one_core, make_ours, make_peers, time_rounds
 from _results import define_record_flag, describe_origin, write_record
 from _tables import format_record
 from _timing import take_range
@@ -46,13 +46,15 @@ ERRORS = (
 def benchmark(run_dir: Path) -> None:
     torch, started, load = import_torch(), time.time(), os.getloadavg()[0]
     torch.set_num_threads(1)
+    device = choose_device(torch)
+    if device == "cpu":
+        keep_to_one_core()
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {ONE_THREAD}"
     df, schema = read_data(describe_data())
     numbers = sum(column.is_numeric for column in schema.features)
     sizes = [df[c.name].nunique(dropna=False) for c in schema.features if not c.is_numeric]
     arms = make_ours(Codec.fit(df, schema))
     arms += make_peers(torch, numbers, sizes, FLAGS.batch, FLAGS.evaluations)
-    device = choose_device(torch)
     speeds, rows = time_rounds(arms, FLAGS.rounds, device), []
     for arm, speed in zip(arms, speeds.T, strict=True):
         ratios = {f"ours_{n}_times": take_range(speeds[:, i] / speed) for i, n in enumerate(ADULT)}
