@@ -3,10 +3,11 @@
     pip install torch; python experiments/benchmark_peers.py --record=peers.json
 
 Ours is the compiled sampler with fresh weights. A peer is its denoiser rebuilt in PyTorch from the
-published sizes, with fresh weights too. On a CPU neither framework works in parallel, on Linux on one
-core, and processor seconds are counted, because other jobs stretch the wall seconds of threads that
-wait for one another; on a GPU wall seconds are. All take turns for --rounds, every other round backwards; a
-ratio is of one round. Errors are known of Adult, and quoted beside no other table.
+published sizes, with fresh weights too. On a CPU neither framework works in parallel, on Linux all
+keep to one core, and processor seconds are counted, because other jobs stretch the wall seconds of
+threads that wait for one another; on a GPU wall seconds are. All take turns for --rounds, every
+other round backwards; a ratio is of one round. Errors are known of Adult, and quoted beside no
+other table.
 """
 
 import os

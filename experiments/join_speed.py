@@ -21,6 +21,8 @@ from _retrain import repeat_command
 from _tables import format_record
 from absl import flags
 
+from synthdiff._files import write_atomically
+
 RESULTS = Path(__file__).parent / "results"
 RECORDS = ("peers", "torch")
 PLACES = {"cpu": "", "gpu": "gpu_"}  # prefix of the records
@@ -58,9 +60,13 @@ def measure(results: Path, folder: Path) -> None:
     import jax  # here: only to know the device
 
     prefix = PLACES.get(jax.default_backend(), "")
-    for name in RECORDS:
-        path = results / f"{prefix}{name}.json"
-        repeat_command(json.loads(path.read_text())["command"], folder / name, path)
+    names = [f"{prefix}{name}.json" for name in RECORDS]
+    for name in names:
+        command = json.loads((results / name).read_text())["command"]
+        repeat_command(command, folder / Path(name).stem, folder / name)
+    for name in names:  # once all are measured, by a commit that nothing has changed
+        for path in (folder / name, (folder / name).with_suffix(".md")):
+            write_atomically(results / path.name, path.read_bytes())
 
 
 def join(results: Path) -> dict:
