@@ -79,8 +79,8 @@ def plot_scores(
 ) -> Callable[[dict, Grid, Path], None]:
     """A panel for each score that has a spread, with a dot for each column of the table.
 
-    real: the column that is a dashed line instead. lines: what the line of a score is where it is
-    no column: another score, or a number. columns: what the columns differ in.
+    real: the column that is a dashed line instead, if there is one. lines: what the line of a score
+    is where it is no column: another score, or a number. columns: what the columns differ in.
     """
 
     @in_style
@@ -115,7 +115,7 @@ def pick_dots(cells: Mapping[str, Cell], real: str) -> dict[str, Cell]:
 
 
 def find_line(grid: Grid, score: str, real: str, lines: Mapping[str, str | float]) -> float | None:
-    at = lines.get(score, grid[score][real].value if real else None)
+    at = lines.get(score, grid[score][real].value if real in grid[score] else None)
     if at in grid:
         at = next(iter(grid[at].values())).value
     return float(at) if at not in (None, "") else None

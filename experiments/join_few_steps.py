@@ -80,9 +80,8 @@ def main(run_dir: Path) -> None:
     commands = dict.fromkeys(
         shlex.join(w for w in line if not w.startswith(FOLDERS)) for line in words
     )
-    facts = {"command": first["command"], "trained by": "; ".join(commands)} | {
-        k: first[k] for k in SHARED
-    }
+    facts = {"command": first["command"], "trained by": "; ".join(commands)}
+    facts |= {name: first[name] for name in SHARED}
     facts["wall_seconds"] = sum(record["wall_seconds"] for _, record in runs)
     rows = sorted(join(runs), key=lambda row: (row["model"], row["sampler"], row["nfe"]))
     text = format_record(

@@ -73,8 +73,7 @@ def join(results: Path) -> dict:
     """The record: a row per comparison, a column per place, and where each comes from."""
     found, sources = {}, {}
     for place, prefix in PLACES.items():
-        records = [json.loads((results / f"{prefix}{name}.json").read_text())
-                   for name in RECORDS]  # fmt: skip
+        records = [json.loads((results / f"{prefix}{name}.json").read_text()) for name in RECORDS]
         found[place] = read_peers(records[0]) | read_steps(records[1])
         for record in records:
             text = f"{record['device']}, commit {record['commit']}"
