@@ -419,6 +419,30 @@ def test_mimic4_patients(mimic4):
     assert first["los_days"] == 2.5 and first["diagnoses"] == "10:I10;9:0389;9:4019"
 
 
+def test_mimic4_measurements_are_the_first_of_an_admission(mimic4, monkeypatch):
+    monkeypatch.setattr("synthdiff.data.sources.mimic.PIECE_ROWS", 2)  # a file of many pieces
+    write(
+        mimic4 / "hosp/labevents.csv.gz",
+        "labevent_id,subject_id,hadm_id,itemid,charttime,value,valuenum,valueuom\n"
+        "1,1,11,50912,2150-01-02 06:00:00,1.9,1.9,mg/dL\n"  # later than the next
+        "2,1,11,50912,2150-01-01 13:00:00,1.2,1.2,mg/dL\n"
+        "3,1,12,50912,2153-05-02 01:00:00,___,,mg/dL\n"  # no number
+        "4,1,12,50912,2153-05-02 02:00:00,2.5,2.5,mg/dL\n"
+        "5,1,,50983,2149-01-01 00:00:00,120,120,mEq/L\n"  # of no admission
+        "6,2,21,50983,2142-01-01 01:00:00,140,140,mEq/L\n"
+        "7,2,21,50983,2142-01-01 00:30:00,0,0,mEq/L\n"  # not above 0
+        "8,2,21,99999,2142-01-01 00:30:00,7,7,\n",  # not one of ours
+    )
+    df, schema = load("mimic", mimic4)
+    assert df["creatinine"].tolist()[:2] == [1.2, 2.5] and pd.isna(df["creatinine"][2])
+    assert df["sodium"].isna().tolist() == [True, True, False] and df["sodium"][2] == 140
+    assert schema["creatinine"].kind == "continuous" and "glucose" not in df
+    people = load("mimic", mimic4, unit="patient")[0]
+    assert people["creatinine"].iloc[0] == 1.2 and people["sodium"].iloc[1] == 140
+    visits = load("mimic_visits", mimic4)[0]
+    assert visits["creatinine"].tolist()[:2] == [1.2, 2.5]
+
+
 def test_mimic3_upper_case_headers_birthdays_and_hidden_ages(tmp_path):
     write(
         tmp_path / "PATIENTS.csv",

@@ -1,4 +1,4 @@
-"""Tutorial: admissions in the layout of MIMIC-IV, with sets of diagnoses.
+"""Tutorial: admissions in the layout of MIMIC-IV, with sets of diagnoses and measurements.
 
     python experiments/tutorials/mimic.py /data/mimic
 
@@ -27,7 +27,7 @@ scratch = Path(tempfile.mkdtemp())
 
 
 def write_made_up(folder: Path, patients: int = 300) -> Path:
-    """hosp/patients, hosp/admissions and hosp/diagnoses_icd as MIMIC-IV has them."""
+    """hosp/patients, admissions, diagnoses_icd and labevents as MIMIC-IV has them."""
     rng, hosp = np.random.default_rng(0), folder / "hosp"
     hosp.mkdir(parents=True)
     ids = np.arange(patients)
@@ -47,6 +47,10 @@ def write_made_up(folder: Path, patients: int = 300) -> Path:
     codes = pd.DataFrame({"subject_id": stay // 2, "hadm_id": stay, "icd_version": 10})
     drawn = [codes.assign(icd_code=rng.choice(["I10", "E119", "N179"], len(stay))) for _ in "ab"]
     pd.concat(drawn).to_csv(hosp / "diagnoses_icd.csv", index=False)
+    measured = rng.random(len(stay)) < 0.8
+    labs = {"subject_id": stay // 2, "hadm_id": stay, "itemid": 50912, "charttime": start}
+    labs["valuenum"] = np.round(rng.lognormal(0.1 + 0.5 * died, 0.3), 1)  # creatinine, mg/dL
+    pd.DataFrame(labs)[measured].to_csv(hosp / "labevents.csv", index=False)
     return folder
 
 

@@ -3,11 +3,13 @@
 The data need a PhysioNet account; nothing is downloaded. Expected layout, each file plain or .gz:
   MIMIC-III  <folder>/ADMISSIONS.csv, PATIENTS.csv, DIAGNOSES_ICD.csv, PROCEDURES_ICD.csv
   MIMIC-IV   <folder>/hosp/admissions.csv, patients.csv, diagnoses_icd.csv, procedures_icd.csv
+and, for measurements, LABEVENTS.csv or hosp/labevents.csv.
 Both releases have open 100-patient demos with these layouts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +29,11 @@ from synthdiff.data.table import codes_from_long
 
 OLDEST = 90
 CODE_TABLES = {"diagnoses": "diagnoses_icd", "procedures": "procedures_icd"}
+# Frequent measurements in blood, by the itemid that both releases give them.
+LABS = {"bicarbonate": 50882, "chloride": 50902, "creatinine": 50912, "glucose": 50931,
+        "potassium": 50971, "sodium": 50983, "urea_nitrogen": 51006, "hemoglobin": 51222,
+        "platelets": 51265, "white_cells": 51301}  # fmt: skip
+PIECE_ROWS = 1_000_000  # of measurements read at once: the file has up to 10^8
 
 
 def load_mimic(
@@ -36,16 +43,18 @@ def load_mimic(
 
     Age is in whole years at admission; both releases hide ages over 89, here they all become 90.
     `los_days` is the length of stay. `diagnoses` and `procedures` are code sets ("" = none
-    recorded): bare ICD-9 codes in MIMIC-III, "9:4019" or "10:I10" in MIMIC-IV. Procedures are left
-    out where their file is absent. The target is `hospital_expire_flag`; note that
-    `discharge_location` gives it away.
+    recorded): bare ICD-9 codes in MIMIC-III, "9:4019" or "10:I10" in MIMIC-IV. Each of `LABS` is
+    the first value above 0 of the admission, in its usual unit, missing where it was not measured.
+    Procedures and measurements are left out where their file is absent, and a measurement that
+    nobody has. The target is `hospital_expire_flag`; note that `discharge_location` gives it away.
 
     Args:
       data_dir: folder as above; a folder that holds it as mimic/ or mimic3_demo/ works too.
       unit: "admission"; "visits" for the same, where a patient's admissions are its visits in
         order of `days` since the first one (MIMIC shifts dates by patient); or "patient" for one
-        row each: the first admission's values, the last discharge location, the union of the
-        codes, the sum of `los_days`, whether any admission ended in death, and `num_admissions`.
+        row each: the first admission's values, the first measured, the last discharge location, the
+        union of the codes, the sum of `los_days`, whether any admission ended in death, and
+        `num_admissions`.
 
     Raises:
       InputError: a file or a column is absent.
@@ -62,6 +71,8 @@ def load_mimic(
             sets = codes_from_long(codes, key, "code")
             df[name] = df[key].map(sets).fillna("")
             code_sets.append(Column(name, "code_set"))
+    labs = _labs(folder, key)
+    df = df.join(labs, on=key)
     race = "ethnicity" if "ethnicity" in df else "race"
     columns = (
         Column("subject_id", "entity"),
@@ -73,6 +84,7 @@ def load_mimic(
         *([count_column("num_admissions")] if unit == "patient" else []),
         Column("discharge_location", "categorical"),
         *code_sets,
+        *(Column(name, "continuous", lower=0) for name in labs),
         public_column("hospital_expire_flag", "boolean", (0, 1)),
     )
     df, schema = with_schema(df, columns, "hospital_expire_flag", ("gender", race))
@@ -99,6 +111,17 @@ def _find(folder: Path, table: str) -> Path | None:
 
 def _read(folder: Path, table: str, *columns: str, optional: tuple[str, ...] = ()) -> pd.DataFrame:
     """Reads the named columns, in lower case; columns with "code" in the name stay text."""
+    return next(_read_pieces(folder, table, columns, optional, None))
+
+
+def _read_pieces(
+    folder: Path,
+    table: str,
+    columns: tuple[str, ...],
+    optional: tuple[str, ...],
+    num_rows: int | None,
+) -> Iterator[pd.DataFrame]:
+    """The same in pieces of so many rows; None: all at once."""
     path = _find(folder, table)
     if path is None:
         raise input_error("mimic", f"no {table} table under {folder}", f"add {table}.csv.gz")
@@ -108,7 +131,9 @@ def _read(folder: Path, table: str, *columns: str, optional: tuple[str, ...] = (
         raise input_error(str(path), f"no column {absent[0]!r}", "use the published file")
     wanted = [header[name] for name in (*columns, *optional) if name in header]
     texts = {name: str for name in wanted if "code" in name.lower()}
-    return pd.read_csv(path, usecols=wanted, dtype=texts).rename(columns=str.lower)
+    pieces = pd.read_csv(path, usecols=wanted, dtype=texts, chunksize=num_rows)
+    for piece in [pieces] if num_rows is None else pieces:
+        yield piece.rename(columns=str.lower)
 
 
 def _admissions(folder: Path) -> pd.DataFrame:
@@ -150,6 +175,22 @@ def _per_patient(admissions: pd.DataFrame) -> pd.DataFrame:
     df["hospital_expire_flag"] = patients["hospital_expire_flag"].max()
     df["num_admissions"] = patients.size()
     return df.reset_index()
+
+
+def _labs(folder: Path, key: str) -> pd.DataFrame:
+    """The first value of each measurement that anybody has, by admission or patient."""
+    if _find(folder, "labevents") is None:
+        return pd.DataFrame()
+    columns = ("subject_id", "hadm_id", "itemid", "charttime", "valuenum")
+    items = {item: name for name, item in LABS.items()}
+    kept = []
+    for piece in _read_pieces(folder, "labevents", columns, (), PIECE_ROWS):
+        known = piece["itemid"].isin(items) & (piece["valuenum"] > 0) & piece["hadm_id"].notna()
+        kept.append(piece[known])
+    found = pd.concat(kept, ignore_index=True)
+    found = found.assign(at=pd.to_datetime(found["charttime"])).sort_values("at", kind="stable")
+    first = found.astype({key: "int64"}).groupby([key, "itemid"])["valuenum"].first().unstack()
+    return first[[item for item in items if item in first]].rename(columns=items)
 
 
 def _codes(folder: Path, table: str) -> pd.DataFrame | None:
