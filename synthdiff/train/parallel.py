@@ -76,16 +76,15 @@ def _lay_out(data: Any, devices: Sequence[jax.Device]) -> DeviceTable:
     if len(devices) == 1 or sum(c.nbytes for c in jax.tree.leaves(columns)) <= WHOLE_BYTES:
         return DeviceTable(to_devices(columns, devices))
     own = np.array(_find_own(devices))
+    size = -(-len(jax.tree.leaves(columns)[0]) // len(devices))
 
     def cut(column: np.ndarray) -> np.ndarray:
-        size = -(-len(column) // len(devices))
         parts = np.zeros((len(own), size, *column.shape[1:]), column.dtype)
         for part, i in zip(parts, own, strict=True):
             held = column[i * size : (i + 1) * size]
             part[: len(held)] = held
         return parts
 
-    size = -(-len(jax.tree.leaves(columns)[0]) // len(devices))
     table = DeviceTable(jax.tree.map(cut, columns), (own * size).astype(np.int32))
     return jax.pmap(lambda part: part, AXIS, devices=devices)(table)
 
